@@ -1,0 +1,60 @@
+"""Every error that a user can cause, and what to do about it.
+
+    CornerstoneError
+    ├── ConfigError      config.yaml is wrong: unknown key, unknown model, impossible value
+    ├── CoalitionError   a coalition's name does not parse, or names a player the model lacks
+    ├── AssetError       a model or a document file is missing, damaged, or can't be downloaded
+    ├── ModelError       the weights do not fit the config, or the architecture is unknown
+    ├── TaskError        lm-eval does not know the task, or the task can't be scored here
+    └── StoreError       a result file is truncated, foreign, or missing
+
+Each message says what is wrong, where, and what to do; `main_guard` prints it without a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class CornerstoneError(Exception):
+    """Base of all errors whose remedy lies with the user."""
+
+
+class ConfigError(CornerstoneError):
+    """The configuration is wrong."""
+
+
+class CoalitionError(CornerstoneError):
+    """A coalition's name is wrong."""
+
+
+class AssetError(CornerstoneError):
+    """Something that `snakemake fetch` provides is missing or damaged."""
+
+
+class ModelError(CornerstoneError):
+    """A model does not fit its config entry, or its architecture is unknown."""
+
+
+class TaskError(CornerstoneError):
+    """A task is unknown to lm-eval or is not multiple choice."""
+
+
+class StoreError(CornerstoneError):
+    """A result file can't be read or does not belong here."""
+
+
+@contextmanager
+def main_guard() -> Iterator[None]:
+    """Turn a :class:`CornerstoneError` into one message on stderr and exit code 1.
+
+    Raises:
+        SystemExit: with code 1, when the guarded block raised a CornerstoneError.
+    """
+    try:
+        yield
+    except CornerstoneError as error:
+        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,52 @@
+"""The estimator of Zhang, Dong and Kawaguchi (2024), section 3: early truncation and neighbourhood sampling.
+
+Player i's value is the plain mean of v(with i) - v(without i) over
+- the full model against the removal of i alone, and
+- each window W of 2..K neighbours that has i at its first or last position: v(N - (W - i)) - v(N - W).
+
+An interior player has 2K - 1 terms, the first and the last player have K. The estimator is linear in v, but
+neither efficient nor symmetric: the values do not sum to v(N) - v(empty), and two players that could be
+exchanged get different values near the ends.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cornerstone.coalitions import without
+from cornerstone.game import Game
+from cornerstone.plan import windows
+
+
+def terms(count: int, largest: int) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
+    """For each of `count` players: pairs (removed with the player present, removed with it absent)."""
+    found: list[list[tuple[tuple[int, ...], tuple[int, ...]]]] = [[] for _ in range(count)]
+    for window in windows(count, largest):
+        for player in {window[0], window[-1]}:
+            rest = tuple(position for position in window if position != player)
+            found[player].append((rest, tuple(window)))
+    return found
+
+
+def estimate(game: Game, largest: int) -> np.ndarray:
+    """Values of all players on each document.
+
+    Args:
+        game: holds every window of at most `largest` removed players.
+        largest: the paper's K.
+
+    Returns:
+        float64 [D, N]; its mean over documents is the paper's value.
+
+    Raises:
+        StoreError: when the game lacks a coalition.
+    """
+
+    def value(removed: tuple[int, ...]) -> np.ndarray:
+        return game(without(removed, game.players))
+
+    columns = [
+        np.mean([value(present) - value(absent) for present, absent in pairs], axis=0)
+        for pairs in terms(len(game.players), largest)
+    ]
+    return np.stack(columns, axis=1)

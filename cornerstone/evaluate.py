@@ -1,0 +1,160 @@
+"""One evaluate job: load a model, walk its coalitions, write a JSON file for each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cornerstone import models, packing, store, sweep, tasks
+from cornerstone.assets import say
+from cornerstone.config import Config
+from cornerstone.errors import AssetError, CornerstoneError
+from cornerstone.network import Network
+
+PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A coalition and the file that its result goes to."""
+
+    coalition: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model, a task, and where its assets are."""
+
+    config: Config
+    model: str
+    task: str
+    model_folder: Path
+    documents: Path
+
+    def run(self, targets: Sequence[Target]) -> int:
+        """Make every target that is not there or was made by other settings or code.
+
+        Targets are written group by group, so that what is finished stays when the job dies. Each is looked
+        at again just before it would be computed: another job may have made it in the meantime.
+
+        Returns:
+            How many were computed.
+
+        Raises:
+            CornerstoneError: bad assets, bad config, too little memory.
+        """
+        entry = self.config.models[self.model]
+        wanted = store.fingerprint(self.config, self.model, self.task)
+        missing = self._missing(targets, wanted)
+        label = f"{self.model} {self.task}"
+        say(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")
+        if not missing:
+            return 0
+        torch.set_num_threads(entry.threads)
+        whole = tasks.read(self.documents)
+        whole.need_metric(self.config.tasks[self.task].metric)
+        data = whole.first(self.config.limit(self.model, self.task))
+        if not self.model_folder.is_dir():
+            raise AssetError(f"{self.model_folder} is missing. Run `snakemake fetch` where there is network access.")
+        model, tokenizer = models.load(self.model_folder, entry.dtype, entry.device_map)
+        network = Network(model, entry.players)
+        batches = packing.batches(models.encode(model, tokenizer, data.documents), entry.batch_tokens)
+        origin = store.Origin(
+            fingerprint=wanted,
+            model={
+                **entry.model_dump(include={"source", "id", "revision", "file", "dtype"}),
+                "name": self.model,
+            },
+            versions={package: importlib.metadata.version(package) for package in PACKAGES},
+            device=_device_name(network.device),
+        )
+        state_bytes = max(batch.tokens for batch in batches) * network.hidden_size * network.dtype.itemsize
+        groups = sweep.groups_within(missing, state_bytes, entry.memory_budget_gb * 2**30)
+        tokens = sum(batch.tokens for batch in batches)
+        progress = Progress(label, len(missing), sum(sweep.work(g, network.stages) for g in groups) * tokens)
+        computed = 0
+        for group in groups:
+            group = self._missing([t for t in targets if t.coalition in group], wanted)
+            if not group:
+                continue
+            started = time.monotonic()
+            try:
+                scores = sweep.choice_scores(network, batches, group, progress.advance)
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                raise CornerstoneError(
+                    f"{label}: out of memory with {len(group)} coalitions at once. Lower memory_budget_gb or "
+                    f"batch_tokens of models.{self.model} in config.yaml; what is finished is kept. ({error})"
+                ) from error
+            seconds = (time.monotonic() - started) / len(group)
+            path_of = {target.coalition: target.path for target in targets}
+            for coalition, rows in zip(group, scores, strict=True):
+                rows_as_lists = [row.tolist() for row in rows]
+                store.write(
+                    path_of[coalition],
+                    coalition,
+                    entry.players,
+                    data,
+                    len(whole.documents),
+                    rows_as_lists,
+                    origin,
+                    seconds,
+                )
+            computed += len(group)
+            progress.finished(computed)
+        return computed
+
+    def _missing(self, targets: Sequence[Target], wanted: str) -> list[int]:
+        players = self.config.models[self.model].players
+        return [t.coalition for t in targets if not store.is_current(t.path, wanted, t.coalition, players)]
+
+
+class Progress:
+    """Lines on the terminal: how many coalitions are done, and how long the rest will take.
+
+    Lines rather than a bar, because several jobs run side by side and their output also goes to log files.
+    """
+
+    def __init__(self, label: str, coalitions: int, work: int, every: float = 10.0) -> None:
+        self.label = label
+        self.coalitions = coalitions
+        self.work = max(work, 1)
+        self.every = every
+        self.done_work = 0
+        self.done = 0
+        self.started = self.told = time.monotonic()
+
+    def advance(self, work: int) -> None:
+        """Count work that was done; say so if the last line is old."""
+        self.done_work += work
+        if time.monotonic() - self.told >= self.every:
+            self._tell()
+
+    def finished(self, coalitions: int) -> None:
+        """Count coalitions whose files are written."""
+        self.done = coalitions
+        self._tell()
+
+    def _tell(self) -> None:
+        self.told = time.monotonic()
+        share = min(1.0, self.done_work / self.work)
+        left = (self.told - self.started) * (1 - share) / share if share else float("nan")
+        say(f"{self.label}: {self.done} of {self.coalitions} coalitions, {share:.0%} of the work, {clock(left)} left")
+
+
+def clock(seconds: float) -> str:
+    """A duration as h:mm:ss or m:ss."""
+    if seconds != seconds:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -1,0 +1,439 @@
+"""The paper's figures, with intervals, and the writer of figure files.
+
+Every function takes the frames of a whole run, picks one model's rows and returns a
+`matplotlib.figure.Figure`. Nothing goes through pyplot, so no figure outlives its caller. Fractions become
+percent here.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from cornerstone.errors import CornerstoneError
+from cornerstone.files import write_atomically
+from cornerstone.tables import TASK_NAMES, beside, task_name
+
+STYLE: Final = Path(__file__).with_name("style.mplstyle")
+WIDTH: Final = 7.2  # inches
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+BLACK, BLUE, SKY, GREEN = "#000000", "#0072B2", "#56B4E9", "#009E73"
+VERMILLION, ORANGE, YELLOW, PURPLE = "#D55E00", "#E69F00", "#F0E442", "#CC79A7"
+GREY, MID_GREY, PALE_GREY = "#555555", "#9A9A9A", "#DDDDDD"
+
+KINDS: Final[dict[str, tuple[str, str]]] = {
+    "attn": ("attention", BLUE),
+    "ffn": ("feed-forward", VERMILLION),
+    "moe": ("mixture of experts", VERMILLION),
+}
+# In a pie two cornerstones of one kind need two colours.
+SHADES: Final[dict[str, tuple[str, ...]]] = {
+    "attn": (BLUE, SKY, GREEN),
+    "ffn": (VERMILLION, ORANGE, YELLOW),
+    "moe": (VERMILLION, ORANGE, YELLOW),
+}
+ORDERS: Final[dict[str, tuple[str, str]]] = {
+    "shapley": ("by Shapley value", GREEN),
+    "ablation": ("by single removal", PURPLE),
+    "depth": ("by depth", SKY),
+}
+DIRECTIONS: Final[dict[str, tuple[str, Any]]] = {
+    "least": ("least important first", "-"),
+    "most": ("most important first", "--"),
+}
+CAPTIONS: Final[dict[str, tuple[str, str]]] = {
+    "shares": (
+        "Shares of the sublayers of {model} in the sum of the Shapley values (negative values set to 0)",
+        "Shares are shown without an interval; the table of shares has one.",
+    ),
+    "ablation": (
+        "Metric after removing one single sublayer of {model}",
+        "The 95 % intervals are those of the difference to the original model on the same documents: "
+        "they count the choice of documents only.",
+    ),
+    "values": (
+        "Shapley values of the sublayers of {model} in percentage points of the metric",
+        "The 95 % intervals count the choice of documents (the same under every coalition), "
+        "not the bias of the estimator.",
+    ),
+    "deletion": (
+        "Metric while sublayers of {model} are removed one after another",
+        "The 95 % intervals count the choice of documents only, not the uncertainty of the order of removal.",
+    ),
+}
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Apply the project's style over matplotlib's defaults, whatever the user's own settings are."""
+    with matplotlib.rc_context(fname=str(STYLE)):
+        yield
+
+
+@_style()
+def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) -> Figure:
+    """Figure 2: per task, a pie of the sublayers' shares in the sum of the values (negatives set to 0).
+
+    The four largest are labelled, the cornerstones coloured, everyone else is one pale wedge.
+
+    Args:
+        shapley: columns model, task, estimator, player, kind, value; rows with task "mean" are not drawn.
+        model: whose rows to draw.
+        top: the cornerstones; by default the three players with the largest mean value over the tasks.
+
+    Returns:
+        The figure, three panels a row.
+
+    Raises:
+        CornerstoneError: no rows for the model, or rows of more than one estimator.
+    """
+    rows = _rows(shapley, model)
+    rows = rows[rows["task"] != "mean"]
+    tasks = _tasks(rows)
+    if top is None:
+        top = list(rows.groupby("player", sort=False)["value"].mean().nlargest(3).index)
+    colours: dict[str, str] = {}
+    used: dict[str, int] = {}
+    kinds = dict(zip(rows["player"], rows["kind"], strict=True))
+    for player in sorted(top, key=list(kinds).index):
+        shade = SHADES[kinds[player]]
+        colours[player] = shade[used.get(kinds[player], 0) % len(shade)]
+        used[kinds[player]] = used.get(kinds[player], 0) + 1
+    figure, axes = _grid(model, len(tasks), columns=3, height=1.6, stretch=False)
+    for ax, task in zip(axes, tasks, strict=True):
+        ax.set_title(task_name(task), loc="center")
+        _pie(ax, rows[rows["task"] == task].set_index("player")["value"].clip(lower=0), colours)
+        ax.set_axis_off()
+        ax.set(xlim=(-2.1, 2.1), ylim=(-1.35, 1.1), aspect="equal")  # room for labels on both sides
+    handles = [Patch(color=colour, label=player) for player, colour in colours.items()]
+    handles.append(Patch(color=MID_GREY, label="other among the top four"))
+    handles.append(Patch(color=PALE_GREY, label="all others"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@_style()
+def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure:
+    """Figures 3 to 5: per task, the metric after removing each single sublayer.
+
+    Args:
+        frame: columns model, task, kind, block, accuracy, drop, low and high (of the drop); rows with task
+            "mean" are not drawn.
+        baselines: columns model, task, original, empty, chance.
+        model: whose rows to draw.
+
+    Returns:
+        The figure, two panels a row. The drop's interval is drawn around the accuracy: the original's own
+        error cancels in a paired difference.
+
+    Raises:
+        CornerstoneError: no rows for the model, or a task without a baseline.
+    """
+    rows = _rows(frame, model)
+    rows = rows[rows["task"] != "mean"]
+    tasks = _tasks(rows)
+    references = _baselines(baselines, model, tasks)
+    kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
+    lines: dict[str, tuple[str, str, Any]] = {
+        "original": ("original model", BLACK, "-"),
+        "chance": ("chance", GREY, "--"),
+        "empty": ("all sublayers removed", GREY, ":"),
+    }
+    figure, axes = _grid(model, len(tasks), columns=2, height=1.9)
+    blocks = sorted(rows["block"].unique())
+    for ax, task in zip(axes, tasks, strict=True):
+        extent = []
+        for name, (_, colour, style) in lines.items():
+            level = 100 * references[task][name]
+            ax.axhline(level, color=colour, linestyle=style, linewidth=0.9, zorder=1)
+            extent.append(level)
+        for side, kind in enumerate(kinds):
+            part = rows[(rows["task"] == task) & (rows["kind"] == kind)].sort_values("block")
+            # Side by side, so that neither kind's interval hides the other's.
+            x = part["block"].to_numpy() + 0.3 * (side - (len(kinds) - 1) / 2)
+            y = 100 * part["accuracy"].to_numpy()
+            original = y + 100 * part["drop"].to_numpy()
+            low, high = original - 100 * part["high"].to_numpy(), original - 100 * part["low"].to_numpy()
+            colour = KINDS[kind][1]
+            _whiskers(ax, x, low, high, colour=colour, width=0.7, alpha=0.45)
+            # Not clipped: half of a point at 0 or 100 % would be lost on the frame.
+            ax.plot(x, y, "o-", color=colour, markersize=2.4, linewidth=0.6, clip_on=False, zorder=3)
+            extent += [*y, *low, *high]
+        ax.set_title(task_name(task))
+        ax.set_ylim(*_limits(extent, 0))
+        ax.set_xlim(blocks[0] - 0.8, blocks[-1] + 0.8)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    _label(axes, "block of the removed sublayer", "metric (%)")
+    handles = [Line2D([], [], color=KINDS[k][1], marker="o", markersize=3, label=KINDS[k][0]) for k in kinds]
+    handles += [Line2D([], [], color=c, linestyle=s, label=text) for text, c, s in lines.values()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@_style()
+def values(shapley: pd.DataFrame, model: str) -> Figure:
+    """Figure 6: per task and for the mean, the values themselves as bars with their intervals.
+
+    Args:
+        shapley: columns model, task, estimator, position, kind, block, value, low, high.
+        model: whose rows to draw.
+
+    Returns:
+        The figure, one panel a row; x is the position in execution order, labelled with blocks.
+
+    Raises:
+        CornerstoneError: no rows for the model, or rows of more than one estimator.
+    """
+    rows = _rows(shapley, model)
+    tasks = _tasks(rows)
+    kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
+    starts = rows.groupby("block")["position"].min().sort_index()
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, len(starts)) if len(starts) / step <= 21)
+    figure, axes = _grid(model, len(tasks), columns=1, height=1.2)
+    for ax, task in zip(axes, tasks, strict=True):
+        panel = rows[rows["task"] == task].sort_values("position")
+        for kind in kinds:
+            part = panel[panel["kind"] == kind]
+            ax.bar(part["position"], 100 * part["value"], width=0.8, color=KINDS[kind][1], linewidth=0)
+        x = panel["position"].to_numpy()
+        low, high = (100 * panel[name].to_numpy() for name in ("low", "high"))
+        _whiskers(ax, x, low, high, colour=BLACK, width=0.5, alpha=0.8)
+        ax.axhline(0, color=BLACK, linewidth=0.6)
+        ax.set_title(task_name(task))
+        ax.set_xlim(x[0] - 1, x[-1] + 1)
+        ax.set_ylim(*_limits([0, *(100 * panel["value"]), *low, *high], -100))
+        ax.set_xticks(starts.iloc[::step], [str(block) for block in starts.index[::step]])
+    _label(axes, "block (every tick stands at a block's first sublayer)", "")
+    figure.supylabel("Shapley value (percentage points)", fontsize="medium")
+    handles: list[Any] = [Patch(color=KINDS[kind][1], label=KINDS[kind][0]) for kind in kinds]
+    handles.append(Line2D([], [], color=BLACK, linewidth=0.8, label="95 % interval"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@_style()
+def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure:
+    """Draw, per task and for the mean, the metric while sublayers are removed one after another.
+
+    Args:
+        frame: columns model, task, order, direction, removed, players_total, accuracy, low, high.
+        baselines: columns model, task, original, empty, chance.
+        model: whose rows to draw.
+
+    Returns:
+        The figure, two panels a row; colours tell the order of removal, line styles its direction.
+
+    Raises:
+        CornerstoneError: no rows for the model, or a task without a baseline.
+    """
+    rows = _rows(frame, model)
+    tasks = _tasks(rows)
+    references = _baselines(baselines, model, tasks)
+    orders = [order for order in ORDERS if order in set(rows["order"])]
+    directions = [direction for direction in DIRECTIONS if direction in set(rows["direction"])]
+    figure, axes = _grid(model, len(tasks), columns=2, height=1.8)
+    for ax, task in zip(axes, tasks, strict=True):
+        chance = 100 * references[task]["chance"]
+        ax.axhline(chance, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+        extent = [chance]
+        for order in orders:
+            for direction in directions:
+                chosen = (rows["task"] == task) & (rows["order"] == order) & (rows["direction"] == direction)
+                part = rows[chosen].sort_values("removed")
+                if part.empty:
+                    continue
+                x = 100 * (part["removed"] / part["players_total"]).to_numpy()
+                y, low, high = (100 * part[name].to_numpy() for name in ("accuracy", "low", "high"))
+                colour, style = ORDERS[order][1], DIRECTIONS[direction][1]
+                ax.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)
+                ax.plot(x, y, style, color=colour, linewidth=1.2, clip_on=False)
+                extent += [*y, *low, *high]
+        ax.set_title(task_name(task))
+        ax.set_ylim(*_limits(extent, 0))
+        ax.set_xlim(0, 100 * float((rows["removed"] / rows["players_total"]).max()))
+    _label(axes, "sublayers removed (%)", "metric (%)")
+    handles = [Patch(color=ORDERS[order][1], label=ORDERS[order][0]) for order in orders]
+    styles = [*(DIRECTIONS[direction] for direction in directions), ("chance", ":")]
+    lines = [Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, label=name) for name, style in styles]
+    # Legends fill columns first: alternating puts the orders into one row and the line styles into the next.
+    pairs = [handle for pair in zip_longest(handles, lines) for handle in pair if handle is not None]
+    figure.legend(handles=pairs, loc="outside lower center", ncols=-(-len(pairs) // 2))
+    return figure
+
+
+def caption(kind: str, model: str, baselines: pd.DataFrame) -> str:
+    """Say what a figure shows, measured how, on what, and what its intervals count.
+
+    Args:
+        kind: "shares", "ablation", "values" or "deletion".
+        model: configuration name.
+        baselines: columns model, task, metric, documents, split, source.
+
+    Raises:
+        CornerstoneError: no such kind of figure, or no rows for the model.
+    """
+    if kind not in CAPTIONS:
+        raise CornerstoneError(f"no figure is called {kind!r}; there are {', '.join(CAPTIONS)}")
+    rows = _rows(baselines, model)
+    rows = rows[rows["task"] != "mean"].set_index("task")
+    opening, interval = CAPTIONS[kind]
+    parts = []
+    for task in _tasks(rows.reset_index()):
+        row = rows.loc[task]
+        what = f"{row['metric']}, {row['documents']} documents, {row['split']}, {row['source']}"
+        parts.append(f"{task_name(task)} ({what})")
+    return f"{opening.format(model=model)}: {'; '.join(parts)}. {interval}"
+
+
+@_style()
+def save_figure(figure: Figure, stem: Path) -> None:
+    """Write a figure as `stem`.svg, `stem`.pdf and `stem`.png (200 dpi), each atomically.
+
+    The same figure gives the same bytes: no dates, and identifiers from a fixed salt. The layout is frozen,
+    as drawing again would move it by a hair.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    for extension, metadata in dates.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=extension, dpi=200, metadata=metadata)
+        write_atomically(beside(stem, extension), partial(Path.write_bytes, data=buffer.getvalue()))
+
+
+def _rows(frame: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return the rows of one model, or raise CornerstoneError if there are none or estimators are mixed."""
+    rows = frame[frame["model"] == model]
+    if rows.empty:
+        raise CornerstoneError(f"no rows for the model {model}")
+    if "estimator" in rows and rows["estimator"].nunique() > 1:
+        raise CornerstoneError(f"{model}: a figure shows one estimator, not {sorted(set(rows['estimator']))}")
+    return rows
+
+
+def _tasks(rows: pd.DataFrame) -> list[str]:
+    """Return the tasks in the order of the paper, then unknown ones as they come, then the mean."""
+    known = list(TASK_NAMES)
+    present = list(dict.fromkeys(rows["task"]))
+    return sorted(present, key=lambda task: known.index(task) if task in known else len(known) - 1.5)
+
+
+def _baselines(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return original, empty and chance by task, the mean's being means; raise if a task is missing."""
+    names = ["original", "empty", "chance"]
+    rows = _rows(baselines, model).set_index("task")[names].astype(float)
+    single = [task for task in tasks if task != "mean"]
+    if missing := [task for task in single if task not in rows.index]:
+        raise CornerstoneError(f"{model}: no baseline for {', '.join(missing)}")
+    if "mean" in tasks and "mean" not in rows.index:
+        rows.loc["mean"] = rows.loc[single or list(rows.index)].mean()
+    return {task: {name: float(rows[name][task]) for name in names} for task in tasks}
+
+
+def _grid(model: str, panels: int, columns: int, height: float, stretch: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a titled figure with `panels` axes, `height` inches a row; the last axes may fill their row."""
+    columns = min(columns, panels)
+    lines = -(-panels // columns)
+    figure = Figure(figsize=(WIDTH, lines * height + 0.9), layout="constrained")
+    figure.suptitle(model)
+    grid = figure.add_gridspec(lines, columns)
+    axes = []
+    for panel in range(panels):
+        row, column = divmod(panel, columns)
+        last = stretch and panel == panels - 1
+        axes.append(figure.add_subplot(grid[row, column:] if last else grid[row, column]))
+    return figure, axes
+
+
+def _label(axes: Sequence[Axes], x: str, y: str) -> None:
+    """Label x below the bottom row of panels and y left of the first column."""
+    for ax in axes:
+        spec = ax.get_subplotspec()
+        if spec is not None and spec.is_last_row():
+            ax.set_xlabel(x)
+        if spec is not None and spec.is_first_col():
+            ax.set_ylabel(y)
+
+
+def _limits(extent: Sequence[float], floor: float) -> tuple[float, float]:
+    """Return limits of y in percent: around all finite numbers, ten points apart, within [floor, 100]."""
+    numbers = np.asarray(extent, dtype=float)
+    numbers = numbers[np.isfinite(numbers)]
+    low, high = float(numbers.min()), float(numbers.max())
+    pad = max(0.05 * (high - low), (10 - (high - low)) / 2)
+    return max(low - pad, floor), min(high + pad, 100.0)
+
+
+def _whiskers(ax: Axes, x: Any, low: Any, high: Any, *, colour: str, width: float, alpha: float) -> None:
+    """Draw intervals as vertical lines; those that are not known (one document) are left out."""
+    known = np.isfinite(low) & np.isfinite(high)
+    ax.vlines(x[known], low[known], high[known], color=colour, linewidth=width, alpha=alpha, zorder=2.5)
+
+
+def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
+    """Draw one pie of non-negative values by player; `colours` has the cornerstones."""
+    total = float(values.sum())
+    if total <= 0:
+        ax.text(0, 0, "no positive value", ha="center", va="center")
+        return
+    percent = 100 * values / total
+    labelled = [player for player in percent.nlargest(4).index if percent[player] > 0]
+    # A cornerstone outside the top four keeps its colour, so that colour adds up to the share of table 1.
+    drawn = labelled + [p for p in colours if p not in labelled and percent[p] > 0]
+    others = len(percent) - len(drawn)
+    rest = max(100 - float(percent[drawn].sum()), 0.0)
+    wedges, *_ = ax.pie(
+        [*percent[drawn], rest],
+        colors=[*(colours.get(player, MID_GREY) for player in drawn), PALE_GREY],
+        startangle=1.8 * float(percent[drawn].sum()),  # puts the wedges that need labels around 3 o'clock
+        counterclock=False,
+        wedgeprops={"linewidth": 0.6, "edgecolor": "white"},
+        normalize=True,
+    )
+    ax.text(0, -1.25, f"top {len(colours)}: {percent[list(colours)].sum():.1f} %", ha="center", va="center")
+    texts = [f"{player}\n{percent[player]:.1f} %" for player in labelled]
+    angles = [np.deg2rad((wedge.theta1 + wedge.theta2) / 2) for wedge in wedges]
+    angles = [*angles[: len(texts)], angles[-1]]
+    if others and rest > 30:  # there is room inside
+        spot = (0.5 * np.cos(angles[-1]), 0.5 * np.sin(angles[-1]))
+        ax.text(*spot, f"other\n{others} layers\n{rest:.1f} %", ha="center", va="center", fontsize="small")
+    elif others:
+        texts.append(f"{others} others\n{rest:.1f} %")
+    _outside(ax, texts, angles)
+
+
+def _outside(ax: Axes, texts: Sequence[str], angles: Sequence[float], gap: float = 0.46) -> None:
+    """Label wedges in columns left and right of a pie, `gap` radii apart at least, with leader lines."""
+    for side, align in ((1, "left"), (-1, "right")):
+        chosen = [i for i in range(len(texts)) if (np.cos(angles[i]) >= 0) == (side > 0)]
+        chosen.sort(key=lambda i: -np.sin(angles[i]))
+        heights = [1.1 * np.sin(angles[i]) for i in chosen]
+        wanted = np.mean(heights) if heights else 0.0
+        for place in range(1, len(heights)):
+            heights[place] = min(heights[place], heights[place - 1] - gap)
+        # Pushing labels down moved their middle; put it back.
+        shift = wanted - (np.mean(heights) if heights else 0.0)
+        for i, height in zip(chosen, heights, strict=True):
+            label = ax.annotate(
+                texts[i],
+                xy=(0.97 * np.cos(angles[i]), 0.97 * np.sin(angles[i])),
+                xytext=(1.22 * side, height + shift),
+                ha=align,
+                va="center",
+                fontsize="small",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
+            )
+            label.set_in_layout(False)  # the limits leave room; without this pies would differ in size

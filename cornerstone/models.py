@@ -1,0 +1,92 @@
+"""Loading a model from a folder, and encoding requests the way lm-eval does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cornerstone.errors import ModelError
+from cornerstone.packing import PackedDocument, pack
+from cornerstone.players import architecture_of
+from cornerstone.tasks import Document
+
+
+def load(folder: Path, dtype: str, device_map: str = "auto") -> tuple[nn.Module, Any]:
+    """Load a causal language model and its tokenizer; nothing is downloaded, no code of the folder is run.
+
+    Args:
+        folder: config.json, safetensors weights, tokenizer.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device_map: `auto` (GPUs, if there are any, else CPU) or a device.
+
+    Raises:
+        ModelError: unknown architecture, or files that do not load.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        architecture_of(AutoConfig.from_pretrained(folder).model_type)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            device_map=_device_map(device_map),
+            use_safetensors=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise ModelError(
+            f"the model in {folder} can't be loaded: {reason}. Fetch it again, or correct its entry."
+        ) from error
+    model.eval()
+    return model, tokenizer
+
+
+def _device_map(device_map: str) -> str | None:
+    """accelerate's `auto` is for GPUs; on the CPU an ordinary load is the same without its hooks."""
+    if device_map == "auto" and not torch.cuda.is_available():
+        return None
+    return device_map
+
+
+def encode(model: nn.Module, tokenizer: Any, documents: Sequence[Document]) -> list[PackedDocument]:
+    """Tokenise and pack documents.
+
+    lm-eval's own HFLM does the tokenisation (special tokens, spaces between context and continuation, empty
+    contexts), so that each choice has exactly the tokens that a stock run scores.
+    """
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    class Encoder(HFLM):
+        """HFLM that hands back the encoded requests instead of scoring them."""
+
+        def _loglikelihood_tokens(self, requests: Any, *args: Any, **kwargs: Any) -> Any:
+            return [(context, continuation) for _, context, continuation in requests]
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        encoder = Encoder(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=1)
+    instances = [
+        Instance(request_type="loglikelihood", doc={}, arguments=request, idx=0)
+        for document in documents
+        for request in document.requests
+    ]
+    encoded: list[Any] = encoder.loglikelihood(instances, disable_tqdm=True)
+    packed, start = [], 0
+    for document in documents:
+        stop = start + len(document.requests)
+        packed.append(pack(encoded[start:stop], encoder.max_length))
+        start = stop
+    return packed

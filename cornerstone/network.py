@@ -1,0 +1,242 @@
+"""A causal language model seen as: embed, then sublayers that add to the residual stream, then the head.
+
+It calls the architecture's own modules of transformers (embedding, norms, attention, feed-forward, head) and
+re-implements none of them. What a block hands to its attention (rotary embeddings, for instance) is recorded
+from the model's own forward pass, in which the blocks are made to return their input.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from cornerstone.errors import ModelError
+from cornerstone.packing import Batch
+from cornerstone.players import Player, SublayerLayout, architecture_of
+
+_CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_position", "position_ids"}
+_HEAD_ROWS = 256
+"""Rows of the vocabulary-wide logits that are alive at once."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the sublayers of a batch share: the arguments of each block's attention, masks included."""
+
+    attention: tuple[dict[str, Any], ...]
+
+
+class Network:
+    """A model's sublayers as functions of the residual stream.
+
+    Args:
+        model: a causal LM of transformers, in eval mode.
+        players: the players that the config says the model has.
+
+    Attributes:
+        stages: positions of the players, grouped by what they read: each stage's players read the same
+            residual stream. One player a stage, or both of a block where they run in parallel.
+
+    Raises:
+        ModelError: when the architecture is unknown, or the weights do not fit `players`.
+    """
+
+    def __init__(self, model: Any, players: tuple[Player, ...]) -> None:
+        self.model = model
+        self.players = players
+        self.config = model.config
+        self.architecture = architecture_of(str(self.config.model_type))
+        self.blocks = model.get_submodule(self.architecture.blocks)
+        self.final_norm = model.get_submodule(self.architecture.final_norm)
+        self.head: nn.Module = model.get_output_embeddings()
+        self._check()
+        parallel = self.architecture.parallel and getattr(self.config, self.architecture.parallel)
+        each = 2 if parallel else 1
+        self.stages = [tuple(range(i, i + each)) for i in range(0, len(players), each)]
+        self._sublayers = [self._sublayer(player) for player in players]
+        self._attention_arguments = [
+            inspect.signature(self._sublayers[player.position].modules[0].forward).parameters
+            for player in players
+            if player.kind == "attn"
+        ]
+
+    def _check(self) -> None:
+        model_type = self.config.model_type
+        for key, expected in self.architecture.requires:
+            found = getattr(self.config, key, expected)
+            if found != expected:
+                raise ModelError(
+                    f"this {model_type} model has {key} = {found}, for which removing a sublayer is not "
+                    f"defined here; only {key} = {expected} is supported. Choose another model."
+                )
+        blocks = len(self.players) // 2
+        if len(self.blocks) != blocks:
+            raise ModelError(
+                f"config.yaml says blocks: {blocks}, but the weights have {len(self.blocks)}. "
+                f"Set blocks: {len(self.blocks)} in this model's entry."
+            )
+        wanted = self.players[1].kind
+        for player in self.players[1::2]:
+            layout = self.architecture.feed_forward
+            feed_forward = self.blocks[player.block].get_submodule(layout.modules[0])
+            found = "moe" if hasattr(feed_forward, "experts") else "ffn"
+            if found != wanted:
+                raise ModelError(
+                    f"config.yaml says feed_forward: {wanted}, but block {player.block} of the weights is "
+                    f"'{found}'. Set feed_forward: {found} in this model's entry (models that mix both "
+                    "are not supported)."
+                )
+
+    def _sublayer(self, player: Player) -> _Sublayer:
+        layout = self.architecture.attention if player.kind == "attn" else self.architecture.feed_forward
+        return _Sublayer(self.blocks[player.block], layout)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the residual stream."""
+        return self.config.hidden_size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the residual stream."""
+        return self.model.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding is."""
+        return self.model.get_input_embeddings().weight.device
+
+    def embed(self, batch: Batch) -> tuple[torch.Tensor, Context]:
+        """The residual stream before the first sublayer, [B, T, H], and what the blocks' attention needs."""
+        with _recorded(self.blocks) as calls:
+            self.model.base_model(
+                input_ids=batch.input_ids.to(self.device),
+                position_ids=batch.positions.to(self.device),
+                use_cache=False,
+            )
+        masks = self._masks(batch)
+        attention = []
+        for block, (_, arguments) in enumerate(calls):
+            known = self._attention_arguments[block]
+            kept = {k: v for k, v in arguments.items() if k in known and k not in _CACHE_ARGUMENTS}
+            kept["attention_mask"] = masks[self._window(block)]
+            attention.append(kept)
+        return calls[0][0], Context(tuple(attention))
+
+    def contribution(self, position: int, x: torch.Tensor, context: Context) -> torch.Tensor:
+        """What the player at `position` adds to the residual stream x; [B, T, H] to [B, T, H]."""
+        sublayer = self._sublayers[position]
+        player = self.players[position]
+        arguments = context.attention[player.block] if player.kind == "attn" else {}
+        device = sublayer.device
+        return sublayer(x.to(device), {k: _to(v, device) for k, v in arguments.items()})
+
+    def log_probabilities(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Natural log-probability of each target of the batch, [M] float32 on the CPU.
+
+        The final norm and the head run only at the rows where a target is predicted.
+        """
+        norm_device = _device_of(self.final_norm, x.device)
+        x = x.to(norm_device)
+        rows = batch.rows.to(norm_device)
+        hidden = self.final_norm(x[rows[:, 0], rows[:, 1]])
+        parts = []
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        bounds = torch.searchsorted(batch.target_rows, torch.arange(0, len(rows) + _HEAD_ROWS, _HEAD_ROWS)).tolist()
+        for i, (start, stop) in enumerate(itertools.pairwise(bounds)):
+            first = i * _HEAD_ROWS
+            head_device = _device_of(self.head, x.device)
+            logits = self.head(hidden[first : first + _HEAD_ROWS].to(head_device)).float()
+            if cap is not None:
+                logits = torch.tanh(logits / cap) * cap
+            target_rows = batch.target_rows[start:stop].to(head_device) - first
+            target_tokens = batch.target_tokens[start:stop].to(head_device)
+            chosen = logits[target_rows, target_tokens]
+            parts.append((chosen - torch.logsumexp(logits, -1)[target_rows]).cpu())
+        return torch.cat(parts)
+
+    def _window(self, block: int) -> int | None:
+        """The sliding window of a block's attention; None when it sees everything before."""
+        window = getattr(self.config, "sliding_window", None)
+        kinds = getattr(self.config, "layer_types", None)
+        if window is None or (kinds and kinds[block] != "sliding_attention"):
+            return None
+        return window
+
+    def _masks(self, batch: Batch) -> dict[int | None, torch.Tensor]:
+        """Additive attention masks [B, 1, T, T] in the model's dtype, one for each window in use."""
+        masks = {}
+        for window in {self._window(block) for block in range(len(self.blocks))}:
+            visible = batch.visible
+            if window is not None:
+                distance = batch.positions[:, :, None] - batch.positions[:, None, :]
+                visible = visible & (distance < window)
+            mask = torch.zeros(visible.shape, dtype=self.dtype)
+            mask.masked_fill_(~visible, torch.finfo(self.dtype).min)
+            masks[window] = mask[:, None].to(self.device)
+        return masks
+
+
+class _Sublayer:
+    """One player's modules, in the order in which they are applied."""
+
+    def __init__(self, block: nn.Module, layout: SublayerLayout) -> None:
+        self.modules = [block.get_submodule(path) for path in layout.modules]
+        self.pre_norm = block.get_submodule(layout.pre_norm) if layout.pre_norm else None
+        self.post_norm = block.get_submodule(layout.post_norm) if layout.post_norm else None
+        self.device = next(block.parameters()).device
+
+    def __call__(self, x: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
+        if self.pre_norm is not None:
+            x = self.pre_norm(x)
+        for module in self.modules:
+            x = module(x, **arguments)
+            if isinstance(x, tuple):  # attention also returns its weights
+                x = x[0]
+        return x if self.post_norm is None else self.post_norm(x)
+
+
+@contextmanager
+def _recorded(blocks: Any) -> Iterator[list[tuple[torch.Tensor, dict[str, Any]]]]:
+    """Make each block return its input, and record its (input, arguments by name)."""
+    calls: list[tuple[torch.Tensor, dict[str, Any]]] = []
+    originals = [block.forward for block in blocks]
+
+    def recorder(signature: inspect.Signature) -> Any:
+        def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
+            bound = dict(signature.bind(*args, **kwargs).arguments)
+            extra = bound.pop("kwargs", {})
+            hidden = bound.pop("hidden_states")
+            calls.append((hidden, {**bound, **extra}))
+            return hidden
+
+        return forward
+
+    try:
+        for block, original in zip(blocks, originals, strict=True):
+            block.forward = recorder(inspect.signature(original))
+        yield calls
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    """Move a tensor, or the tensors of a tuple, to a device; leave the rest."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(_to(item, device) for item in value)
+    return value
+
+
+def _device_of(module: nn.Module, default: torch.device) -> torch.device:
+    parameter = next(module.parameters(), None)
+    return default if parameter is None else parameter.device

@@ -1,0 +1,209 @@
+"""A coalition's result: one JSON file, in lm-eval's words.
+
+`results`, `versions`, `n-shot`, `n-samples`, `higher_is_better` and `configs` are what lm-eval writes, so tools
+that read its files read these. Beside them stand the coalition, the arrays per document, and what made the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cornerstone.coalitions import name, parse, removed_from
+from cornerstone.config import Config
+from cornerstone.errors import CoalitionError, StoreError
+from cornerstone.files import write_text
+from cornerstone.players import Player
+from cornerstone.tasks import METRICS, TaskDocuments, correct
+
+DECISIVE_MODULES = ("players", "packing", "network", "sweep", "models", "tasks")
+"""Modules whose code decides the numbers in a result; a change in one makes its results stale."""
+
+
+def fingerprint(config: Config, model: str, task: str) -> str:
+    """16 hexadecimal digits that change with whatever decides a result.
+
+    These are: the weights and how they are computed, the documents, and the code of `DECISIVE_MODULES`. What
+    only decides where or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric,
+    estimators) is left out.
+    """
+    entry = config.models[model]
+    decisive = entry.model_dump(
+        include={
+            "source",
+            "id",
+            "revision",
+            "file",
+            "sha256",
+            "blocks",
+            "feed_forward",
+            "dtype",
+            "batch_tokens",
+        }
+    )
+    decisive["documents"] = [
+        task,
+        config.documents_source(model),
+        config.limit(model, task),
+        config.tasks[task].revision,
+    ]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    for module in DECISIVE_MODULES:
+        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a result, for its `provenance`."""
+
+    fingerprint: str
+    model: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+
+
+def write(
+    path: Path,
+    coalition: int,
+    players: tuple[Player, ...],
+    data: TaskDocuments,
+    total: int,
+    loglikelihoods: Sequence[Sequence[float]],
+    origin: Origin,
+    seconds: float,
+) -> None:
+    """Write one coalition's result, atomically.
+
+    Args:
+        path: where.
+        coalition: bitmask of the players kept.
+        players: all players of the model.
+        data: the documents that were scored.
+        total: documents in the whole split.
+        loglikelihoods: [document][choice], natural logarithms, summed over the choice's tokens.
+        origin: what made it.
+        seconds: the coalition's share of the time of the walk that scored it.
+
+    Raises:
+        StoreError: when a log-likelihood is not a finite number.
+    """
+    if not all(math.isfinite(value) for row in loglikelihoods for value in row):
+        raise StoreError(
+            f"{name(coalition, players)} of {data.task} got a log-likelihood that is no finite number. Half "
+            "precision may have overflowed: set dtype: bfloat16 or float32 in the model's entry."
+        )
+    metrics = {metric: correct(loglikelihoods, data.documents, metric) for metric in data.metrics}
+    scores: dict[str, Any] = {"alias": data.task}
+    for metric, right in metrics.items():
+        scores[f"{metric},none"] = float(right.mean())
+        scores[f"{metric}_stderr,none"] = float(right.std(ddof=1) / np.sqrt(len(right)))
+    sections: dict[str, Any] = {
+        "results": {data.task: scores},
+        "versions": {data.task: data.version},
+        "n-shot": {data.task: 0},
+        "n-samples": {data.task: {"original": total, "effective": len(data.documents)}},
+        "higher_is_better": {data.task: dict.fromkeys(metrics, True)},
+        "configs": {data.task: {"task": data.task, "source": data.source, "split": data.split, "num_fewshot": 0}},
+        "coalition": {
+            "name": name(coalition, players),
+            "kept_mask": f"{coalition:#x}",
+            "players": len(players),
+            "removed": [player.name for player in removed_from(coalition, players)],
+        },
+        "provenance": {**vars(origin), "seconds": round(seconds, 3)},
+        "documents": {
+            "doc_id": [document.doc_id for document in data.documents],
+            "doc_hash": [document.doc_hash for document in data.documents],
+            "gold": [document.gold for document in data.documents],
+            "length": [document.lengths for document in data.documents],
+            "loglikelihood": [[float(value) for value in row] for row in loglikelihoods],
+            **{metric: [int(value) for value in right] for metric, right in metrics.items()},
+        },
+    }
+    lines = []
+    for key, value in sections.items():
+        if key == "documents":  # an array a line: readable, and small
+            rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()]
+            lines.append(f'"{key}": {{\n' + ",\n".join(rows) + "\n}")
+        else:
+            lines.append(f'"{key}": {json.dumps(value)}')
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read one result.
+
+    Raises:
+        StoreError: when it is missing, truncated, or no result.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if {"results", "coalition", "documents", "provenance"} <= result.keys():
+            return result
+        problem = "it lacks sections of a coalition's result"
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing. Run `snakemake {path}` to make it.") from None
+    except (OSError, ValueError, AttributeError) as error:
+        problem = f"it is truncated or is not JSON ({error})"
+    raise StoreError(f"{path}: {problem}. Delete it and run `snakemake {path}` to make it again.")
+
+
+def is_current(path: Path, wanted: str, coalition: int, players: tuple[Player, ...]) -> bool:
+    """Whether a file holds the result of this coalition, made by what the fingerprint `wanted` stands for."""
+    try:
+        result = read(path)
+        return (
+            result["provenance"]["fingerprint"] == wanted and parse(result["coalition"]["name"], players) == coalition
+        )
+    except (StoreError, CoalitionError, KeyError):
+        return False
+
+
+def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, clusters: dict[int, str]) -> pd.DataFrame:
+    """Read many results into one table.
+
+    Args:
+        paths: result files of one model and task.
+        players: the model's players.
+        expected: fingerprint that each must carry.
+        clusters: doc_id -> cluster.
+
+    Returns:
+        A row per coalition and document: coalition, doc_id, cluster, and a column per metric (0 or 1).
+
+    Raises:
+        StoreError: a damaged file, a foreign one (other fingerprint, other name), or other documents.
+    """
+    frames = []
+    first_ids: list[int] | None = None
+    for path in paths:
+        result = read(path)
+        found = result["provenance"]["fingerprint"]
+        if found != expected:
+            raise StoreError(
+                f"{path} was made by other settings or code (fingerprint {found}, now {expected}). Delete it "
+                "and run the workflow again."
+            )
+        documents = result["documents"]
+        if first_ids is None:
+            first_ids = documents["doc_id"]
+        if documents["doc_id"] != first_ids:
+            raise StoreError(f"{path} holds other documents than its neighbours. Delete it and run again.")
+        label = result["coalition"]["name"]
+        parse(label, players)
+        columns = {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
+        frames.append(pd.DataFrame({"coalition": label, "doc_id": documents["doc_id"], **columns}))
+    if not frames:
+        raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
+    joined = pd.concat(frames, ignore_index=True)
+    joined.insert(2, "cluster", joined["doc_id"].map(clusters))
+    return joined
