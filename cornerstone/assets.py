@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.config import Model
+from cornerstone.console import say
 from cornerstone.errors import AssetError
 from cornerstone.files import need_space, sha256, size, write_atomically, write_text
 
@@ -128,6 +129,23 @@ def fetch_model(name: str, model: Model, resources: Path, marker: Path) -> None:
     write_text(marker, json.dumps(facts, indent=2) + "\n")
 
 
+def model_folder(marker: Path) -> Path:
+    """The folder that a marker of `fetch_model` names.
+
+    Raises:
+        AssetError: the marker is damaged, or the folder is gone.
+    """
+    try:
+        folder = Path(json.loads(marker.read_text(encoding="utf-8"))["path"])
+    except (OSError, ValueError, KeyError):
+        raise AssetError(f"{marker} is missing or damaged. Delete it and run `snakemake fetch`.") from None
+    if not folder.is_dir():
+        raise AssetError(
+            f"the weights in {folder} are gone. Delete {marker} and run `snakemake fetch` where there is network."
+        )
+    return folder
+
+
 def _fetch_hub(model: Model, folder: Path) -> None:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -208,11 +226,6 @@ def embedded_parquet(task: str, resources: Path) -> Path:
             data = data.rename_column("answer", "label").cast_column("label", Value("int64"))
         write_atomically(target, data.to_parquet)
     return target
-
-
-def say(message: str) -> None:
-    """A line of progress on the terminal."""
-    print(f"cornerstone: {message}", file=sys.stderr, flush=True)
 
 
 def _first_line(error: Exception) -> str:

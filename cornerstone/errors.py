@@ -8,14 +8,11 @@
     ├── TaskError        lm-eval does not know the task, or the task can't be scored here
     └── StoreError       a result file is truncated, foreign, or missing
 
-Each message says what is wrong, where, and what to do; `main_guard` prints it without a traceback.
+Each message says what is wrong, where, and what to do; `console.script` prints it
+without a traceback.
 """
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class CornerstoneError(Exception):
@@ -44,17 +41,3 @@ class TaskError(CornerstoneError):
 
 class StoreError(CornerstoneError):
     """A result file can't be read or does not belong here."""
-
-
-@contextmanager
-def main_guard() -> Iterator[None]:
-    """Turn a :class:`CornerstoneError` into one message on stderr and exit code 1.
-
-    Raises:
-        SystemExit: with code 1, when the guarded block raised a CornerstoneError.
-    """
-    try:
-        yield
-    except CornerstoneError as error:
-        print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None

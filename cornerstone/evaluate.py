@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from cornerstone import models, packing, store, sweep, tasks
-from cornerstone.assets import say
+from cornerstone import assets, coalitions, models, packing, plan, store, sweep, tasks
 from cornerstone.config import Config
-from cornerstone.errors import AssetError, CornerstoneError
+from cornerstone.console import Progress, say
+from cornerstone.errors import CornerstoneError
 from cornerstone.network import Network
+from cornerstone.workflow import Layout
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
 
@@ -29,13 +30,37 @@ class Target:
 
 @dataclass(frozen=True)
 class Job:
-    """A model, a task, and where its assets are."""
+    """A model, a task, and the files that fetch made for them."""
 
     config: Config
     model: str
     task: str
-    model_folder: Path
+    marker: Path
     documents: Path
+
+    def run_files(self, paths: Sequence[Path]) -> int:
+        """`run` for files that are named after their coalitions.
+
+        Raises:
+            CoalitionError: a file's name is no coalition of the model.
+        """
+        players = self.config.models[self.model].players
+        return self.run([Target(coalitions.parse(path.stem, players), path) for path in paths])
+
+    def run_table(self, wanted: Sequence[int], table: Path) -> None:
+        """Evaluate coalitions into the model's folder of results, then write them as one table (Parquet)."""
+        players = self.config.models[self.model].players
+        folder = Path(Layout(self.config).coalition(self.model, self.task, "")).parent
+        distinct = plan.in_sweep_order(wanted, players)
+        targets = [Target(c, folder / f"{coalitions.name(c, players)}.json") for c in distinct]
+        self.run(targets)
+        store.write_table(
+            [target.path for target in targets],
+            players,
+            store.fingerprint(self.config, self.model, self.task),
+            tasks.read(self.documents).first(self.config.limit(self.model, self.task)),
+            table,
+        )
 
     def run(self, targets: Sequence[Target]) -> int:
         """Make every target that is not there or was made by other settings or code.
@@ -60,9 +85,7 @@ class Job:
         whole = tasks.read(self.documents)
         whole.need_metric(self.config.tasks[self.task].metric)
         data = whole.first(self.config.limit(self.model, self.task))
-        if not self.model_folder.is_dir():
-            raise AssetError(f"{self.model_folder} is missing. Run `snakemake fetch` where there is network access.")
-        model, tokenizer = models.load(self.model_folder, entry.dtype, entry.device_map)
+        model, tokenizer = models.load(assets.model_folder(self.marker), entry.dtype, entry.device_map)
         network = Network(model, entry.players)
         batches = packing.batches(models.encode(model, tokenizer, data.documents), entry.batch_tokens)
         origin = store.Origin(
@@ -112,48 +135,6 @@ class Job:
     def _missing(self, targets: Sequence[Target], wanted: str) -> list[int]:
         players = self.config.models[self.model].players
         return [t.coalition for t in targets if not store.is_current(t.path, wanted, t.coalition, players)]
-
-
-class Progress:
-    """Lines on the terminal: how many coalitions are done, and how long the rest will take.
-
-    Lines rather than a bar, because several jobs run side by side and their output also goes to log files.
-    """
-
-    def __init__(self, label: str, coalitions: int, work: int, every: float = 10.0) -> None:
-        self.label = label
-        self.coalitions = coalitions
-        self.work = max(work, 1)
-        self.every = every
-        self.done_work = 0
-        self.done = 0
-        self.started = self.told = time.monotonic()
-
-    def advance(self, work: int) -> None:
-        """Count work that was done; say so if the last line is old."""
-        self.done_work += work
-        if time.monotonic() - self.told >= self.every:
-            self._tell()
-
-    def finished(self, coalitions: int) -> None:
-        """Count coalitions whose files are written."""
-        self.done = coalitions
-        self._tell()
-
-    def _tell(self) -> None:
-        self.told = time.monotonic()
-        share = min(1.0, self.done_work / self.work)
-        left = (self.told - self.started) * (1 - share) / share if share else float("nan")
-        say(f"{self.label}: {self.done} of {self.coalitions} coalitions, {share:.0%} of the work, {clock(left)} left")
-
-
-def clock(seconds: float) -> str:
-    """A duration as h:mm:ss or m:ss."""
-    if seconds != seconds:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _device_name(device: torch.device) -> str:

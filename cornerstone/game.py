@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cornerstone.coalitions import name, parse
+from cornerstone.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.players import Player
 
@@ -46,6 +48,15 @@ class Game:
     def full(self) -> np.ndarray:
         """The original model's score on each document, [D]."""
         return self((1 << len(self.players)) - 1)
+
+
+def read_all(config: Config, model: str, paths: list[Path]) -> dict[str, Game]:
+    """The games of a model, one for each active task, from the Parquet files of `store.write_table`."""
+    players = config.models[model].players
+    return {
+        task: from_table(pd.read_parquet(path), players, config.tasks[task].metric)
+        for task, path in zip(config.run_tasks, paths, strict=True)
+    }
 
 
 def from_table(values: pd.DataFrame, players: tuple[Player, ...], metric: str) -> Game:

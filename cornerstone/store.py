@@ -20,7 +20,7 @@ import pandas as pd
 from cornerstone.coalitions import name, parse, removed_from
 from cornerstone.config import Config
 from cornerstone.errors import CoalitionError, StoreError
-from cornerstone.files import write_text
+from cornerstone.files import write_atomically, write_text
 from cornerstone.players import Player
 from cornerstone.tasks import METRICS, TaskDocuments, correct
 
@@ -168,14 +168,14 @@ def is_current(path: Path, wanted: str, coalition: int, players: tuple[Player, .
         return False
 
 
-def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, clusters: dict[int, str]) -> pd.DataFrame:
+def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, data: TaskDocuments) -> pd.DataFrame:
     """Read many results into one table.
 
     Args:
         paths: result files of one model and task.
         players: the model's players.
         expected: fingerprint that each must carry.
-        clusters: doc_id -> cluster.
+        data: the documents that were scored.
 
     Returns:
         A row per coalition and document: coalition, doc_id, cluster, and a column per metric (0 or 1).
@@ -184,7 +184,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, clu
         StoreError: a damaged file, a foreign one (other fingerprint, other name), or other documents.
     """
     frames = []
-    first_ids: list[int] | None = None
+    hashes = [document.doc_hash for document in data.documents]
     for path in paths:
         result = read(path)
         found = result["provenance"]["fingerprint"]
@@ -194,10 +194,8 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, clu
                 "and run the workflow again."
             )
         documents = result["documents"]
-        if first_ids is None:
-            first_ids = documents["doc_id"]
-        if documents["doc_id"] != first_ids:
-            raise StoreError(f"{path} holds other documents than its neighbours. Delete it and run again.")
+        if documents["doc_hash"] != hashes:
+            raise StoreError(f"{path} holds other documents than {data.source} has now. Delete it and run again.")
         label = result["coalition"]["name"]
         parse(label, players)
         columns = {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
@@ -205,5 +203,13 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, clu
     if not frames:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
     joined = pd.concat(frames, ignore_index=True)
-    joined.insert(2, "cluster", joined["doc_id"].map(clusters))
+    joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
     return joined
+
+
+def write_table(
+    paths: Iterable[Path], players: tuple[Player, ...], expected: str, data: TaskDocuments, target: Path
+) -> None:
+    """Write what `table` returns as a Parquet file, atomically."""
+    frame = table(paths, players, expected, data)
+    write_atomically(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cornerstone import paper
+from cornerstone import intervals, paper
 from cornerstone.errors import CornerstoneError
 from cornerstone.files import write_text
 
@@ -46,32 +46,6 @@ def task_name(task: str) -> str:
     return TASK_NAMES.get(task, task)
 
 
-def clustered_se(scores: ArrayLike, labels: ArrayLike | None = None) -> tuple[float, int]:
-    """Return the standard error of a mean over documents, and the number of clusters behind it.
-
-    The cluster-robust formula is sqrt(G/(G-1) * sum_g (sum_{i in g} (x_i - mean))^2) / n. With every document
-    its own cluster it is the usual s/sqrt(n).
-
-    Args:
-        scores: one number per document, shape [documents].
-        labels: cluster of each document, shape [documents]; None means that no two documents are related.
-
-    Returns:
-        The standard error in the unit of `scores` (NaN with fewer than two clusters) and the number of
-        clusters G.
-
-    Raises:
-        CornerstoneError: there is not one label per document.
-    """
-    x = np.asarray(scores, dtype=float)
-    residuals = x - x.mean()
-    sums = residuals if labels is None else np.bincount(_cluster_index(labels, len(x)), weights=residuals)
-    count = len(sums)
-    if count < 2:
-        return float("nan"), count
-    return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(x)), count
-
-
 def table1(
     values: Mapping[str, ArrayLike],
     players: Sequence[str],
@@ -86,9 +60,9 @@ def table1(
     """Table 1: the share of the top players in all Shapley values.
 
     The paper's recipe: per task, values (means over documents) below 0 are set to 0; the share is the top
-    players' sum over everyone's sum; shares are averaged over tasks. Noise inflates the denominator (only its
-    positive half is kept), and a bootstrap adds noise to noise, so with few documents the interval sits low
-    and may even miss the share itself.
+    players' sum over everyone's sum; shares are averaged over tasks. Clipping keeps the positive half of the
+    noise in the denominator, so with few documents the share comes out too small. The interval, share plus and
+    minus a normal quantile times the bootstrap's standard error, counts the spread over documents, not that bias.
 
     Args:
         values: per task the Shapley value of every player on every document, shape [documents, players],
@@ -98,40 +72,38 @@ def table1(
         top: the players whose share is wanted, the same for all tasks.
         seed: of the bootstrap's random numbers.
         repetitions: bootstrap replicates.
-        level: of the percentile interval, 0..1.
+        level: of the interval, 0..1.
         clusters: per task the cluster label of each document; a task left out has independent documents.
 
     Returns:
         One row: model, players, share_percent, low, high, published_percent. low and high are in percent,
-        from resampling clusters of documents within each task, and NaN if a task has fewer than two clusters.
+        from resampling clusters of documents within each task. The share is missing (NaN) if no player has a
+        positive value on some task, the interval if a task has fewer than two clusters.
 
     Raises:
-        CornerstoneError: a task has no positive value, so there are no shares; or shapes or names disagree.
+        CornerstoneError: shapes or names disagree.
     """
     tasks = _checked(values, players)
     columns = _columns(players, top)
     rng = np.random.default_rng(seed)
     shares, replicates, fewest = [], [], np.inf
     for task, array in tasks.items():
-        share = _shares(array.mean(axis=0)[None, :], columns)[0]
-        if np.isnan(share):
-            raise CornerstoneError(f"{model}, {task}: no player has a positive value, so there are no shares")
-        shares.append(share)
+        shares.append(_shares(array.mean(axis=0)[None, :], columns)[0])
         sums, sizes = _cluster_sums(array, (clusters or {}).get(task))
         fewest = min(fewest, len(sizes))
         picks = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=repetitions)
         replicates.append(_shares((picks @ sums) / (picks @ sizes)[:, None], columns))
     means = np.mean(replicates, axis=0)
     means = means[np.isfinite(means)]  # a replicate without a positive value has no share either
-    low = high = np.nan
-    if fewest >= 2 and len(means):
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    share, half = float(np.mean(shares)), np.nan
+    if fewest >= 2 and len(means) > 1:
+        half = stats.norm.ppf((1 + level) / 2) * means.std(ddof=1)
     row = {
         "model": model,
         "players": " ".join(top),
-        "share_percent": 100 * float(np.mean(shares)),
-        "low": 100 * float(low),
-        "high": 100 * float(high),
+        "share_percent": 100 * share,
+        "low": 100 * float(np.clip(share - half, 0, 1)),
+        "high": 100 * float(np.clip(share + half, 0, 1)),
         "published_percent": paper.SHARE_PERCENT.get(model),
     }
     return pd.DataFrame([row])
@@ -187,9 +159,7 @@ def table3(
 
     Returns:
         Two rows ("cornerstone", "other"): model, layers, clipped_percent, unclipped_percent, low, high,
-        published_percent. The interval takes tasks as independent: se^2 = sum of the tasks' se^2 / tasks^2,
-        each from `clustered_se` of the documents' means over the group; Student's t with
-        (fewest clusters - 1) degrees of freedom.
+        published_percent. The interval is that of `intervals.over_tasks` (documents paired, tasks independent).
 
     Raises:
         CornerstoneError: the shapes or names disagree, or one of the two groups has no player.
@@ -349,14 +319,18 @@ def _mean_drop(
     """Return the mean drop over tasks and players, clipped and not, and the latter's interval; in percent."""
     means = np.array([array[:, columns].mean(axis=0) for array in tasks.values()])
     labels = clusters or {}
-    parts = [clustered_se(array[:, columns].mean(axis=1), labels.get(task)) for task, array in tasks.items()]
-    errors, counts = zip(*parts, strict=True)
-    mean = means.mean()
-    # With one cluster there is no degree of freedom: t is then undefined, as the error is.
-    half = stats.t.ppf((1 + level) / 2, max(min(counts) - 1, 1)) * np.linalg.norm(errors) / len(tasks)
+    parts = [
+        intervals.over_documents(
+            array[:, columns].mean(axis=1, keepdims=True),
+            np.asarray(labels.get(task, np.arange(len(array)))),
+            level,
+        )
+        for task, array in tasks.items()
+    ]
+    whole = intervals.over_tasks(parts, level)
     return {
         "clipped_percent": 100 * float(np.clip(means, 0, 1).mean()),
-        "unclipped_percent": 100 * float(mean),
-        "low": 100 * float(mean - half),
-        "high": 100 * float(mean + half),
+        "unclipped_percent": 100 * float(whole.value[0]),
+        "low": 100 * float(whole.low[0]),
+        "high": 100 * float(whole.high[0]),
     }

@@ -7,6 +7,7 @@ lm-eval's task objects.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import tempfile
@@ -49,13 +50,18 @@ class Document:
 
 @dataclass(frozen=True)
 class TaskDocuments:
-    """All documents of a task, and where they come from."""
+    """All documents of a task, and where they come from.
+
+    `metrics` are those of `METRICS` that the task defines; `made_from` identifies the settings and lm-eval's
+    version (see `made_from`).
+    """
 
     task: str
     version: str
     source: str
     split: str
     metrics: list[str]
+    made_from: str
     documents: list[Document]
 
     def first(self, limit: int | None) -> TaskDocuments:
@@ -107,8 +113,14 @@ def build(task: str, source: Literal["embedded", "hub"], revision: str | None, r
             source=source if source == "embedded" else f"hub:{loaded.DATASET_PATH}@{revision or 'newest'}",
             split=loaded.config.test_split or loaded.config.validation_split,
             metrics=[metric for metric in METRICS if metric in loaded._metric_fn_list],
+            made_from=made_from(task, source, revision),
             documents=[_document(loaded, i, doc) for i, doc in enumerate(loaded.eval_docs)],
         )
+
+
+def made_from(task: str, source: str, revision: str | None) -> str:
+    """What decides a task's documents, as one line: a file that says the same need not be made again."""
+    return f"{task} {source} {revision or 'newest'} lm-eval {importlib.metadata.version('lm_eval')}"
 
 
 @lru_cache(maxsize=1)
@@ -165,6 +177,20 @@ def _document(task: Any, doc_id: int, doc: dict[str, Any]) -> Document:
         lengths=[len(choice) for choice in choices],
         gold=int(gold),
     )
+
+
+def ensure(path: Path, task: str, source: Literal["embedded", "hub"], revision: str | None, resources: Path) -> None:
+    """Make a task's file of documents, unless it is there and was made from the same settings.
+
+    Raises:
+        TaskError, AssetError: see `build`.
+    """
+    try:
+        if read(path).made_from == made_from(task, source, revision):
+            return
+    except AssetError:
+        pass  # missing or damaged: it is made
+    write(build(task, source, revision, resources), path)
 
 
 def write(documents: TaskDocuments, path: Path) -> None:

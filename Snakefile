@@ -1,0 +1,39 @@
+# Cornerstone: which layers of a language model matter, and how sure are we?
+# This file is a table of contents. The rules are in rules/, what they call is in cornerstone/.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/assets.smk"
+include: "rules/evaluate.smk"
+include: "rules/estimate.smk"
+include: "rules/present.smk"
+
+
+localrules:
+    all,
+    fetch,
+
+
+# Everything: the tables and figures of all active models.
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        FIGURES,
+        f"{RESULTS}/summary.md",
+
+
+# The weights and documents that the active config needs: the only step with network.
+rule fetch:
+    input:
+        [layout.model_marker(model) for model in cfg.run],
+        [layout.documents(source, task) for source, tasks in layout.source_tasks().items() for task in tasks],

@@ -1,0 +1,149 @@
+"""From files of estimates to files for readers: tables, figures, and the summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cornerstone import estimate, figures, game, paper, tables
+from cornerstone.config import Config
+from cornerstone.errors import CornerstoneError
+from cornerstone.estimators import ablation, window
+from cornerstone.files import write_text
+from cornerstone.workflow import Layout
+
+TABLE_CAPTIONS = {
+    "table1": "Share of the cornerstones in the sum of all layer Shapley values (negative values set to 0 first), "
+    "mean over tasks.",
+    "table2": "Cornerstone layers: the three highest values (the paper's rule), and the layers whose interval stands "
+    "clear of all others.",
+    "table3": "Mean drop of the metric when one cornerstone or one other layer is removed, in points. `clipped` sets "
+    "drops below 0 to 0 as the paper does; the interval is that of the unclipped drop.",
+    "table4": "Mean drop of the metric when one layer that is no cornerstone is removed, in points, by task.",
+}
+
+
+def write_tables(config: Config, values: list[Path], cornerstones: list[Path], folder: Path) -> None:
+    """Write Tables 1-4 for all active models as CSV, Markdown and LaTeX.
+
+    Args:
+        config: the configuration.
+        values: the Parquet file of each model and task, tasks within models, in the config's order.
+        cornerstones: the CSV file of each model.
+        folder: where they go.
+    """
+    ranked = [pd.read_csv(path) for path in cornerstones]
+    parts: dict[str, list[pd.DataFrame]] = {"table1": [], "table3": [], "table4": []}
+    per_model = len(config.run_tasks)
+    for i, (model, table) in enumerate(zip(config.run, ranked, strict=True)):
+        games = game.read_all(config, model, values[i * per_model : (i + 1) * per_model])
+        names = [player.name for player in config.models[model].players]
+        top = estimate.top_players(table, model)
+        shapley = {task: window.estimate(g, config.estimators.window[0]) for task, g in games.items()}
+        drops = {task: ablation.estimate(g) for task, g in games.items()}
+        clusters = {task: g.clusters for task, g in games.items()}
+        level = config.intervals.level
+        parts["table1"].append(
+            tables.table1(
+                shapley,
+                names,
+                model,
+                top,
+                seed=config.seed,
+                repetitions=config.intervals.bootstrap,
+                level=level,
+                clusters=clusters,
+            )
+        )
+        parts["table3"].append(tables.table3(drops, names, model, top, level=level, clusters=clusters))
+        parts["table4"].append(tables.table4(drops, names, model, top, level=level, clusters=clusters))
+    finished = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+    finished["table2"] = tables.table2(pd.concat(ranked, ignore_index=True))
+    for name, frame in finished.items():
+        tables.write_table(frame, folder / name, TABLE_CAPTIONS[name])
+
+
+def write_figure(kind: str, model: str, folder: Path, values: Path, stem: Path) -> None:
+    """Draw one figure of a model as SVG, PDF and PNG.
+
+    Args:
+        kind: `shares` (the paper's Figure 2), `ablation` (3-5), `values` (6) or `deletion`.
+        model: its name.
+        folder: the model's folder of estimates.
+        values: the Shapley values of the headline estimator.
+        stem: the figure's path without ending.
+
+    Raises:
+        CornerstoneError: there is no such figure.
+    """
+    shapley = pd.read_csv(values)
+    baselines = pd.read_csv(folder / "baselines.csv")
+    if kind == "shares":
+        top = estimate.top_players(pd.read_csv(folder / "cornerstones.csv"), model)
+        figure = figures.shares(shapley, model, top)
+    elif kind == "ablation":
+        figure = figures.ablation(pd.read_csv(folder / "ablation.csv"), baselines, model)
+    elif kind == "values":
+        figure = figures.values(shapley, model)
+    elif kind == "deletion":
+        figure = figures.deletion(pd.read_csv(folder / "deletion.csv"), baselines, model)
+    else:
+        raise CornerstoneError(f"there is no figure '{kind}'; there are shares, ablation, values and deletion")
+    figures.save_figure(figure, stem)
+
+
+def write_summary(config: Config, path: Path) -> None:
+    """Write what was found as one Markdown page: cornerstones with intervals, tables, figures."""
+    results = Path(Layout(config).results)
+    parts = ["# What was found\n"]
+    for model in config.run:
+        baselines = pd.read_csv(results / model / "baselines.csv")
+        table = pd.read_csv(results / model / "cornerstones.csv")
+        parts += [f"## {model}\n", findings(table, baselines, config.estimators.window[0], config.intervals.level)]
+        for kind in ("shares", "ablation", "values", *(["deletion"] if config.deletion.orders else [])):
+            caption = figures.caption(kind, model, baselines)
+            parts.append(f"![{kind}](figures/{model}/{kind}.png)\n\n*{caption}*\n")
+    for name in ("table1", "table2", "table3", "table4"):
+        parts.append((results / "tables" / f"{name}.md").read_text(encoding="utf-8"))
+    write_text(path, "\n".join(parts))
+
+
+def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, largest: int, level: float) -> str:
+    """Say in words which layers matter and how sure that is.
+
+    Args:
+        cornerstones: what `estimate.cornerstones` returned.
+        baselines: what `estimate.baselines` returned.
+        largest: K of the estimator.
+        level: coverage of the intervals.
+    """
+    top = cornerstones.sort_values("rank").head(5)
+    lines = [
+        f"Highest layer Shapley values, mean over {len(baselines)} tasks "
+        f"({baselines['documents'].sum()} documents; window estimator of the paper, K = {largest}), in points of "
+        f"accuracy with {level:.0%} intervals over documents:\n",
+        "| rank | layer | value | interval |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {rank} | {player} | {100 * value:.1f} | {100 * low:.1f} to {100 * high:.1f} |"
+        for rank, player, value, low, high in top[["rank", "player", "value", "low", "high"]].to_numpy().tolist()
+    ]
+    clear = cornerstones.loc[cornerstones["clear"], "player"].tolist()
+    verdict = (
+        f"These stand clear of all other layers, interval against interval: **{', '.join(clear)}**."
+        if clear
+        else "With these documents no layer stands clear of all others, interval against interval."
+    )
+    published = paper.CORNERSTONES.get(str(cornerstones["model"].iloc[0]))
+    if published:
+        verdict += f" The paper names {', '.join(published)}."
+    original, empty, chance = (100 * baselines[column].mean() for column in ("original", "empty", "chance"))
+    lines += [
+        "",
+        f"{verdict}\n",
+        f"Mean accuracy of the original model: {original:.1f} %; without any sublayer: {empty:.1f} %; "
+        f"chance: {chance:.1f} %.\n",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""What the Snakefile needs to know: paths, chunks, and fingerprints of code. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cornerstone import coalitions, plan
+from cornerstone.config import Config
+from cornerstone.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything is, as strings for Snakemake (relative to the working directory)."""
+
+    config: Config
+
+    @property
+    def results(self) -> str:
+        """Folder of all results."""
+        return self.config.paths.results
+
+    def model_marker(self, model: str) -> str:
+        """JSON file that says where a model's weights are; made by fetch."""
+        return f"{self.config.paths.resources}/models/{model}.json"
+
+    def documents(self, source: str, task: str) -> str:
+        """JSON file of a task's documents; made by fetch."""
+        return f"{self.config.paths.resources}/documents/{source}/{task}.json"
+
+    def documents_for(self, model: str, task: str) -> str:
+        """The documents on which a model is scored."""
+        return self.documents(self.config.documents_source(model), task)
+
+    def coalition(self, model: str, task: str, name: str) -> str:
+        """Result of one coalition."""
+        return f"{self.results}/{model}/{task}/coalitions/{name}.json"
+
+    def chunks(self, model: str) -> list[list[str]]:
+        """Names of the planned coalitions of a model, one list for each evaluate job."""
+        entry = self.config.models[model]
+        planned = plan.plan(entry.players, self.config.estimators.window)
+        return [[coalitions.name(c, entry.players) for c in part] for part in plan.chunks(planned, entry.chunks)]
+
+    def planned(self, model: str) -> list[str]:
+        """Names of all planned coalitions of a model."""
+        return [name for chunk in self.chunks(model) for name in chunk]
+
+    def unplanned_pattern(self, model: str) -> str:
+        """Regular expression of the names of coalitions that are in no plan (any of them can be a target).
+
+        The look-ahead includes the ending: without it, `drop-attn1` would also exclude `drop-attn10`.
+        """
+        names = "|".join(re.escape(name) for name in self.planned(model))
+        return rf"(?!(?:{names})\.json)[a-z0-9-]+"
+
+    def source_tasks(self) -> dict[str, list[str]]:
+        """Document source -> tasks that some active model takes from it."""
+        sources = sorted({self.config.documents_source(model) for model in self.config.run})
+        return {source: list(self.config.run_tasks) for source in sources}
+
+
+def check_coalition(config: Config, model: str, name: str) -> str:
+    """The name itself, when it is a coalition of the model.
+
+    Raises:
+        CoalitionError: when it is not.
+    """
+    coalitions.parse(name, config.models[model].players)
+    return name
+
+
+def code(*modules: str) -> str:
+    """A hash of modules of the package: as a rule's parameter it makes a change of code rerun the rule.
+
+    Raises:
+        ConfigError: when there is no such module.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        path = Path(__file__).parent / f"{module.replace('.', '/')}.py"
+        if not path.is_file():
+            raise ConfigError(f"rules/: there is no module cornerstone/{module}.py to take a fingerprint of")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,100 @@
+# One job per model, task and chunk: the model is loaded once and its coalitions are swept together. The outputs
+# are marked `update`, so a job that died keeps what it had finished, and a rerun makes only what is missing.
+
+
+def evaluate_input(model):
+    return {
+        "marker": layout.model_marker(model),
+        "documents": lambda w: layout.documents_for(model, w.task),
+    }
+
+
+def evaluate_params(model):
+    return {
+        "model": model,
+        "fingerprint": lambda w: store.fingerprint(cfg, model, w.task),
+    }
+
+
+def evaluate_resources(model):
+    wanted = cfg.models[model].resources
+    extra = {"gpu": wanted.gpus} if wanted.gpus else {}
+    return {"mem_mb": 1024 * wanted.memory_gb, "runtime": wanted.runtime_minutes, **extra}
+
+
+for _model in cfg.run:
+    for _chunk, _names in enumerate(layout.chunks(_model)):
+
+        rule:
+            name:
+                f"evaluate_{_model}_{_chunk}"
+            input:
+                **evaluate_input(_model),
+            output:
+                [update(layout.coalition(_model, "{task}", name)) for name in _names],
+            params:
+                **evaluate_params(_model),
+            log:
+                f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
+            threads: cfg.models[_model].threads
+            resources:
+                **evaluate_resources(_model),
+            message:
+                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}"
+            script:
+                "../scripts/evaluate.py"
+
+    # Any other coalition is a target, too.
+    rule:
+        name:
+            f"evaluate_any_{_model}"
+        input:
+            **evaluate_input(_model),
+        output:
+            update(layout.coalition(_model, "{task}", "{coalition}")),
+        wildcard_constraints:
+            coalition=layout.unplanned_pattern(_model),
+        params:
+            **evaluate_params(_model),
+            checked=lambda w, model=_model: checked_coalition(model, w.coalition),
+        log:
+            f"logs/evaluate/{_model}/{{task}}.{{coalition}}.log",
+        threads: cfg.models[_model].threads
+        resources:
+            **evaluate_resources(_model),
+        message:
+            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}"
+        script:
+            "../scripts/evaluate.py"
+
+    # Deletion curves remove players in an order that is only known once values are estimated. Their coalitions go
+    # to the same folder of results; what is there is not computed again.
+    rule:
+        name:
+            f"deletion_{_model}"
+        input:
+            **evaluate_input(_model),
+            values=f"{RESULTS}/{_model}/shapley_{HEADLINE}.csv",
+            drops=f"{RESULTS}/{_model}/ablation.csv",
+        output:
+            f"{RESULTS}/{_model}/{{task}}/deletion.parquet",
+        params:
+            **evaluate_params(_model),
+            deletion=cfg.deletion.model_dump(),
+            code=code("estimate", "plan", "coalitions"),
+        log:
+            f"logs/deletion/{_model}/{{task}}.log",
+        threads: cfg.models[_model].threads
+        resources:
+            **evaluate_resources(_model),
+        message:
+            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}"
+        script:
+            "../scripts/deletion.py"
+
+
+def checked_coalition(model, name):
+    try:
+        return check_coalition(cfg, model, name)
+    except CornerstoneError as error:
+        raise WorkflowError(str(error))

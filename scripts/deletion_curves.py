@@ -1,0 +1,18 @@
+"""Deletion curves of a model, over all tasks."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cornerstone import console, estimate, game
+from cornerstone.config import check
+from cornerstone.files import write_csv
+
+with console.script(snakemake.log[0]):
+    config = check(snakemake.config)
+    model = snakemake.wildcards.model
+    paths = [Path(path) for path in snakemake.input if path.endswith("deletion.parquet")]
+    games = game.read_all(config, model, paths)
+    values, drops = pd.read_csv(snakemake.input["values"]), pd.read_csv(snakemake.input["drops"])
+    points = estimate.deletion_points(config, config.models[model].players, values, drops)
+    write_csv(estimate.deletion_curves(config, model, points, games), Path(snakemake.output[0]))

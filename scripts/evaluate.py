@@ -1,0 +1,17 @@
+"""Evaluate the coalitions of one chunk: one JSON file each."""
+
+from pathlib import Path
+
+from cornerstone import console
+from cornerstone.config import check
+from cornerstone.evaluate import Job
+
+with console.script(snakemake.log[0]):
+    job = Job(
+        check(snakemake.config),
+        snakemake.params.model,
+        snakemake.wildcards.task,
+        Path(snakemake.input.marker),
+        Path(snakemake.input.documents),
+    )
+    job.run_files([Path(path) for path in snakemake.output])

@@ -1,0 +1,10 @@
+"""Have lm-eval make the documents of the active tasks, and keep them as JSON."""
+
+from pathlib import Path
+
+from cornerstone import console, tasks
+
+with console.script(snakemake.log[0]):
+    made = zip(snakemake.output, snakemake.params.revisions.items(), strict=True)
+    for path, (task, revision) in made:
+        tasks.ensure(Path(path), task, snakemake.params.source, revision, Path(snakemake.params.resources))

@@ -1,0 +1,14 @@
+"""One figure of a model, in three formats."""
+
+from pathlib import Path
+
+from cornerstone import console, present
+
+with console.script(snakemake.log[0]):
+    present.write_figure(
+        snakemake.wildcards.kind,
+        snakemake.wildcards.model,
+        folder=Path(snakemake.input.drops).parent,
+        values=Path(snakemake.input["values"]),
+        stem=Path(snakemake.output[0]).with_suffix(""),
+    )
