@@ -36,4 +36,8 @@ rule all:
 rule fetch:
     input:
         [layout.model_marker(model) for model in cfg.run],
-        [layout.documents(source, task) for source, tasks in layout.source_tasks().items() for task in tasks],
+        [
+            layout.documents(source, task)
+            for source, tasks in layout.source_tasks().items()
+            for task in tasks
+        ],

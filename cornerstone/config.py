@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cornerstone.errors import ConfigError
@@ -220,6 +221,29 @@ def check(raw: dict[str, Any], where: str = "config.yaml") -> Config:
     except ValidationError as error:
         lines = [_explain(problem, where) for problem in error.errors()]
         raise ConfigError("\n  ".join(["the configuration is wrong:", *lines])) from None
+
+
+def read_files(paths: list[Path]) -> Config:
+    """The configuration of YAML files, each overriding the one before, as Snakemake merges them.
+
+    Raises:
+        ConfigError: a file is missing, is not YAML, or what they say together is wrong.
+    """
+    raw: dict[str, Any] = {}
+    for path in paths:
+        try:
+            raw = _merged(raw, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (OSError, yaml.YAMLError, AttributeError) as error:
+            raise ConfigError(f"{path}: can't be read as YAML: {error}. Correct it, or name another file.") from error
+    return check(raw, " + ".join(str(path) for path in paths))
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = _merged(base[key], value) if both else value
+    return result
 
 
 def _explain(problem: Any, where: str) -> str:

@@ -15,7 +15,7 @@ from cornerstone.config import Config
 from cornerstone.console import Progress, say
 from cornerstone.errors import CornerstoneError
 from cornerstone.network import Network
-from cornerstone.workflow import Layout
+from cornerstone.workflow import Layout, fingerprint
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
 
@@ -57,7 +57,7 @@ class Job:
         store.write_table(
             [target.path for target in targets],
             players,
-            store.fingerprint(self.config, self.model, self.task),
+            fingerprint(self.config, self.model, self.task),
             tasks.read(self.documents).first(self.config.limit(self.model, self.task)),
             table,
         )
@@ -75,7 +75,7 @@ class Job:
             CornerstoneError: bad assets, bad config, too little memory.
         """
         entry = self.config.models[self.model]
-        wanted = store.fingerprint(self.config, self.model, self.task)
+        wanted = fingerprint(self.config, self.model, self.task)
         missing = self._missing(targets, wanted)
         label = f"{self.model} {self.task}"
         say(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")

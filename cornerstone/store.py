@@ -6,7 +6,6 @@ that read its files read these. Beside them stand the coalition, the arrays per 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -18,47 +17,10 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.coalitions import name, parse, removed_from
-from cornerstone.config import Config
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.files import write_atomically, write_text
 from cornerstone.players import Player
 from cornerstone.tasks import METRICS, TaskDocuments, correct
-
-DECISIVE_MODULES = ("players", "packing", "network", "sweep", "models", "tasks")
-"""Modules whose code decides the numbers in a result; a change in one makes its results stale."""
-
-
-def fingerprint(config: Config, model: str, task: str) -> str:
-    """16 hexadecimal digits that change with whatever decides a result.
-
-    These are: the weights and how they are computed, the documents, and the code of `DECISIVE_MODULES`. What
-    only decides where or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric,
-    estimators) is left out.
-    """
-    entry = config.models[model]
-    decisive = entry.model_dump(
-        include={
-            "source",
-            "id",
-            "revision",
-            "file",
-            "sha256",
-            "blocks",
-            "feed_forward",
-            "dtype",
-            "batch_tokens",
-        }
-    )
-    decisive["documents"] = [
-        task,
-        config.documents_source(model),
-        config.limit(model, task),
-        config.tasks[task].revision,
-    ]
-    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-    for module in DECISIVE_MODULES:
-        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,43 @@ from pathlib import Path
 from cornerstone import coalitions, plan
 from cornerstone.config import Config
 from cornerstone.errors import ConfigError
+
+
+DECISIVE_MODULES = ("players", "packing", "network", "sweep", "models", "tasks")
+"""Modules whose code decides the numbers in a result; a change in one makes its results stale."""
+
+
+def fingerprint(config: Config, model: str, task: str) -> str:
+    """16 hexadecimal digits that change with whatever decides a result.
+
+    These are: the weights and how they are computed, the documents, and the code of `DECISIVE_MODULES`. What
+    only decides where or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric,
+    estimators) is left out.
+    """
+    entry = config.models[model]
+    decisive = entry.model_dump(
+        include={
+            "source",
+            "id",
+            "revision",
+            "file",
+            "sha256",
+            "blocks",
+            "feed_forward",
+            "dtype",
+            "batch_tokens",
+        }
+    )
+    decisive["documents"] = [
+        task,
+        config.documents_source(model),
+        config.limit(model, task),
+        config.tasks[task].revision,
+    ]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    for module in DECISIVE_MODULES:
+        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -86,3 +125,9 @@ def code(*modules: str) -> str:
             raise ConfigError(f"rules/: there is no module cornerstone/{module}.py to take a fingerprint of")
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def share_with_jobs(root: str) -> None:
+    """Let the scripts of jobs import the package, which lies at `root` and is not installed."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

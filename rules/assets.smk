@@ -1,18 +1,17 @@
 # Fetching: runs where Snakemake runs, as compute nodes often have no network.
 localrules:
     fetch_model,
-    fetch_documents,
 
 
 rule fetch_model:
     output:
         f"{cfg.paths.resources}/models/{{model}}.json",
-    params:
-        asset=lambda w: cfg.models[w.model].model_dump(include={"source", "id", "revision", "file", "sha256"}),
     log:
         "logs/fetch_model/{model}.log",
-    container:
-        None
+    params:
+        asset=lambda w: cfg.models[w.model].model_dump(
+            include={"source", "id", "revision", "file", "sha256"}
+        ),
     message:
         "Fetching the weights of {wildcards.model}"
     script:
@@ -26,16 +25,13 @@ for _source, _tasks in layout.source_tasks().items():
             f"fetch_documents_{_source}"
         output:
             [update(layout.documents(_source, task)) for task in _tasks],
+        log:
+            f"logs/fetch_documents/{_source}.log",
+        localrule: True
         params:
             source=_source,
             revisions={task: cfg.tasks[task].revision for task in _tasks},
-            resources=cfg.paths.resources,
             code=code("tasks", "assets"),
-        log:
-            f"logs/fetch_documents/{_source}.log",
-        container:
-            None
-        localrule: True
         message:
             f"Having lm-eval make the documents of {len(_tasks)} tasks ({_source})"
         script:

@@ -1,18 +1,21 @@
-import os
 import sys
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# The package lies beside the Snakefile and is not installed; jobs inherit this.
+# The package lies beside the Snakefile and is not installed.
 sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")]))
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from cornerstone import store
 from cornerstone.config import check
 from cornerstone.errors import CornerstoneError
-from cornerstone.workflow import Layout, check_coalition, code
+from cornerstone.workflow import (
+    Layout,
+    check_coalition,
+    code,
+    fingerprint,
+    share_with_jobs,
+)
+
+share_with_jobs(workflow.basedir)
 
 try:
     cfg = check(config)

@@ -4,23 +4,27 @@ localrules:
     estimate,
     deletion_curves,
 
+
 METRICS_AND_INTERVALS = {
     "metrics": {task: cfg.tasks[task].metric for task in cfg.run_tasks},
     "intervals": cfg.intervals.model_dump(),
     "seed": cfg.seed,
 }
 
+
 rule collect:
     input:
-        results=lambda w: [layout.coalition(w.model, w.task, name) for name in layout.planned(w.model)],
+        results=lambda w: [
+            layout.coalition(w.model, w.task, name) for name in layout.planned(w.model)
+        ],
         documents=lambda w: layout.documents_for(w.model, w.task),
     output:
         f"{RESULTS}/{{model}}/{{task}}/values.parquet",
-    params:
-        fingerprint=lambda w: store.fingerprint(cfg, w.model, w.task),
-        code=code("store", "coalitions"),
     log:
         "logs/collect/{model}/{task}.log",
+    params:
+        fingerprint=lambda w: fingerprint(cfg, w.model, w.task),
+        code=code("store", "coalitions"),
     message:
         "Collecting the results of {wildcards.model} on {wildcards.task}"
     script:
@@ -30,17 +34,30 @@ rule collect:
 rule estimate:
     input:
         values=[f"{RESULTS}/{{model}}/{task}/values.parquet" for task in cfg.run_tasks],
-        documents=lambda w: [layout.documents_for(w.model, task) for task in cfg.run_tasks],
+        documents=lambda w: [
+            layout.documents_for(w.model, task) for task in cfg.run_tasks
+        ],
     output:
-        values=[f"{RESULTS}/{{model}}/shapley_window-k{k}.csv" for k in cfg.estimators.window],
+        values=[
+            f"{RESULTS}/{{model}}/shapley_window-k{k}.csv"
+            for k in cfg.estimators.window
+        ],
         drops=f"{RESULTS}/{{model}}/ablation.csv",
         baselines=f"{RESULTS}/{{model}}/baselines.csv",
         cornerstones=f"{RESULTS}/{{model}}/cornerstones.csv",
-    params:
-        settings=METRICS_AND_INTERVALS,
-        code=code("estimate", "intervals", "game", "plan", "paper", "estimators.window", "estimators.ablation"),
     log:
         "logs/estimate/{model}.log",
+    params:
+        settings=METRICS_AND_INTERVALS,
+        code=code(
+            "estimate",
+            "intervals",
+            "game",
+            "plan",
+            "paper",
+            "estimators.window",
+            "estimators.ablation",
+        ),
     message:
         "Estimating layer Shapley values and ablations of {wildcards.model}"
     script:
@@ -54,12 +71,12 @@ rule deletion_curves:
         drops=f"{RESULTS}/{{model}}/ablation.csv",
     output:
         f"{RESULTS}/{{model}}/deletion.csv",
+    log:
+        "logs/deletion_curves/{model}.log",
     params:
         settings=METRICS_AND_INTERVALS,
         deletion=cfg.deletion.model_dump(),
         code=code("estimate", "intervals", "game", "plan"),
-    log:
-        "logs/deletion_curves/{model}.log",
     message:
         "Deletion curves of {wildcards.model}"
     script:

@@ -12,14 +12,18 @@ def evaluate_input(model):
 def evaluate_params(model):
     return {
         "model": model,
-        "fingerprint": lambda w: store.fingerprint(cfg, model, w.task),
+        "fingerprint": lambda w: fingerprint(cfg, model, w.task),
     }
 
 
 def evaluate_resources(model):
     wanted = cfg.models[model].resources
     extra = {"gpu": wanted.gpus} if wanted.gpus else {}
-    return {"mem_mb": 1024 * wanted.memory_gb, "runtime": wanted.runtime_minutes, **extra}
+    return {
+        "mem_mb": 1024 * wanted.memory_gb,
+        "runtime": wanted.runtime_minutes,
+        **extra,
+    }
 
 
 for _model in cfg.run:
@@ -32,13 +36,13 @@ for _model in cfg.run:
                 **evaluate_input(_model),
             output:
                 [update(layout.coalition(_model, "{task}", name)) for name in _names],
-            params:
-                **evaluate_params(_model),
             log:
                 f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
             threads: cfg.models[_model].threads
             resources:
                 **evaluate_resources(_model),
+            params:
+                **evaluate_params(_model),
             message:
                 f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}"
             script:
@@ -52,16 +56,16 @@ for _model in cfg.run:
             **evaluate_input(_model),
         output:
             update(layout.coalition(_model, "{task}", "{coalition}")),
-        wildcard_constraints:
-            coalition=layout.unplanned_pattern(_model),
-        params:
-            **evaluate_params(_model),
-            checked=lambda w, model=_model: checked_coalition(model, w.coalition),
         log:
             f"logs/evaluate/{_model}/{{task}}.{{coalition}}.log",
+        wildcard_constraints:
+            coalition=layout.unplanned_pattern(_model),
         threads: cfg.models[_model].threads
         resources:
             **evaluate_resources(_model),
+        params:
+            **evaluate_params(_model),
+            checked=lambda w, model=_model: checked_coalition(model, w.coalition),
         message:
             f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}"
         script:
@@ -78,15 +82,15 @@ for _model in cfg.run:
             drops=f"{RESULTS}/{_model}/ablation.csv",
         output:
             f"{RESULTS}/{_model}/{{task}}/deletion.parquet",
-        params:
-            **evaluate_params(_model),
-            deletion=cfg.deletion.model_dump(),
-            code=code("estimate", "plan", "coalitions"),
         log:
             f"logs/deletion/{_model}/{{task}}.log",
         threads: cfg.models[_model].threads
         resources:
             **evaluate_resources(_model),
+        params:
+            **evaluate_params(_model),
+            deletion=cfg.deletion.model_dump(),
+            code=code("estimate", "plan", "coalitions"),
         message:
             f"Evaluating the deletion curves of {_model} on {{wildcards.task}}"
         script:

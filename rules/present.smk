@@ -1,5 +1,9 @@
 # Tables and figures of the paper, for whatever models and tasks are active.
-TABLES = [f"{RESULTS}/tables/table{n}.{ending}" for n in (1, 2, 3, 4) for ending in ("csv", "md", "tex")]
+TABLES = [
+    f"{RESULTS}/tables/table{n}.{ending}"
+    for n in (1, 2, 3, 4)
+    for ending in ("csv", "md", "tex")
+]
 FIGURE_KINDS = ["shares", "ablation", "values", *(["deletion"] if DELETION else [])]
 FIGURES = [
     f"{RESULTS}/figures/{model}/{kind}.{ending}"
@@ -17,18 +21,26 @@ localrules:
 
 rule tables:
     input:
-        values=[f"{RESULTS}/{model}/{task}/values.parquet" for model in cfg.run for task in cfg.run_tasks],
+        values=[
+            f"{RESULTS}/{model}/{task}/values.parquet"
+            for model in cfg.run
+            for task in cfg.run_tasks
+        ],
         cornerstones=[f"{RESULTS}/{model}/cornerstones.csv" for model in cfg.run],
     output:
         [
-            report(name, caption="../report/table.rst", category="Tables") if name.endswith(".csv") else name
+            (
+                report(name, caption="../report/table.rst", category="Tables")
+                if name.endswith(".csv")
+                else name
+            )
             for name in TABLES
         ],
+    log:
+        "logs/tables.log",
     params:
         settings=METRICS_AND_INTERVALS,
         code=code("present", "tables", "paper", "estimate", "game", "intervals"),
-    log:
-        "logs/tables.log",
     message:
         "Tables 1-4"
     script:
@@ -41,7 +53,9 @@ rule figure:
         drops=f"{RESULTS}/{{model}}/ablation.csv",
         baselines=f"{RESULTS}/{{model}}/baselines.csv",
         cornerstones=f"{RESULTS}/{{model}}/cornerstones.csv",
-        deletion=lambda w: f"{RESULTS}/{w.model}/deletion.csv" if w.kind == "deletion" else [],
+        deletion=lambda w: (
+            f"{RESULTS}/{w.model}/deletion.csv" if w.kind == "deletion" else []
+        ),
     output:
         report(
             f"{RESULTS}/figures/{{model}}/{{kind}}.svg",
@@ -52,12 +66,12 @@ rule figure:
         ),
         f"{RESULTS}/figures/{{model}}/{{kind}}.pdf",
         f"{RESULTS}/figures/{{model}}/{{kind}}.png",
+    log:
+        "logs/figure/{model}/{kind}.log",
     wildcard_constraints:
         kind="|".join(FIGURE_KINDS),
     params:
         code=code("present", "figures", "paper", "estimate"),
-    log:
-        "logs/figure/{model}/{kind}.log",
     message:
         "Figure '{wildcards.kind}' of {wildcards.model}"
     script:
@@ -71,11 +85,15 @@ rule summary:
         tables=[f"{RESULTS}/tables/table{n}.md" for n in (1, 2, 3, 4)],
         figures=[name for name in FIGURES if name.endswith(".png")],
     output:
-        report(f"{RESULTS}/summary.md", caption="../report/summary.rst", category="Summary"),
-    params:
-        code=code("present", "estimate", "paper"),
+        report(
+            f"{RESULTS}/summary.md",
+            caption="../report/summary.rst",
+            category="Summary",
+        ),
     log:
         "logs/summary.log",
+    params:
+        code=code("present", "estimate", "paper"),
     message:
         "Summary"
     script:

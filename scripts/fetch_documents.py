@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from cornerstone import console, tasks
+from cornerstone.config import check
 
 with console.script(snakemake.log[0]):
+    resources = Path(check(snakemake.config).paths.resources)
     made = zip(snakemake.output, snakemake.params.revisions.items(), strict=True)
     for path, (task, revision) in made:
-        tasks.ensure(Path(path), task, snakemake.params.source, revision, Path(snakemake.params.resources))
+        tasks.ensure(Path(path), task, snakemake.params.source, revision, resources)

@@ -1,0 +1,61 @@
+# make run    environment, assets, workflow, results of config.yaml (about ten minutes on two cores)
+# make full   the same on more documents (config.full.yaml)
+# make test   environment, lint, all tests
+# make lint   style, types, workflow files
+# make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
+# make lock   pin the environment anew after an edit of envs/*.in
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --quiet host reason --
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: run full test lint clean lock
+.DELETE_ON_ERROR:
+
+run: .venv/run
+	@$(SNAKEMAKE) fetch
+	@$(SNAKEMAKE) all
+	@$(BIN)/python scripts/where.py config.yaml
+
+full: .venv/run
+	@$(BIN)/snakemake --cores $(CORES) --configfile config.full.yaml --quiet host reason -- all
+	@$(BIN)/python scripts/where.py config.yaml config.full.yaml
+
+test: .venv/dev lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf results/*/ results/*.md.tmp results-full logs .snakemake
+
+lock: .venv/bin/python
+	@$(PIP) pip-tools==7.6.2
+	$(BIN)/pip-compile --quiet --allow-unsafe --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --output-file envs/run.lock envs/run.in
+	$(BIN)/pip-compile --quiet --allow-unsafe --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --output-file envs/dev.lock envs/dev.in
+	@# the CPU build of torch where one is at hand, the ordinary one elsewhere: the same version
+	sed -i.bak 's/^\(torch==[0-9.]*\)+cpu/\1/' envs/run.lock envs/dev.lock && rm -f envs/*.bak
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cornerstone needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv
+
+.venv/run: envs/run.lock .venv/bin/python
+	@echo "cornerstone: installing pinned packages into .venv (torch and others, some minutes the first time)"
+	@$(PIP) --requirement envs/run.lock
+	@touch $@
+
+.venv/dev: envs/dev.lock .venv/run
+	@echo "cornerstone: installing what tests and lint need"
+	@$(PIP) --requirement envs/dev.lock
+	@touch $@
