@@ -13,7 +13,6 @@ from cornerstone import coalitions, plan
 from cornerstone.config import Config
 from cornerstone.errors import ConfigError
 
-
 DECISIVE_MODULES = ("players", "packing", "network", "sweep", "models", "tasks")
 """Modules whose code decides the numbers in a result; a change in one makes its results stale."""
 

@@ -1,0 +1,26 @@
+"""Shared by all tests: one thread (results must not depend on it), and the real assets where they are needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def real_assets() -> Path:
+    """The embedded model and documents, fetched by the workflow itself if they are not there."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all", "--", "fetch"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ROOT / "resources"

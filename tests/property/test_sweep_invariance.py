@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cornerstone.coalitions import full
+from cornerstone.network import Network
+from cornerstone.packing import Batch, batches
+from cornerstone.players import Kind, players_of
+from cornerstone.sweep import choice_scores, groups_within, work
+from tests import tiny
+from tests.helpers import packed
+
+NAMES = ["llama", "gpt_neox", "mixtral"]
+COALITIONS = st.lists(st.integers(0, 2 ** (2 * tiny.BLOCKS) - 1), unique=True, min_size=1, max_size=7)
+few = settings(max_examples=12)
+
+
+@cache
+def network(name: str) -> Network:
+    torch.set_num_threads(1)
+    assert tiny.TINY[name].kind in get_args(Kind)
+    return Network(tiny.make(name), players_of(tiny.BLOCKS, tiny.TINY[name].kind))  # type: ignore[arg-type]
+
+
+@cache
+def documents(batch_tokens: int) -> tuple[Batch, ...]:
+    return tuple(batches(packed(seed=11, count=4, longest=20), batch_tokens))
+
+
+def scores(name: str, group: list[int], batch_tokens: int = 48) -> dict[int, torch.Tensor]:
+    rows = choice_scores(network(name), documents(batch_tokens), group)
+    return {coalition: torch.cat(row) for coalition, row in zip(group, rows, strict=True)}
+
+
+@cache
+def reference(name: str, coalition: int) -> torch.Tensor:
+    """The coalition walked by itself."""
+    return scores(name, [coalition])[coalition]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@few
+@given(data=st.data())
+def test_company_and_order_change_no_bit(name: str, data: st.DataObject) -> None:
+    group = data.draw(COALITIONS)
+    for coalition, found in scores(name, data.draw(st.permutations(group))).items():
+        assert torch.equal(found, reference(name, coalition))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@few
+@given(coalitions=COALITIONS, budget=st.sampled_from([1.0, 2e4, 5e4, 1e12]))
+def test_memory_changes_no_bit(name: str, coalitions: list[int], budget: float) -> None:
+    state_bytes = max(b.tokens for b in documents(48)) * network(name).hidden_size * 4
+    groups = groups_within(coalitions, state_bytes, budget)
+    assert len(groups) == (len(coalitions) if budget == 1 else 1 if budget == 1e12 else len(groups))
+    for group in groups:
+        for coalition, found in scores(name, group).items():
+            assert torch.equal(found, reference(name, coalition))
+
+
+@few
+@given(coalition=st.integers(0, 255), batch_tokens=st.sampled_from([1, 30, 100, 10_000]))
+def test_batches_change_only_rounding(coalition: int, batch_tokens: int) -> None:
+    found = scores("llama", [coalition], batch_tokens)[coalition]
+    torch.testing.assert_close(found, reference("llama", coalition), rtol=1e-4, atol=1e-4)
+
+
+def test_the_batches_above_do_differ() -> None:
+    shapes = {tuple(tuple(b.input_ids.shape) for b in documents(n)) for n in (1, 30, 48, 100, 10_000)}
+    assert len(shapes) >= 3
+
+
+@given(st.integers(1, 12), st.booleans(), st.data())
+def test_work_is_never_more_than_without_sharing(blocks: int, parallel: bool, data: st.DataObject) -> None:
+    count = 2 * blocks
+    each = 2 if parallel else 1
+    stages = [tuple(range(i, i + each)) for i in range(0, count, each)]
+    everyone = full(players_of(blocks, "ffn"))
+    coalitions = data.draw(st.lists(st.integers(0, everyone), unique=True, min_size=1, max_size=10))
+    total = work(coalitions, stages)
+    assert max(c.bit_count() for c in coalitions) <= total <= sum(c.bit_count() for c in coalitions)
+    assert total == work(data.draw(st.permutations(coalitions)), stages)
+    assert work([everyone], stages) == count

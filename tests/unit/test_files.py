@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+from cornerstone import files
+from cornerstone.errors import AssetError
+from tests.helpers import left_over
+
+
+def test_text_is_written_as_utf8_and_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.txt"
+    files.write_text(path, "é – 層\n")
+    assert path.read_bytes() == "é – 層\n".encode()
+    assert left_over(tmp_path) == []
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        files.write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    seen = []
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("new")
+        assert temporary.parent == path.parent  # a rename within one disk is one step
+        seen.append(path.read_text())
+
+    files.write_atomically(path, write)
+    assert (seen, path.read_text()) == (["old"], "new")
+
+
+def test_two_writers_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    def outer(temporary: Path) -> None:
+        temporary.write_text("outer, first half;")
+        files.write_text(path, "inner")
+        temporary.write_text(temporary.read_text() + " second half")
+
+    files.write_atomically(path, outer)
+    assert path.read_text() == "outer, first half; second half"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_files_get_ordinary_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "a.txt", "")
+        assert os.umask(0o027) == 0o027  # looking at it left it alone
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_temporary_file_keeps_the_ending(tmp_path: Path) -> None:
+    names = []
+    files.write_atomically(tmp_path / "a.parquet", lambda temporary: names.append(temporary.name))
+    assert names[0].endswith(".parquet")
+
+
+def test_csv_survives(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1 / 3, 0.1], "y": ["a,b", "c"]})
+    files.write_csv(frame, tmp_path / "a.csv")
+    assert b"\r" not in (tmp_path / "a.csv").read_bytes()
+    read = pd.read_csv(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(read, frame, check_exact=True)
+
+
+def test_checksum(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc" * 100_000)
+    assert files.sha256(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_missing_space_is_said_before_it_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, 2_500_000))
+    files.need_space(tmp_path / "new", 2_500_000)
+    assert (tmp_path / "new").is_dir()
+    with pytest.raises(AssetError, match=r"needs 135\.0 GB of free disk space, but has 2\.5 MB.*paths\.resources"):
+        files.need_space(tmp_path, 135 * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (85_644_377, "85.6 MB"), (135e9, "135.0 GB"), (2e12, "2.0 TB")],
+)
+def test_sizes_for_people(count: float, text: str) -> None:
+    assert files.size(count) == text

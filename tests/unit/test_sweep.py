@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from cornerstone import sweep
+from cornerstone.coalitions import full, without
+from cornerstone.network import Network
+from cornerstone.packing import Batch, batches
+from cornerstone.plan import plan
+from cornerstone.players import players_of
+from cornerstone.sweep import choice_scores, groups_within, split, work
+from tests import tiny
+from tests.helpers import packed
+
+torch.set_num_threads(1)
+PLAYERS = players_of(tiny.BLOCKS, "ffn")
+
+
+def alone(count: int) -> list[tuple[int, ...]]:
+    return [(i,) for i in range(count)]
+
+
+def paired(count: int) -> list[tuple[int, ...]]:
+    return [(i, i + 1) for i in range(0, count, 2)]
+
+
+@cache
+def network(name: str) -> Network:
+    return Network(tiny.make(name), PLAYERS)
+
+
+@cache
+def documents() -> tuple[Batch, ...]:
+    return tuple(batches(packed(seed=5, count=5), 100))
+
+
+def counted(net: Network, coalitions: list[int], monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often a walk over one batch really calls a sublayer."""
+    calls, real = [], net.contribution
+
+    def contribution(position: int, *args: Any) -> torch.Tensor:
+        calls.append(position)
+        return real(position, *args)
+
+    monkeypatch.setattr(net, "contribution", contribution)
+    sweep.sweep(net, documents()[0], coalitions)
+    return len(calls)
+
+
+def test_split_groups_by_what_is_kept() -> None:
+    coalitions = [0b1111, 0b1110, 0b1101, 0b1100]
+    assert split([0, 1, 2, 3], coalitions, (0,)) == {(0,): [0, 2], (): [1, 3]}
+    assert split([0, 1, 2, 3], coalitions, (0, 1)) == {(0, 1): [0], (1,): [1], (0,): [2], (): [3]}
+    assert split([1, 3], coalitions, (2, 3)) == {(2, 3): [1, 3]}
+
+
+def test_work_by_hand() -> None:
+    # players: 0 1 2 3. Removing one of them each: the walk splits in front of it.
+    # stage 0: 1 (kept by three); stage 1: 2 states keep it; stage 2: 3; stage 3: all four.
+    coalitions = [0b1111, 0b1110, 0b1101, 0b1011]
+    assert work(coalitions, alone(4)) == 1 + 2 + 3 + 4
+    # in parallel: stage (0, 1) computes both once for all; then 3 states need both, one (0b1011) only player 3,
+    # but it shares its state with `full`, whose contributions it takes.
+    assert work(coalitions, paired(4)) == 2 + 3 * 2
+
+
+def test_work_of_one_coalition_is_the_players_it_keeps() -> None:
+    for stages in (alone(60), paired(60)):
+        assert work([full(players_of(30, "ffn"))], stages) == 60
+        assert work([0b1011], stages) == 3
+        assert work([0], stages) == 0
+        assert work([], stages) == 0
+
+
+def test_work_of_the_default_plan() -> None:
+    planned = plan(players_of(30, "ffn"), [4])
+    assert work(planned, alone(60)) == 6790
+    assert sum(c.bit_count() for c in planned) == 13520  # without sharing
+    assert work(planned, paired(60)) < 6790
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_neox"])
+def test_work_is_what_the_walk_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, coalitions = network(name), [full(PLAYERS), *(without([i], PLAYERS) for i in range(8)), 0]
+    assert counted(net, coalitions, monkeypatch) == work(coalitions, net.stages)
+
+
+def test_parallel_blocks_share_contributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network("gpt_neox")
+    coalitions = [full(PLAYERS), without([0], PLAYERS), without([1], PLAYERS), without([0, 1], PLAYERS)]
+    # both sublayers of block 0 once, for all; then four states, six sublayers each
+    assert work(coalitions, net.stages) == 2 + 4 * 6
+    assert counted(net, coalitions, monkeypatch) == 2 + 4 * 6
+
+
+def test_without_any_sublayer_only_embedding_and_head_are_left() -> None:
+    net, batch = network("llama"), documents()[0]
+    with torch.inference_mode():
+        wanted = net.log_probabilities(net.model.get_input_embeddings()(batch.input_ids), batch)
+    assert torch.equal(sweep.sweep(net, batch, [0])[0], wanted)
+
+
+def test_one_step_by_hand() -> None:
+    net, batch = network("gpt_neox"), documents()[0]
+    with torch.inference_mode():
+        x, context = net.embed(batch)
+        attention, feed_forward = net.contribution(0, x, context), net.contribution(1, x, context)
+        wanted = [
+            net.log_probabilities(y, batch) for y in (x + attention, x + feed_forward, x + attention + feed_forward)
+        ]
+    found = sweep.sweep(net, batch, [0b01, 0b10, 0b11])
+    assert torch.equal(found, torch.stack(wanted))
+
+
+def test_every_removal_changes_the_scores() -> None:
+    scores = sweep.sweep(network("llama"), documents()[0], [full(PLAYERS), *(without([i], PLAYERS) for i in range(8))])
+    assert len({tuple(row.tolist()) for row in scores}) == 9
+
+
+def test_groups_follow_memory() -> None:
+    coalitions = list(range(100))
+    assert groups_within(coalitions, 10, 60) == [list(range(i, min(i + 3, 100))) for i in range(0, 100, 3)]
+    assert groups_within(coalitions, 10, 1) == [[c] for c in coalitions]
+    assert [len(g) for g in groups_within(coalitions, 10, 1e12)] == [sweep.MOST_TOGETHER, 100 - sweep.MOST_TOGETHER]
+    assert groups_within([], 10, 60) == []
+
+
+def test_a_group_never_needs_more_than_its_budget() -> None:
+    for budget in range(20, 2000, 7):
+        groups = groups_within(list(range(50)), 10, budget)
+        assert [c for group in groups for c in group] == list(range(50))
+        assert all(2 * 10 * len(group) <= budget for group in groups)
+
+
+def test_choice_scores_are_sums_over_each_choice_in_document_order() -> None:
+    net, packed_documents = network("llama"), packed(seed=5, count=5)
+    (scores,) = choice_scores(net, documents(), [full(PLAYERS)])
+    assert [len(row) for row in scores] == [document.choices for document in packed_documents]
+    for document, row in zip(packed_documents, scores, strict=True):
+        (batch,) = batches([document], 10_000)
+        parts = sweep.sweep(net, batch, [full(PLAYERS)])[0].double()
+        sums = [parts[batch.target_choices == choice].sum() for choice in range(document.choices)]
+        assert row.dtype == torch.float64
+        torch.testing.assert_close(row, torch.stack(sums), rtol=1e-4, atol=1e-4)
+
+
+def test_progress_adds_up_to_the_work() -> None:
+    net, done = network("llama"), []
+    coalitions = [full(PLAYERS), 0b1, 0]
+    choice_scores(net, documents(), coalitions, done.append)
+    assert done == [work(coalitions, net.stages) * batch.tokens for batch in documents()]

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cornerstone import workflow
+from cornerstone.coalitions import name, parse
+from cornerstone.errors import CoalitionError, ConfigError
+from cornerstone.plan import plan
+from cornerstone.workflow import Layout, check_coalition, code, fingerprint
+from tests.helpers import ROOT, configured
+
+WHEEL = {"source": "wheel", "id": "w", "revision": "1", "file": "f", "sha256": "0" * 64, "blocks": 4}
+
+
+def test_paths() -> None:
+    layout = Layout(configured({"paths.results": "out", "models.other.documents": {"source": "hub"}}))
+    assert layout.results == "out"
+    assert layout.model_marker("tiny") == "resources/models/tiny.json"
+    assert layout.documents_for("tiny", "alpha") == "resources/documents/embedded/alpha.json"
+    assert layout.documents_for("other", "alpha") == "resources/documents/hub/alpha.json"
+    assert layout.coalition("tiny", "alpha", "full") == "out/tiny/alpha/coalitions/full.json"
+
+
+def test_sources_of_documents_are_those_of_active_models() -> None:
+    changes = {"models.other.documents": {"source": "hub"}}
+    assert Layout(configured(changes)).source_tasks() == {"embedded": ["alpha", "beta"]}
+    both = Layout(configured({**changes, "run": ["tiny", "other"]}))
+    assert both.source_tasks() == {"embedded": ["alpha", "beta"], "hub": ["alpha", "beta"]}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_chunks_hold_the_plan_by_name(count: int) -> None:
+    config = configured({"models.tiny.chunks": count, "estimators.window": [3, 2]})
+    layout, players = Layout(config), config.models["tiny"].players
+    chunks = layout.chunks("tiny")
+    assert len(chunks) == count
+    assert layout.planned("tiny") == [n for chunk in chunks for n in chunk]
+    assert [parse(n, players) for n in layout.planned("tiny")] == plan(players, [3])
+    assert len(set(layout.planned("tiny"))) == 1 + 3 * 8 - 3 + 1
+
+
+def test_a_name_is_planned_or_matches_the_pattern_of_the_others() -> None:
+    config = configured({"models.tiny.blocks": 12})  # has drop-attn1 and drop-attn10
+    layout, players = Layout(config), config.models["tiny"].players
+    pattern = re.compile(rf"out/(?P<c>{layout.unplanned_pattern('tiny')})\.json")
+    planned = set(layout.planned("tiny"))
+    others = {name((1 << 24) - 1 & ~(1 << i | 1 << j), players) for i in range(24) for j in range(i)} - planned
+    assert not any(pattern.fullmatch(f"out/{n}.json") for n in planned)
+    assert all(pattern.fullmatch(f"out/{n}.json") for n in others)
+    assert "drop-attn1-attn10" in others
+    assert pattern.fullmatch("out/mask-00000f.json")
+
+
+def test_any_coalition_can_be_asked_for() -> None:
+    config = configured()
+    assert check_coalition(config, "tiny", "drop-attn0-ffn3") == "drop-attn0-ffn3"
+    with pytest.raises(CoalitionError, match="no player 'ffn4'"):
+        check_coalition(config, "tiny", "drop-ffn4")
+
+
+BASE: dict[str, Any] = {"documents.limit": 10}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models.tiny.dtype": "bfloat16"},
+        {"models.tiny.id": "/elsewhere"},
+        {"models.tiny.revision": "2"},
+        {"models.tiny.blocks": 5},
+        {"models.tiny.feed_forward": "moe"},
+        {"models.tiny.batch_tokens": 97},
+        {"models.tiny": WHEEL},
+        {"documents.limit": 11},
+        {"documents.limit": None},
+        {"documents.source": "hub"},
+        {"tasks.alpha.limit": 9},
+        {"tasks.alpha.revision": "abc"},
+        {"models.tiny.documents": {"limit": 9}},
+        {"models.tiny.documents": {"source": "hub"}},
+    ],
+)
+def test_what_decides_a_result_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    before, after = (fingerprint(configured(c), "tiny", "alpha") for c in (BASE, {**BASE, **change}))
+    assert before != after
+    assert all(re.fullmatch("[0-9a-f]{16}", found) for found in (before, after))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models.tiny.chunks": 3},
+        {"models.tiny.threads": 3},
+        {"models.tiny.memory_budget_gb": 0.1},
+        {"models.tiny.device_map": "cpu"},
+        {"models.tiny.resources": {"gpus": 2}},
+        {"tasks.alpha.metric": "acc_norm"},
+        {"tasks.beta.limit": 3},
+        {"models.other.dtype": "float32"},
+        {"models.tiny.documents": {"source": "embedded", "limit": 10}},
+        {"estimators.window": [4, 3]},
+        {"deletion.points": 9},
+        {"intervals.level": 0.9},
+        {"seed": 5},
+        {"paths.results": "out"},
+        {"run_tasks": ["alpha"]},
+    ],
+)
+def test_what_does_not_decide_it_does_not(change: dict[str, Any]) -> None:
+    before, after = (fingerprint(configured(c), "tiny", "alpha") for c in (BASE, {**BASE, **change}))
+    assert before == after
+
+
+def test_each_part_of_a_wheels_pin_counts() -> None:
+    pins: list[dict[str, Any]] = [{}, {"revision": "2"}, {"file": "g"}, {"sha256": "1" * 64}, {"id": "v"}]
+    found = {fingerprint(configured({"models.tiny": WHEEL | pin}), "tiny", "alpha") for pin in pins}
+    assert len(found) == len(pins)
+
+
+def test_each_task_has_its_own_fingerprint() -> None:
+    assert fingerprint(configured(), "tiny", "alpha") != fingerprint(configured(), "tiny", "beta")
+
+
+def test_code_of_the_engine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (*workflow.DECISIVE_MODULES, "plan"):
+        (tmp_path / f"{module}.py").write_bytes((ROOT / "cornerstone" / f"{module}.py").read_bytes())
+    before = fingerprint(configured(), "tiny", "alpha")
+    monkeypatch.setattr(workflow, "__file__", str(tmp_path / "workflow.py"))
+    assert fingerprint(configured(), "tiny", "alpha") == before
+    (tmp_path / "plan.py").write_text("# changed")
+    assert fingerprint(configured(), "tiny", "alpha") == before
+    for module in workflow.DECISIVE_MODULES:
+        path = tmp_path / f"{module}.py"
+        original = path.read_bytes()
+        path.write_bytes(original + b"\n# changed\n")
+        assert fingerprint(configured(), "tiny", "alpha") != before
+        path.write_bytes(original)
+    assert {"players", "packing", "network", "sweep", "models", "tasks"} <= set(workflow.DECISIVE_MODULES)
+
+
+def test_code_is_a_hash_of_modules() -> None:
+    assert code("plan") == code("plan") != code("players")
+    assert code("plan", "players") != code("plan")
+    assert re.fullmatch("[0-9a-f]{16}", code("estimators.window"))
+
+
+def test_code_of_no_module_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"no module cornerstone/planner\.py"):
+        code("plan", "planner")
+
+
+def test_modules_that_rules_name_exist() -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    calls = re.findall(r"\bcode\(([^)]*)\)", rules)
+    assert len(calls) >= 5
+    for call in calls:
+        assert code(*re.findall(r'"([a-z.]+)"', call))
+
+
+def test_jobs_find_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/before")
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    workflow.share_with_jobs("/root")
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == ["/root", "/before"]
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    monkeypatch.delenv("PYTHONPATH")
+    workflow.share_with_jobs("/root")
+    assert os.environ["PYTHONPATH"] == "/root"

@@ -1,0 +1,122 @@
+"""Running Snakemake for real, in a folder of its own, on a tiny random model and real documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers")
+
+
+def configuration(blocks: int, largest: int, limit: int) -> dict[str, Any]:
+    """A whole config.yaml for a tiny model in the folder `model`."""
+    return {
+        "run": ["tiny"],
+        "run_tasks": ["arc_easy", "openbookqa"],
+        "documents": {"source": "embedded", "limit": limit},
+        "estimators": {"window": [largest]},
+        "deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]},
+        "intervals": {"bootstrap": 100},
+        "tasks": {"arc_easy": {"metric": "acc_norm"}, "openbookqa": {"metric": "acc"}, "boolq": {"metric": "acc"}},
+        "models": {"tiny": {"source": "folder", "id": "model", "blocks": blocks, "dtype": "float32"}},
+    }
+
+
+def save_model(folder: Path, blocks: int, width: int) -> None:
+    """A random Llama of some size, with the tests' tokenizer."""
+    settings = {**tiny.TINY["llama"].settings, "num_hidden_layers": blocks, "hidden_size": width}
+    config = LlamaConfig(**{**settings, "intermediate_size": 2 * width, "initializer_range": 0.2})
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A working folder in which Snakemake runs a copy of the project's code."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path, resources: Path, config: dict[str, Any], width: int = 32) -> Workflow:
+        """Copy the code, save a model, and lay out documents and config."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in CODE:
+            source = ROOT / name
+            if source.is_dir() and not source.is_symlink():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.sif"))
+            else:
+                shutil.copy(source, folder / name, follow_symlinks=False)
+        shutil.copytree(resources / "documents", folder / "resources" / "documents")
+        workflow = cls(folder)
+        workflow.write_config(config)
+        save_model(folder / "model", config["models"]["tiny"]["blocks"], width)
+        return workflow
+
+    def copy(self, folder: Path) -> Workflow:
+        """The same folder again, with everything Snakemake knows about it."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workflow(folder)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def config(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / "config.yaml").read_text())
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and return what it said (stdout and stderr together)."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def succeed(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def planned_jobs(self, *arguments: str) -> dict[str, int]:
+        """Rule -> number of jobs that a dry run would start, without `all` and the total."""
+        said = self.succeed("--dry-run", *arguments)
+        table = said.partition("Job stats:")[2].partition("\n\n")[0]
+        jobs = {name: int(count) for name, count in re.findall(r"^(\S+)\s+(\d+)$", table, re.MULTILINE)}
+        return {name: count for name, count in jobs.items() if name not in ("all", "total")}
+
+    def coalitions(self, task: str) -> dict[str, Path]:
+        folder = self.folder / "results" / "tiny" / task / "coalitions"
+        return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+    def results(self, task: str) -> dict[str, Any]:
+        """What each coalition's file says but for the time it took."""
+        return {name: without_seconds(json.loads(path.read_text())) for name, path in self.coalitions(task).items()}
+
+
+def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
+    del result["provenance"]["seconds"]
+    return result
+
+
+def environment() -> dict[str, str]:
+    """The environment without a PYTHONPATH: the workflow must find its own code."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

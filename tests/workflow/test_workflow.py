@@ -1,0 +1,171 @@
+"""Real Snakemake runs: straight, killed and resumed, with a file deleted, a setting or a module changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.workflow.runner import Workflow, configuration, environment
+
+pytestmark = pytest.mark.workflow
+BLOCKS, LARGEST = 3, 2
+PLANNED = 1 + LARGEST * 2 * BLOCKS - LARGEST * (LARGEST - 1) // 2 + 1  # the windows, and nobody
+
+
+@pytest.fixture(scope="module")
+def finished(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A straight run from nothing to figures."""
+    folder = tmp_path_factory.mktemp("straight") / "work"
+    workflow = Workflow.create(folder, real_assets, configuration(BLOCKS, LARGEST, limit=6))
+    workflow.succeed()
+    return workflow
+
+
+@pytest.fixture
+def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
+    return finished.copy(tmp_path / "work")
+
+
+def inodes(workflow: Workflow) -> dict[str, int]:
+    """A file that is written again gets another inode (Snakemake's own touch of its date does not)."""
+    return {name: path.stat().st_ino for name, path in workflow.coalitions("arc_easy").items()}
+
+
+def test_straight_run_makes_everything(finished: Workflow) -> None:
+    results = finished.folder / "results"
+    for task in ("arc_easy", "openbookqa"):
+        assert len(finished.coalitions(task)) >= PLANNED
+    for kind in ("shares", "ablation", "values", "deletion"):
+        for ending in ("svg", "pdf", "png"):
+            assert (results / "figures" / "tiny" / f"{kind}.{ending}").stat().st_size > 1000
+    for n in (1, 2, 3, 4):
+        for ending in ("csv", "md", "tex"):
+            assert (results / "tables" / f"table{n}.{ending}").read_text().strip()
+    values = pd.read_csv(results / "tiny" / f"shapley_window-k{LARGEST}.csv")
+    assert values.groupby("task")["player"].count().to_dict() == dict.fromkeys(["arc_easy", "mean", "openbookqa"], 6)
+    assert ((values["low"] <= values["value"]) & (values["value"] <= values["high"])).all()
+    assert "## tiny" in (results / "summary.md").read_text()
+
+
+def test_nothing_is_done_twice(workflow: Workflow) -> None:
+    assert "Nothing to be done" in workflow.succeed()
+
+
+def test_deleting_one_file_remakes_that_one(workflow: Workflow) -> None:
+    files = workflow.coalitions("arc_easy")
+    before, old = workflow.results("arc_easy"), inodes(workflow)
+    files["drop-ffn1"].unlink()
+    target = "results/tiny/arc_easy/coalitions/drop-ffn1.json"
+    assert workflow.planned_jobs(target) == {"evaluate_tiny_0": 1}
+    said = workflow.succeed(target)
+    assert f"{PLANNED - 1} of {PLANNED} coalitions are there, 1 to do" in said
+    assert workflow.results("arc_easy") == before
+    new = inodes(workflow)
+    assert [name for name in new if new[name] != old[name]] == ["drop-ffn1"]
+
+
+def test_any_coalition_is_a_target(workflow: Workflow) -> None:
+    target = "results/tiny/arc_easy/coalitions/drop-attn0-ffn2.json"
+    assert workflow.planned_jobs(target) == {"evaluate_any_tiny": 1}
+    workflow.succeed(target)
+    assert "drop-attn0-ffn2" in workflow.coalitions("arc_easy")
+
+
+def test_metric_changed(workflow: Workflow) -> None:
+    """A metric is chosen from what is stored: no evaluation, no collecting."""
+    config = workflow.config()
+    config["tasks"]["arc_easy"]["metric"] = "acc"
+    workflow.write_config(config)
+    jobs = workflow.planned_jobs()
+    assert jobs.pop("deletion_tiny") == 2  # the order of removal may change
+    assert jobs == {"estimate": 1, "deletion_curves": 1, "figure": 4, "tables": 1, "summary": 1}
+
+
+def test_limit_of_one_task_changed(workflow: Workflow) -> None:
+    config = workflow.config()
+    config["tasks"]["arc_easy"]["limit"] = 5
+    workflow.write_config(config)
+    jobs = workflow.planned_jobs()
+    assert jobs["evaluate_tiny_0"] == 1
+    assert jobs["collect"] == 1
+    said = workflow.succeed("results/tiny/arc_easy/values.parquet")
+    assert f"0 of {PLANNED} coalitions are there" in said
+    assert pd.read_parquet(workflow.folder / "results/tiny/arc_easy/values.parquet")["doc_id"].nunique() == 5
+
+
+def test_settings_that_decide_no_number_rerun_nothing(workflow: Workflow) -> None:
+    config = workflow.config()
+    config["models"]["tiny"] |= {"threads": 2, "memory_budget_gb": 1.0, "resources": {"memory_gb": 9}}
+    workflow.write_config(config)
+    assert workflow.planned_jobs() == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "reruns", "stays"),
+    [("sweep", "evaluate_tiny_0", "fetch_model"), ("intervals", "estimate", "evaluate_tiny_0")],
+)
+def test_code_changed(workflow: Workflow, module: str, reruns: str, stays: str) -> None:
+    with (workflow.folder / "cornerstone" / f"{module}.py").open("a") as stream:
+        stream.write("\n# changed\n")
+    jobs = workflow.planned_jobs()
+    assert reruns in jobs
+    assert stays not in jobs
+
+
+def test_truncated_file_is_named(workflow: Workflow) -> None:
+    path = workflow.coalitions("arc_easy")["drop-attn1"]
+    path.write_text(path.read_text()[:200])
+    done = workflow.run()
+    assert done.returncode != 0
+    assert "results/tiny/arc_easy/coalitions/drop-attn1.json: it is truncated" in done.stdout
+    assert "Delete it and run" in done.stdout
+    path.unlink()
+    workflow.succeed()
+
+
+def test_report_is_made(workflow: Workflow) -> None:
+    workflow.succeed("--report", "report.html")
+    assert "arc_easy acc_norm" in (workflow.folder / "report.html").read_text()
+
+
+def test_slurm_profile_plans(workflow: Workflow) -> None:
+    assert "evaluate_tiny_0" in workflow.succeed("--profile", "slurm", "--dry-run", "--forceall")
+
+
+def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of an evaluate job: what was finished stays, and the result is that of a straight run."""
+    config: dict[str, Any] = configuration(blocks=16, largest=4, limit=20)
+    config["run_tasks"] = ["arc_easy"]
+    killed = Workflow.create(tmp_path / "killed", real_assets, config, width=128)
+    straight = killed.copy(tmp_path / "straight")
+    target = "results/tiny/arc_easy/values.parquet"
+    running = subprocess.Popen(
+        killed.command(target),
+        cwd=killed.folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not killed.coalitions("arc_easy") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = inodes(killed)
+    planned = 1 + 4 * 32 - 6 + 1
+    assert 0 < len(kept) < planned
+    said = killed.succeed(target)
+    assert f"{len(kept)} of {planned} coalitions are there, {planned - len(kept)} to do" in said
+    files = inodes(killed)
+    assert len(files) == planned
+    assert {name: files[name] for name in kept} == kept
+    straight.succeed(target)
+    assert killed.results("arc_easy") == straight.results("arc_easy")
