@@ -18,10 +18,17 @@ export PYTHONPATH := $(CURDIR)
 run: .venv/run
 	@$(SNAKEMAKE) fetch
 	@$(SNAKEMAKE) all
+	@$(MAKE) --no-print-directory results/report.html
 	@$(BIN)/python scripts/where.py config.yaml
+
+# one file to send to somebody: every table and figure with its caption
+results/report.html: results/summary.md
+	@$(BIN)/snakemake --quiet all --report $@
+
 
 full: .venv/run
 	@$(BIN)/snakemake --cores $(CORES) --configfile config.full.yaml --quiet host reason -- all
+	@$(BIN)/snakemake --configfile config.full.yaml --quiet all --report results-full/report.html
 	@$(BIN)/python scripts/where.py config.yaml config.full.yaml
 
 test: .venv/dev lint

@@ -61,17 +61,17 @@ CAPTIONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "ablation": (
         "Metric after removing one single sublayer of {model}",
-        "The 95 % intervals are those of the difference to the original model on the same documents: "
+        "The {level} intervals are those of the difference to the original model on the same documents: "
         "they count the choice of documents only.",
     ),
     "values": (
         "Shapley values of the sublayers of {model} in percentage points of the metric",
-        "The 95 % intervals count the choice of documents (the same under every coalition), "
+        "The {level} intervals count the choice of documents (the same under every coalition), "
         "not the bias of the estimator.",
     ),
     "deletion": (
         "Metric while sublayers of {model} are removed one after another",
-        "The 95 % intervals count the choice of documents only, not the uncertainty of the order of removal.",
+        "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
     ),
 }
 
@@ -219,7 +219,7 @@ def values(shapley: pd.DataFrame, model: str) -> Figure:
     _label(axes, "block (every tick stands at a block's first sublayer)", "")
     figure.supylabel("Shapley value (percentage points)", fontsize="medium")
     handles: list[Any] = [Patch(color=KINDS[kind][1], label=KINDS[kind][0]) for kind in kinds]
-    handles.append(Line2D([], [], color=BLACK, linewidth=0.8, label="95 % interval"))
+    handles.append(Line2D([], [], color=BLACK, linewidth=0.8, label="interval"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -274,13 +274,14 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
     return figure
 
 
-def caption(kind: str, model: str, baselines: pd.DataFrame) -> str:
+def caption(kind: str, model: str, baselines: pd.DataFrame, level: float = 0.95) -> str:
     """Say what a figure shows, measured how, on what, and what its intervals count.
 
     Args:
         kind: "shares", "ablation", "values" or "deletion".
         model: configuration name.
         baselines: columns model, task, metric, documents, split, source.
+        level: coverage of the intervals.
 
     Raises:
         CornerstoneError: no such kind of figure, or no rows for the model.
@@ -295,7 +296,7 @@ def caption(kind: str, model: str, baselines: pd.DataFrame) -> str:
         row = rows.loc[task]
         what = f"{row['metric']}, {row['documents']} documents, {row['split']}, {row['source']}"
         parts.append(f"{task_name(task)} ({what})")
-    return f"{opening.format(model=model)}: {'; '.join(parts)}. {interval}"
+    return f"{opening.format(model=model)}: {'; '.join(parts)}. {interval.format(level=f'{level:.0%}')}"
 
 
 @_style()

@@ -30,12 +30,13 @@ def load(folder: Path, dtype: str, device_map: str = "auto") -> tuple[nn.Module,
         ModelError: unknown architecture, or files that do not load.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     try:
-        architecture_of(AutoConfig.from_pretrained(folder).model_type)
+        settings, _ = PretrainedConfig.get_config_dict(folder)
+        architecture_of(str(settings.get("model_type")))
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),

@@ -55,15 +55,26 @@ def plan(players: tuple[Player, ...], largest_windows: Iterable[int]) -> list[in
     return in_sweep_order(wanted, players)
 
 
-def chunks(coalitions: list[int], count: int) -> list[list[int]]:
-    """Split a plan into at most `count` runs whose lengths differ by at most one; none is empty."""
+def chunks(coalitions: list[int], count: int, players: tuple[Player, ...]) -> list[list[int]]:
+    """Split a plan (in sweep order) into at most `count` runs of about equal work; none is empty.
+
+    A coalition's work is taken as the number of players from its first removed one on: what comes before, it
+    shares with its neighbours.
+    """
     count = max(1, min(count, len(coalitions)))
-    size, rest = divmod(len(coalitions), count)
-    runs, start = [], 0
-    for i in range(count):
-        stop = start + size + (i < rest)
+    missing = (full(players) & ~coalition for coalition in coalitions)
+    work = [len(players) - (gap & -gap).bit_length() + 2 if gap else 1 for gap in missing]
+    left, start = sum(work), 0
+    runs = []
+    for runs_left in range(count, 0, -1):
+        last_stop = len(coalitions) - runs_left + 1  # leaves a coalition for each run to come
+        stop, done = start + 1, work[start]
+        while stop < last_stop and done + work[stop] / 2 <= left / runs_left:
+            done += work[stop]
+            stop += 1
+        stop = last_stop if runs_left == 1 else stop
         runs.append(coalitions[start:stop])
-        start = stop
+        left, start = left - done, stop
     return runs
 
 

@@ -102,7 +102,7 @@ def write_summary(config: Config, path: Path) -> None:
         table = pd.read_csv(results / model / "cornerstones.csv")
         parts += [f"## {model}\n", findings(table, baselines, config.estimators.window[0], config.intervals.level)]
         for kind in ("shares", "ablation", "values", *(["deletion"] if config.deletion.orders else [])):
-            caption = figures.caption(kind, model, baselines)
+            caption = figures.caption(kind, model, baselines, config.intervals.level)
             parts.append(f"![{kind}](figures/{model}/{kind}.png)\n\n*{caption}*\n")
     for name in ("table1", "table2", "table3", "table4"):
         parts.append((results / "tables" / f"{name}.md").read_text(encoding="utf-8"))

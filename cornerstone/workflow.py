@@ -81,7 +81,10 @@ class Layout:
         """Names of the planned coalitions of a model, one list for each evaluate job."""
         entry = self.config.models[model]
         planned = plan.plan(entry.players, self.config.estimators.window)
-        return [[coalitions.name(c, entry.players) for c in part] for part in plan.chunks(planned, entry.chunks)]
+        return [
+            [coalitions.name(c, entry.players) for c in part]
+            for part in plan.chunks(planned, entry.chunks, entry.players)
+        ]
 
     def planned(self, model: str) -> list[str]:
         """Names of all planned coalitions of a model."""
@@ -127,6 +130,7 @@ def code(*modules: str) -> str:
 
 
 def share_with_jobs(root: str) -> None:
-    """Let the scripts of jobs import the package, which lies at `root` and is not installed."""
+    """Let the scripts of jobs import the package, which lies at `root` and is not installed; keep them offline."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # only fetch may use the network; its scripts take this back

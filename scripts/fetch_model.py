@@ -1,9 +1,12 @@
 """Fetch the weights of one model."""
 
+import os
 from pathlib import Path
 
 from cornerstone import assets, console
 from cornerstone.config import check
+
+os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
 
 with console.script(snakemake.log[0]):
     config = check(snakemake.config)

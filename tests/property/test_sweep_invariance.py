@@ -23,7 +23,6 @@ few = settings(max_examples=12)
 
 @cache
 def network(name: str) -> Network:
-    torch.set_num_threads(1)
     assert tiny.TINY[name].kind in get_args(Kind)
     return Network(tiny.make(name), players_of(tiny.BLOCKS, tiny.TINY[name].kind))  # type: ignore[arg-type]
 

@@ -84,7 +84,13 @@ def test_clusters_of_the_documents_are_used(games: dict[str, Game]) -> None:
 
 
 def test_ablations_by_hand() -> None:
-    right = {0b1111: [1, 1, 1, 0], 0b1110: [0, 0, 1, 0], 0b1101: [1, 1, 1, 1], 0b1011: [1, 1, 1, 0], 0b0111: [1, 1, 0, 0]}
+    right = {
+        0b1111: [1, 1, 1, 0],
+        0b1110: [0, 0, 1, 0],
+        0b1101: [1, 1, 1, 1],
+        0b1011: [1, 1, 1, 0],
+        0b0111: [1, 1, 0, 0],
+    }
     some = game(PLAYERS, right.__getitem__, right)
     frame = estimate.ablations(small({"run_tasks": ["alpha"]}), "tiny", {"alpha": some})
     assert list(frame.columns) == [*PER_PLAYER, "accuracy", "drop", *INTERVAL]

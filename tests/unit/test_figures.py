@@ -222,7 +222,7 @@ def test_ablation_whiskers_mirror_the_interval_of_the_drop() -> None:
 def test_values_have_a_bar_and_a_whisker_per_player(players: int) -> None:
     frames = make(players, documents=10)
     figure = draw("values", frames)
-    assert legend(figure) == ["attention", "feed-forward", "95 % interval"]
+    assert legend(figure) == ["attention", "feed-forward", "interval"]
     for ax, task in zip(figure.axes, [*TASKS, "mean"], strict=True):
         rows = frames["shapley"].pipe(of_task, task)
         bars = sorted(ax.patches, key=lambda bar: bar.get_x())

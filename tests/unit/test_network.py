@@ -17,7 +17,6 @@ from cornerstone.sweep import sweep
 from tests import tiny
 from tests.helpers import packed
 
-torch.set_num_threads(1)
 PLAYERS = players_of(tiny.BLOCKS, "ffn")
 Tokens = list[int]
 REQUESTS: list[list[tuple[Tokens, Tokens]]] = [

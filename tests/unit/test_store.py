@@ -204,7 +204,9 @@ def test_a_table_survives_its_file(tmp_path: Path) -> None:
 
 def test_foreign_results_are_refused(tmp_path: Path) -> None:
     paths = [write(tmp_path / "full.json"), write(tmp_path / "b.json", 0, fingerprint="f" * 16)]
-    with pytest.raises(StoreError, match=rf"{paths[1]} was made by other .*{'f' * 16}, now {ORIGIN.fingerprint}.*Delete"):
+    with pytest.raises(
+        StoreError, match=rf"{paths[1]} was made by other .*{'f' * 16}, now {ORIGIN.fingerprint}.*Delete"
+    ):
         table(paths)
 
 

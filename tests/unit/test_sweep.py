@@ -16,7 +16,6 @@ from cornerstone.sweep import choice_scores, groups_within, split, work
 from tests import tiny
 from tests.helpers import packed
 
-torch.set_num_threads(1)
 PLAYERS = players_of(tiny.BLOCKS, "ffn")
 
 

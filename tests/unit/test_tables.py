@@ -25,26 +25,11 @@ def test_published_numbers_cover_the_same_models_and_add_up() -> None:
         assert mean == pytest.approx(paper.DROP_PERCENT[model]["other"], abs=0.1)
 
 
-def test_clustered_se_without_clusters_is_the_textbook_formula() -> None:
-    se, clusters = tables.clustered_se([1, 0, 1, 0])
-    assert (se, clusters) == (pytest.approx(math.sqrt(1 / 3) / 2), 4)
-
-
-@pytest.mark.parametrize(("labels", "expected"), [("aabb", 0.0), ("abab", 0.5)])
-def test_clustered_se_by_hand(labels: str, expected: float) -> None:
-    # Residuals are +-1/2. Pairs that cancel leave nothing; pairs that agree give sqrt(2/1 * (1 + 1)) / 4.
-    assert tables.clustered_se([1, 0, 1, 0], list(labels)) == (pytest.approx(expected), 2)
-
-
-def test_clustered_se_of_one_cluster_is_unknown() -> None:
-    se, clusters = tables.clustered_se([1, 0], ["a", "a"])
-    assert math.isnan(se)
-    assert clusters == 1
-
-
-def test_clustered_se_wants_a_label_per_document() -> None:
-    with pytest.raises(CornerstoneError, match="3 documents"):
-        tables.clustered_se([1, 0, 1], ["a", "b"])
+def test_a_label_for_each_document_is_wanted() -> None:
+    passages = {"boolq": ["a", "b"]}
+    for table in (tables.table1, tables.table3, tables.table4):
+        with pytest.raises(CornerstoneError, match="3 documents"):
+            table({"boolq": np.ones((3, 4))}, PLAYERS, "m", ["ffn0"], clusters=passages)
 
 
 def test_table1_clips_after_the_mean_over_documents_and_averages_shares() -> None:
@@ -103,10 +88,27 @@ def test_table1_leaves_out_replicates_without_a_positive_value() -> None:
     assert (row["low"], row["high"]) == (100, 100)
 
 
-def test_table1_refuses_a_task_without_a_positive_value() -> None:
+def test_table1_of_a_task_without_a_positive_value_has_no_share() -> None:
     values = {"boolq": np.ones((3, 4)), "piqa": -np.ones((3, 4))}
-    with pytest.raises(CornerstoneError, match="m, piqa: no player has a positive value"):
-        tables.table1(values, PLAYERS, "m", ["ffn0"])
+    row = tables.table1(values, PLAYERS, "m", ["ffn0"]).iloc[0]
+    assert row[["share_percent", "low", "high"]].isna().all()
+
+
+def test_table1_interval_is_a_normal_one_around_the_share() -> None:
+    values = {task: np.random.default_rng(i).normal(0.1, 0.2, (40, 4)) for i, task in enumerate(("boolq", "piqa"))}
+    widths = {}
+    for level in (0.5, 0.95):
+        row = tables.table1(values, PLAYERS, "m", ["ffn0"], level=level).iloc[0]
+        assert row["high"] - row["share_percent"] == pytest.approx(row["share_percent"] - row["low"])
+        widths[level] = row["high"] - row["low"]
+    assert widths[0.95] / widths[0.5] == pytest.approx(1.959964 / 0.674490, rel=1e-5)
+
+
+def test_table1_interval_ends_at_0_and_100_percent() -> None:
+    values = {"boolq": np.array([[0.9, 0.01, 0.0, 0.0], [0.1, -0.02, 0.0, 0.0], [0.0, 0.1, 0.0, 0.0]])}
+    rows = [tables.table1(values, PLAYERS, "m", [player]).iloc[0] for player in ("attn0", "ffn0")]
+    assert rows[0]["high"] == 100
+    assert rows[1]["low"] == 0
 
 
 @pytest.mark.parametrize(
@@ -164,9 +166,10 @@ def test_table3_clips_each_player_on_each_task_before_averaging() -> None:
 
 def test_table3_interval_by_hand() -> None:
     other = tables.table3(DROPS, PLAYERS, "m", ["attn0", "ffn0"]).iloc[1]
-    # Means over the group per document: boolq -0.25 and 0, piqa 0 and 0. The first's se is its half range,
-    # 0.125, the second's is 0; two tasks; t with one degree of freedom is 12.7062.
-    half = 100 * 12.7062 * 0.125 / 2
+    # Means over the group per document: boolq -0.25 and 0, piqa 0 and 0. The first's se is its half range, 0.125;
+    # t with one degree of freedom is 12.7062. The second never differs: its half-width is that of Clopper and
+    # Pearson for 0 of 2, 1 - sqrt(0.025). Two tasks, half-widths combined as standard errors are.
+    half = 100 * math.hypot(12.7062 * 0.125, 1 - math.sqrt(0.025)) / 2
     assert other["high"] - other["unclipped_percent"] == pytest.approx(half, rel=1e-5)
     assert other["unclipped_percent"] - other["low"] == pytest.approx(half, rel=1e-5)
     assert pd.isna(other["published_percent"])
@@ -182,9 +185,9 @@ def test_table3_interval_uses_the_fewest_clusters_and_widens_with_them() -> None
     assert clustered["unclipped_percent"] == plain["unclipped_percent"]
 
 
-def test_table3_of_one_document_has_no_interval() -> None:
-    frame = tables.table3({"boolq": np.ones((1, 4))}, PLAYERS, "m", ["ffn0"])
-    assert frame[["low", "high"]].isna().all(axis=None)
+def test_table3_of_one_document_is_refused() -> None:
+    with pytest.raises(ValueError, match="two independent documents"):
+        tables.table3({"boolq": np.ones((1, 4))}, PLAYERS, "m", ["ffn0"])
 
 
 def test_groups_may_not_be_empty() -> None:
