@@ -15,7 +15,7 @@ from cornerstone.config import Config
 from cornerstone.console import Progress, say
 from cornerstone.errors import CornerstoneError
 from cornerstone.network import Network
-from cornerstone.workflow import Layout, fingerprint
+from cornerstone.workflow import Layout, fingerprint, forget_backup
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
 
@@ -128,6 +128,7 @@ class Job:
                     origin,
                     seconds,
                 )
+                forget_backup(path_of[coalition])
             computed += len(group)
             progress.finished(computed)
         return computed

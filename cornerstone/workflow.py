@@ -129,6 +129,16 @@ def code(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def forget_backup(path: Path) -> None:
+    """Keep Snakemake from putting an older version of a finished result back.
+
+    Snakemake copies the `update` outputs of a job aside before it runs, and restores the copies if the job fails:
+    also over results that the job had made anew since.
+    """
+    inside = path.relative_to(path.anchor) if path.is_absolute() else path
+    (Path(".snakemake") / "backups" / inside).unlink(missing_ok=True)
+
+
 def share_with_jobs(root: str) -> None:
     """Let the scripts of jobs import the package, which lies at `root` and is not installed; keep them offline."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))

@@ -1,6 +1,7 @@
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # The package lies beside the Snakefile and is not installed.
 sys.path.insert(0, workflow.basedir)
@@ -16,6 +17,9 @@ from cornerstone.workflow import (
 )
 
 share_with_jobs(workflow.basedir)
+
+# A job that fails the first time has no older outputs to restore; hundreds of lines that say so bury the error.
+logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 
 try:
     cfg = check(config)

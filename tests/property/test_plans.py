@@ -41,14 +41,15 @@ def test_the_plan_holds_what_the_estimator_asks_for(blocks: int, largest: int) -
         assert all(without(removed, players) in planned for pair in pairs for removed in pair)
 
 
-@given(st.lists(st.integers(0, 10**9), unique=True, min_size=1, max_size=80), st.integers(1, 100))
-def test_chunks_partition(coalitions: list[int], count: int) -> None:
-    parts = chunks(coalitions, count)
+@given(BLOCKS, st.integers(1, 100), st.data())
+def test_chunks_partition(blocks: int, count: int, data: st.DataObject) -> None:
+    players = players_of(blocks, "ffn")
+    drawn = data.draw(st.lists(st.integers(0, full(players)), unique=True, min_size=1, max_size=60))
+    coalitions = in_sweep_order(drawn, players)
+    parts = chunks(coalitions, count, players)
     assert [c for part in parts for c in part] == coalitions
-    sizes = [len(part) for part in parts]
-    assert max(sizes) - min(sizes) <= 1
-    assert min(sizes) >= 1
     assert len(parts) == min(count, len(coalitions))
+    assert all(parts)
 
 
 @given(st.integers(1, 6), st.data())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -239,7 +240,7 @@ def test_masks_of_any_size_survive(blocks: int) -> None:
     assert found["coalition"].iloc[7] == 0
     for _, curve in found.groupby(["order", "direction"]):
         chain = curve["coalition"].tolist()
-        assert all(later & earlier == later for earlier, later in zip(chain, chain[1:], strict=False))
+        assert all(later & earlier == later for earlier, later in pairwise(chain))
 
 
 def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:

@@ -252,13 +252,13 @@ def test_too_little_memory_names_the_settings(job: Maker, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("blocks", [3, 5])
 def test_a_wrong_number_of_blocks(job: Maker, blocks: int) -> None:
     made = job({"models.tiny.blocks": blocks})
-    with pytest.raises(ModelError, match=f"says blocks: {blocks}, but the weights have 4. Set blocks: 4"):
+    with pytest.raises(ModelError, match=rf"says blocks: {blocks}, but the weights have 4. Set blocks: 4"):
         made.run_files(planned(made))
 
 
 def test_a_wrong_kind_of_feed_forward(job: Maker) -> None:
     made = job({"models.tiny.feed_forward": "moe"})
-    with pytest.raises(ModelError, match="says feed_forward: moe, .* Set feed_forward: ffn"):
+    with pytest.raises(ModelError, match=r"says feed_forward: moe, .* Set feed_forward: ffn"):
         made.run_files(planned(made))
 
 

@@ -63,7 +63,7 @@ def test_a_metric_that_was_not_scored() -> None:
 
 
 def test_coalitions_of_another_model_are_refused() -> None:
-    with pytest.raises(CoalitionError, match="no player 'attn0-x'|no player 'moe0'"):
+    with pytest.raises(CoalitionError, match="no player 'moe0'"):
         from_table(ROWS.replace("drop-attn0", "drop-moe0"), PLAYERS, "acc")
 
 

@@ -146,21 +146,21 @@ def test_facts_about_the_model() -> None:
 
 @pytest.mark.parametrize("blocks", [1, 3, 5])
 def test_wrong_number_of_blocks(blocks: int) -> None:
-    with pytest.raises(ModelError, match=f"says blocks: {blocks}, but the weights have 4. Set blocks: 4"):
+    with pytest.raises(ModelError, match=rf"says blocks: {blocks}, but the weights have 4. Set blocks: 4"):
         Network(made("llama"), players_of(blocks, "ffn"))
 
 
 def test_wrong_kind_of_feed_forward() -> None:
-    with pytest.raises(ModelError, match="says feed_forward: moe, but .* Set feed_forward: ffn"):
+    with pytest.raises(ModelError, match=r"says feed_forward: moe, but .* Set feed_forward: ffn"):
         Network(made("llama"), players_of(4, "moe"))
-    with pytest.raises(ModelError, match="says feed_forward: ffn, but .* Set feed_forward: moe"):
+    with pytest.raises(ModelError, match=r"says feed_forward: ffn, but .* Set feed_forward: moe"):
         Network(made("mixtral"), players_of(4, "ffn"))
 
 
 def test_a_config_for_which_removal_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.make("opt")
     monkeypatch.setattr(model.config, "do_layer_norm_before", False)
-    with pytest.raises(ModelError, match="do_layer_norm_before = False.*only do_layer_norm_before = True"):
+    with pytest.raises(ModelError, match=r"do_layer_norm_before = False.*only do_layer_norm_before = True"):
         Network(model, PLAYERS)
 
 

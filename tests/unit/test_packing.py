@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 import torch
@@ -106,7 +106,7 @@ def test_the_grouping_is_the_cheapest_of_all() -> None:
         def cost(cuts: tuple[int, ...], lengths: list[int] = lengths, most: int = most) -> float:
             bounds = [0, *cuts, len(lengths)]
             total = 0.0
-            for start, stop in zip(bounds, bounds[1:], strict=False):
+            for start, stop in pairwise(bounds):
                 tokens = (stop - start) * lengths[stop - 1]
                 if tokens > most and stop - start > 1:
                     return float("inf")

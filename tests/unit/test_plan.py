@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +17,7 @@ from cornerstone.plan import (
     windows,
 )
 from cornerstone.players import players_of
+from cornerstone.sweep import work
 from tests.helpers import some_players
 
 
@@ -74,7 +76,7 @@ def test_sweep_order_keeps_shared_beginnings_together() -> None:
     assert len(ordered) == 64
     for depth in range(1, 7):  # coalitions that agree on the first players stand in one run
         beginnings = [coalition & (1 << depth) - 1 for coalition in ordered]
-        runs = 1 + sum(a != b for a, b in zip(beginnings, beginnings[1:], strict=False))
+        runs = 1 + sum(a != b for a, b in pairwise(beginnings))
         assert runs == 1 << depth
 
 
@@ -83,15 +85,34 @@ def test_sweep_order_does_not_depend_on_the_order_given() -> None:
     assert in_sweep_order([3, 60, 7, 1], players) == in_sweep_order([1, 7, 60, 3], players)
 
 
-@pytest.mark.parametrize(("length", "count"), [(236, 1), (236, 2), (236, 7), (5, 5), (5, 9), (1, 3)])
-def test_chunks_are_a_partition_into_runs_of_equal_size(length: int, count: int) -> None:
-    coalitions = [3 * i for i in range(length)]
-    parts = chunks(coalitions, count)
-    assert [c for part in parts for c in part] == coalitions
-    assert len(parts) == min(count, length)
-    sizes = {len(part) for part in parts}
-    assert max(sizes) - min(sizes) <= 1
-    assert min(sizes) >= 1
+@pytest.mark.parametrize("blocks", [4, 30, 80])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 9999])
+def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
+    players = players_of(blocks, "ffn")
+    planned = plan(players, [3])
+    parts = chunks(planned, count, players)
+    assert [c for part in parts for c in part] == planned
+    assert len(parts) == min(count, len(planned))
+    assert all(parts)
+
+
+@pytest.mark.parametrize("blocks", [30, 32, 80])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_chunks_are_of_equal_work_and_share_almost_as_much(blocks: int, count: int) -> None:
+    players = players_of(blocks, "ffn")
+    planned, stages = plan(players, [4]), [(i,) for i in range(2 * blocks)]
+    costs = [work(part, stages) for part in chunks(planned, count, players)]
+    assert max(costs) < 1.1 * sum(costs) / count
+    assert work(planned, stages) < sum(costs) < 1.03 * work(planned, stages)
+
+
+def test_chunks_by_hand() -> None:
+    players = some_players(4)
+    # what is removed first decides the work: the two that lack player 0 cost as much as the other four
+    coalitions = [0b0000, 0b1110, 0b1101, 0b1011, 0b0111, 0b1111]
+    assert chunks(coalitions, 2, players) == [coalitions[:2], coalitions[2:]]
+    assert chunks(coalitions, 9, players) == [[c] for c in coalitions]
+    assert chunks([0b1111], 3, players) == [[0b1111]]
 
 
 def test_deletion_steps_by_hand() -> None:

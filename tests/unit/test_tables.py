@@ -1,6 +1,7 @@
 """The tables against numbers worked out by hand."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,10 @@ def test_published_numbers_cover_the_same_models_and_add_up() -> None:
         assert mean == pytest.approx(paper.DROP_PERCENT[model]["other"], abs=0.1)
 
 
-def test_a_label_for_each_document_is_wanted() -> None:
-    passages = {"boolq": ["a", "b"]}
-    for table in (tables.table1, tables.table3, tables.table4):
-        with pytest.raises(CornerstoneError, match="3 documents"):
-            table({"boolq": np.ones((3, 4))}, PLAYERS, "m", ["ffn0"], clusters=passages)
+@pytest.mark.parametrize("table", [tables.table1, tables.table3, tables.table4])
+def test_a_label_for_each_document_is_wanted(table: Callable[..., pd.DataFrame]) -> None:
+    with pytest.raises(CornerstoneError, match="3 documents"):
+        table({"boolq": np.ones((3, 4))}, PLAYERS, "m", ["ffn0"], clusters={"boolq": ["a", "b"]})
 
 
 def test_table1_clips_after_the_mean_over_documents_and_averages_shares() -> None:

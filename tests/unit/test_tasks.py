@@ -170,7 +170,7 @@ def test_unknown_tasks(manager: Manager) -> None:
 )
 def test_tasks_without_one_right_choice_are_refused(manager: Manager, settings: dict[str, Any]) -> None:
     manager.task = lm_eval_task([{**row, "golds": [0, 1]} for row in ROWS], **settings)
-    with pytest.raises(TaskError, match="'own' is not multiple choice with one right answer.*`run_tasks`"):
+    with pytest.raises(TaskError, match=r"'own' is not multiple choice with one right answer.*`run_tasks`"):
         tasks.build("own", "hub", None, Path("/nowhere"))
 
 

@@ -164,10 +164,12 @@ def test_modules_that_rules_name_exist() -> None:
 
 def test_jobs_find_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/before")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
     workflow.share_with_jobs("/root")
     assert os.environ["PYTHONPATH"].split(os.pathsep) == ["/root", "/before"]
     assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
     monkeypatch.delenv("PYTHONPATH")
     workflow.share_with_jobs("/root")
     assert os.environ["PYTHONPATH"] == "/root"

@@ -130,6 +130,37 @@ def test_truncated_file_is_named(workflow: Workflow) -> None:
     workflow.succeed()
 
 
+FAILING = """
+MOST_TOGETHER = 5
+_calls, _choice_scores = 0, choice_scores
+
+
+def choice_scores(*arguments):
+    global _calls
+    _calls += 1
+    if _calls == 3:
+        raise MemoryError("made by a test")
+    return _choice_scores(*arguments)
+"""
+
+
+def test_failure_keeps_what_was_made_anew(workflow: Workflow) -> None:
+    """Results of older code are replaced group by group; a failure must not bring the older ones back."""
+    old = workflow.results("arc_easy")
+    module = workflow.folder / "cornerstone" / "sweep.py"
+    code = module.read_text()
+    module.write_text(code + FAILING)
+    target = "results/tiny/arc_easy/values.parquet"
+    done = workflow.run(target)
+    assert done.returncode != 0
+    assert "out of memory with" in done.stdout
+    assert "no backup found" not in done.stdout
+    new = workflow.results("arc_easy")
+    assert sum(new[name]["provenance"] != old[name]["provenance"] for name in old) == 10
+    module.write_text(code + FAILING.replace("== 3", "== 99"))  # other code again: everything is stale
+    assert f"0 of {PLANNED} coalitions are there" in workflow.succeed(target)
+
+
 def test_report_is_made(workflow: Workflow) -> None:
     workflow.succeed("--report", "report.html")
     assert "arc_easy acc_norm" in (workflow.folder / "report.html").read_text()
