@@ -18,7 +18,7 @@ from typing import Any
 
 from cornerstone.config import Model
 from cornerstone.console import say
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, first_line
 from cornerstone.files import need_space, sha256, size, write_atomically, write_text
 
 
@@ -137,7 +137,7 @@ def model_folder(marker: Path) -> Path:
     """
     try:
         folder = Path(json.loads(marker.read_text(encoding="utf-8"))["path"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise AssetError(f"{marker} is missing or damaged. Delete it and run `snakemake fetch`.") from None
     if not folder.is_dir():
         raise AssetError(
@@ -166,7 +166,7 @@ def _fetch_hub(model: Model, folder: Path) -> None:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise AssetError(
-            f"could not download {model.id} at {model.revision} from the hub: {_first_line(error)}. Run "
+            f"could not download {model.id} at {model.revision} from the hub: {first_line(error)}. Run "
             "`snakemake fetch` where there is network access; for a gated model log in first (`hf auth login`)."
         ) from error
 
@@ -226,7 +226,3 @@ def embedded_parquet(task: str, resources: Path) -> Path:
             data = data.rename_column("answer", "label").cast_column("label", Value("int64"))
         write_atomically(target, data.to_parquet)
     return target
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

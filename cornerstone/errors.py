@@ -41,3 +41,8 @@ class TaskError(CornerstoneError):
 
 class StoreError(CornerstoneError):
     """A result file can't be read or does not belong here."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, or its type where it says nothing: for use in a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cornerstone.errors import CornerstoneError
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -43,20 +45,25 @@ def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Es
         level: coverage, such as 0.95.
 
     Raises:
-        ValueError: fewer than two clusters.
+        CornerstoneError: fewer than two clusters.
     """
     count = len(scores)
     labels, index = np.unique(clusters, return_inverse=True)
     groups = len(labels)
     if groups < 2:
-        raise ValueError("an interval needs at least two independent documents")
+        raise CornerstoneError(
+            f"an interval needs at least two independent documents, but these {count} are {groups} (questions on one "
+            "passage count together). Raise `limit` in config.yaml."
+        )
     mean = scores.mean(axis=0)
     sums = np.zeros((groups, scores.shape[1]))
     np.add.at(sums, index, scores - mean)
     se = np.sqrt(groups / (groups - 1) * (sums**2).sum(axis=0)) / count
+    constant = np.ptp(scores, axis=0) == 0
+    se[constant] = 0.0  # not the rounding error of the mean
     half = stats.t.ppf((1 + level) / 2, groups - 1) * se
     unseen = 1 - ((1 - level) / 2) ** (1 / groups)
-    half = np.where(np.ptp(scores, axis=0) == 0, unseen, half)
+    half = np.where(constant, unseen, half)
     return Estimate(mean, se, mean - half, mean + half, np.full(len(mean), groups - 1.0))
 
 

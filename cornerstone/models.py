@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from cornerstone.errors import ModelError
+from cornerstone.errors import ModelError, first_line
 from cornerstone.packing import PackedDocument, pack
 from cornerstone.players import architecture_of
 from cornerstone.tasks import Document
@@ -36,19 +37,28 @@ def load(folder: Path, dtype: str, device_map: str = "auto") -> tuple[nn.Module,
     transformers_logging.disable_progress_bar()
     try:
         settings, _ = PretrainedConfig.get_config_dict(folder)
-        architecture_of(str(settings.get("model_type")))
-        model = AutoModelForCausalLM.from_pretrained(
+        if "model_type" not in settings:
+            raise OSError("config.json is missing or names no model_type")
+        architecture_of(str(settings["model_type"]))
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             device_map=_device_map(device_map),
             use_safetensors=True,
+            output_loading_info=True,
         )
+        model, report = loaded
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"the model in {folder} can't be loaded: {reason}. Fetch it again, or correct its entry."
+            f"the model in {folder} can't be loaded: {first_line(error)}. Fetch it again, or correct its entry."
         ) from error
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        absent = sorted(report["missing_keys"])
+        raise ModelError(
+            f"the weights in {folder} lack {len(absent)} tensors that config.json asks for, such as {absent[0]}. "
+            "Fetch the model again, or choose a revision that is whole."
+        )
     model.eval()
     return model, tokenizer
 

@@ -81,7 +81,7 @@ def chunks(coalitions: list[int], count: int, players: tuple[Player, ...]) -> li
 def deletion_steps(count: int, share: float, points: int) -> list[int]:
     """How many players are removed at each point of a deletion curve.
 
-    Evenly spaced from 1 to floor(share * count), rounded to whole players, each number once.
+    Evenly spaced up to floor(share * count), rounded to whole players, at least 1, each number once.
     """
     most = max(1, int(share * count))
     return sorted({max(1, round(most * (i + 1) / points)) for i in range(points)})

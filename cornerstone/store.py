@@ -126,7 +126,7 @@ def is_current(path: Path, wanted: str, coalition: int, players: tuple[Player, .
         return (
             result["provenance"]["fingerprint"] == wanted and parse(result["coalition"]["name"], players) == coalition
         )
-    except (StoreError, CoalitionError, KeyError):
+    except (StoreError, CoalitionError, KeyError, TypeError):
         return False
 
 
@@ -160,6 +160,8 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
             raise StoreError(f"{path} holds other documents than {data.source} has now. Delete it and run again.")
         label = result["coalition"]["name"]
         parse(label, players)
+        if label != path.stem:
+            raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
         columns = {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
         frames.append(pd.DataFrame({"coalition": label, "doc_id": documents["doc_id"], **columns}))
     if not frames:

@@ -318,7 +318,9 @@ def _mean_drop(
 ) -> dict[str, float]:
     """Return the mean drop over tasks and players, clipped and not, and the latter's interval; in percent."""
     means = np.array([array[:, columns].mean(axis=0) for array in tasks.values()])
-    labels = clusters or {}
+    labels = {
+        task: _cluster_index(given, len(tasks[task])) for task, given in (clusters or {}).items() if task in tasks
+    }
     parts = [
         intervals.over_documents(
             array[:, columns].mean(axis=1, keepdims=True),

@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 
 from cornerstone import assets
-from cornerstone.errors import AssetError, TaskError
+from cornerstone.errors import AssetError, TaskError, first_line
 from cornerstone.files import write_text
 
 METRICS = ("acc", "acc_norm")
@@ -154,7 +154,7 @@ def _load(task: str, source: str, revision: str | None, resources: Path, workspa
         return manager.load(str(own))["tasks"][task]
     except (OSError, ConnectionError, ValueError) as error:
         raise AssetError(
-            f"could not get the documents of task '{task}' ({source}): {str(error).splitlines()[0]}. Run "
+            f"could not get the documents of task '{task}' ({source}): {first_line(error)}. Run "
             "`snakemake fetch` where there is network access."
         ) from error
 

@@ -4,9 +4,9 @@ Player i's value is the plain mean of v(with i) - v(without i) over
 - the full model against the removal of i alone, and
 - each window W of 2..K neighbours that has i at its first or last position: v(N - (W - i)) - v(N - W).
 
-An interior player has 2K - 1 terms, the first and the last player have K. The estimator is linear in v, but
-neither efficient nor symmetric: the values do not sum to v(N) - v(empty), and two players that could be
-exchanged get different values near the ends.
+A player at least K - 1 places from both ends has 2K - 1 terms, the first and the last player have K. The estimator
+is linear in v, but neither efficient nor symmetric: the values do not sum to v(N) - v(empty), and two players that
+could be exchanged get different values near the ends.
 """
 
 from __future__ import annotations

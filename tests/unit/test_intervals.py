@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from cornerstone.errors import CornerstoneError
 from cornerstone.intervals import Estimate, over_documents, over_tasks, ranked
 
 
@@ -80,7 +81,7 @@ def test_columns_are_independent_of_each_other() -> None:
 
 @pytest.mark.parametrize("clusters", [["a"], ["a", "a", "a"]])
 def test_one_cluster_has_no_interval(clusters: list[str]) -> None:
-    with pytest.raises(ValueError, match="two independent documents"):
+    with pytest.raises(CornerstoneError, match="two independent documents"):
         over_documents(np.zeros((len(clusters), 2)), np.array(clusters), 0.95)
 
 

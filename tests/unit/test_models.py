@@ -82,7 +82,7 @@ def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
     """Otherwise transformers fills the layer with random numbers, others on each load."""
     raw = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**raw, "num_hidden_layers": tiny.BLOCKS + 1}))
-    with pytest.raises(ModelError, match="can't be loaded"):
+    with pytest.raises(ModelError, match="lack 9 tensors"):
         models.load(copy, "float32")
 
 
