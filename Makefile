@@ -12,23 +12,24 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --quiet host reason --
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 export PYTHONPATH := $(CURDIR)
 
+# One file to send to somebody, made anew when the summary is newer: $(call report,CONFIG FILES,SNAKEMAKE OPTIONS)
+define report
+folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
+  { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
+endef
+
 .PHONY: run full test lint clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
 	@$(SNAKEMAKE) fetch
 	@$(SNAKEMAKE) all
-	@$(MAKE) --no-print-directory results/report.html
+	@$(call report,config.yaml)
 	@$(BIN)/python scripts/where.py config.yaml
-
-# one file to send to somebody: every table and figure with its caption
-results/report.html: results/summary.md
-	@$(BIN)/snakemake --quiet all --report $@
-
 
 full: .venv/run
 	@$(BIN)/snakemake --cores $(CORES) --configfile config.full.yaml --quiet host reason -- all
-	@$(BIN)/snakemake --configfile config.full.yaml --quiet all --report results-full/report.html
+	@$(call report,config.yaml config.full.yaml,--configfile config.full.yaml)
 	@$(BIN)/python scripts/where.py config.yaml config.full.yaml
 
 test: .venv/dev lint
@@ -42,7 +43,7 @@ lint: .venv/dev
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf results/*/ results/*.md.tmp results-full logs .snakemake
+	rm -rf results/*/ results/summary.md results/report.html results-full logs .snakemake
 
 lock: .venv/bin/python
 	@$(PIP) pip-tools==7.6.2

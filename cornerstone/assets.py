@@ -6,6 +6,7 @@ weights are never loaded, code from a hub is never run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -107,7 +108,7 @@ def fetch_model(name: str, model: Model, resources: Path, marker: Path) -> None:
     Raises:
         AssetError: when something can't be had or does not fit its pin.
     """
-    folder = resources / "models" / name
+    folder = resources / "models" / f"{name}-{asset_key(model)}"
     if model.source == "folder":
         folder = Path(model.id)
         if not (folder / "config.json").is_file():
@@ -125,20 +126,32 @@ def fetch_model(name: str, model: Model, resources: Path, marker: Path) -> None:
             "or choose a revision that has them."
         )
     facts: dict[str, Any] = {"path": str(folder), "source": model.source, "id": model.id}
-    facts |= {"revision": model.revision, "config_sha256": sha256(folder / "config.json")}
+    facts |= {"revision": model.revision, "config_sha256": sha256(folder / "config.json"), "asset": asset_key(model)}
     write_text(marker, json.dumps(facts, indent=2) + "\n")
 
 
-def model_folder(marker: Path) -> Path:
-    """The folder that a marker of `fetch_model` names.
+def asset_key(model: Model) -> str:
+    """12 hexadecimal digits that tell one set of weights from another, by where they come from."""
+    wanted = model.model_dump_json(include={"source", "id", "revision", "file", "sha256"})
+    return hashlib.sha256(wanted.encode()).hexdigest()[:12]
+
+
+def model_folder(marker: Path, model: Model) -> Path:
+    """The folder of a model's weights, as its marker names it.
 
     Raises:
-        AssetError: the marker is damaged, or the folder is gone.
+        AssetError: the marker is damaged or describes other weights than the config does, or the folder is gone.
     """
     try:
-        folder = Path(json.loads(marker.read_text(encoding="utf-8"))["path"])
+        facts = json.loads(marker.read_text(encoding="utf-8"))
+        folder, found = Path(facts["path"]), facts["asset"]
     except (OSError, ValueError, KeyError, TypeError):
         raise AssetError(f"{marker} is missing or damaged. Delete it and run `snakemake fetch`.") from None
+    if found != asset_key(model):
+        raise AssetError(
+            f"{marker} describes {facts.get('id')} at {facts.get('revision')}, but the config asks for {model.id} at "
+            f"{model.revision}. Delete it and run `snakemake fetch`."
+        )
     if not folder.is_dir():
         raise AssetError(
             f"the weights in {folder} are gone. Delete {marker} and run `snakemake fetch` where there is network."
@@ -154,7 +167,8 @@ def _fetch_hub(model: Model, folder: Path) -> None:
         api = HfApi()
         listing = api.model_info(model.id, revision=model.revision, files_metadata=True).siblings or []
         weights = sum(entry.size or 0 for entry in listing if entry.rfilename.endswith(".safetensors"))
-        need_space(folder, weights)
+        there = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
+        need_space(folder, max(0, weights - there))  # what an interrupted download left counts
         say(f"downloading {model.id} at {model.revision} ({size(weights)} of weights) from the hub")
         # resumes by itself: files that are whole are kept
         snapshot_download(

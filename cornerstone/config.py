@@ -67,8 +67,8 @@ class Model(Section):
     )
     device_map: str = Field(
         "auto",
-        description="`auto` uses the job's GPUs (several are shared out by accelerate) and else the CPU; "
-        "or a device such as `cpu` or `cuda:0`.",
+        description="`auto` uses the job's GPUs (`resources.gpus`; accelerate shares the layers out), or the CPU where "
+        "that is 0; or a device such as `cpu` or `cuda:0`.",
     )
     chunks: int = Field(1, ge=1, description="Evaluate jobs per task. More run side by side, but share less work.")
     batch_tokens: int = Field(

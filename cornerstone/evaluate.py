@@ -13,7 +13,7 @@ import torch
 from cornerstone import assets, coalitions, models, packing, plan, store, sweep, tasks
 from cornerstone.config import Config
 from cornerstone.console import Progress, say
-from cornerstone.errors import CornerstoneError
+from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.network import Network
 from cornerstone.workflow import Layout, fingerprint, forget_backup
 
@@ -48,17 +48,27 @@ class Job:
         return self.run([Target(coalitions.parse(path.stem, players), path) for path in paths])
 
     def run_table(self, wanted: Sequence[int], table: Path) -> None:
-        """Evaluate coalitions into the model's folder of results, then write them as one table (Parquet)."""
+        """Evaluate coalitions that are not there yet, then write all of them as one table (Parquet).
+
+        What the plan has evaluated is read where it is; the rest goes to the folder `deletion` of the task.
+        """
         players = self.config.models[self.model].players
-        folder = Path(Layout(self.config).coalition(self.model, self.task, "")).parent
-        distinct = plan.in_sweep_order(wanted, players)
-        targets = [Target(c, folder / f"{coalitions.name(c, players)}.json") for c in distinct]
+        layout = Layout(self.config)
+        made_by = fingerprint(self.config, self.model, self.task)
+        data = self._documents()
+        targets = []
+        for coalition in plan.in_sweep_order(wanted, players):
+            planned = Path(layout.coalition(self.model, self.task, coalitions.name(coalition, players)))
+            there = store.is_current(planned, made_by, data, coalition, players)
+            # not among the targets of Snakemake, which would not know what made them
+            own = planned.parents[1] / "deletion" / planned.name
+            targets.append(Target(coalition, planned if there else own))
         self.run(targets)
         store.write_table(
             [target.path for target in targets],
             players,
-            fingerprint(self.config, self.model, self.task),
-            tasks.read(self.documents).first(self.config.limit(self.model, self.task)),
+            made_by,
+            data,
             table,
         )
 
@@ -76,20 +86,20 @@ class Job:
         """
         entry = self.config.models[self.model]
         wanted = fingerprint(self.config, self.model, self.task)
-        missing = self._missing(targets, wanted)
+        data = self._documents()
+        missing = self._missing(targets, wanted, data)
         label = f"{self.model} {self.task}"
         say(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")
         if not missing:
             return 0
         torch.set_num_threads(entry.threads)
-        whole = tasks.read(self.documents)
-        whole.need_metric(self.config.tasks[self.task].metric)
-        data = whole.first(self.config.limit(self.model, self.task))
-        model, tokenizer = models.load(assets.model_folder(self.marker), entry.dtype, entry.device_map)
+        folder = assets.model_folder(self.marker, entry)
+        model, tokenizer = models.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, entry.players)
         batches = packing.batches(models.encode(model, tokenizer, data.documents), entry.batch_tokens)
         origin = store.Origin(
             fingerprint=wanted,
+            documents=data.digest,
             model={
                 **entry.model_dump(include={"source", "id", "revision", "file", "dtype"}),
                 "name": self.model,
@@ -103,7 +113,7 @@ class Job:
         progress = Progress(label, len(missing), sum(sweep.work(g, network.stages) for g in groups) * tokens)
         computed = 0
         for group in groups:
-            group = self._missing([t for t in targets if t.coalition in group], wanted)
+            group = self._missing([t for t in targets if t.coalition in group], wanted, data)
             if not group:
                 continue
             started = time.monotonic()
@@ -123,7 +133,6 @@ class Job:
                     coalition,
                     entry.players,
                     data,
-                    len(whole.documents),
                     rows_as_lists,
                     origin,
                     seconds,
@@ -133,9 +142,22 @@ class Job:
             progress.finished(computed)
         return computed
 
-    def _missing(self, targets: Sequence[Target], wanted: str) -> list[int]:
+    def _documents(self) -> tasks.TaskDocuments:
+        """The documents that are scored, checked against the config."""
+        whole = tasks.read(self.documents)
+        source = self.config.documents_source(self.model)
+        wanted = tasks.made_from(self.task, source, self.config.tasks[self.task].revision)
+        if whole.made_from != wanted:
+            raise AssetError(
+                f"{self.documents} was made from '{whole.made_from}', now '{wanted}' is asked for. Delete it and run "
+                "`snakemake fetch`."
+            )
+        whole.need_metric(self.config.tasks[self.task].metric)
+        return whole.first(self.config.limit(self.model, self.task))
+
+    def _missing(self, targets: Sequence[Target], wanted: str, data: tasks.TaskDocuments) -> list[int]:
         players = self.config.models[self.model].players
-        return [t.coalition for t in targets if not store.is_current(t.path, wanted, t.coalition, players)]
+        return [t.coalition for t in targets if not store.is_current(t.path, wanted, data, t.coalition, players)]
 
 
 def _device_name(device: torch.device) -> str:

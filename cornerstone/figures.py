@@ -404,7 +404,7 @@ def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
         wedgeprops={"linewidth": 0.6, "edgecolor": "white"},
         normalize=True,
     )
-    ax.text(0, -1.25, f"top {len(colours)}: {percent[list(colours)].sum():.1f} %", ha="center", va="center")
+    ax.text(0, -1.25, f"cornerstones: {percent[list(colours)].sum():.1f} %", ha="center", va="center")
     texts = [f"{player}\n{percent[player]:.1f} %" for player in labelled]
     angles = [np.deg2rad((wedge.theta1 + wedge.theta2) / 2) for wedge in wedges]
     angles = [*angles[: len(texts)], angles[-1]]

@@ -19,16 +19,17 @@ from cornerstone.players import architecture_of
 from cornerstone.tasks import Document
 
 
-def load(folder: Path, dtype: str, device_map: str = "auto") -> tuple[nn.Module, Any]:
+def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> tuple[nn.Module, Any]:
     """Load a causal language model and its tokenizer; nothing is downloaded, no code of the folder is run.
 
     Args:
         folder: config.json, safetensors weights, tokenizer.
         dtype: `float32`, `bfloat16` or `float16`.
-        device_map: `auto` (GPUs, if there are any, else CPU) or a device.
+        device_map: `auto` (the job's GPUs, or the CPU where it asks for none) or a device.
+        gpus: GPUs that the job asks for.
 
     Raises:
-        ModelError: unknown architecture, or files that do not load.
+        ModelError: unknown architecture, files that do not load or lack weights, or not enough GPUs or memory.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
     from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
@@ -43,13 +44,13 @@ def load(folder: Path, dtype: str, device_map: str = "auto") -> tuple[nn.Module,
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            device_map=_device_map(device_map),
+            device_map=_device_map(device_map, gpus),
             use_safetensors=True,
             output_loading_info=True,
         )
         model, report = loaded
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
         raise ModelError(
             f"the model in {folder} can't be loaded: {first_line(error)}. Fetch it again, or correct its entry."
         ) from error
@@ -59,15 +60,27 @@ def load(folder: Path, dtype: str, device_map: str = "auto") -> tuple[nn.Module,
             f"the weights in {folder} lack {len(absent)} tensors that config.json asks for, such as {absent[0]}. "
             "Fetch the model again, or choose a revision that is whole."
         )
+    if any(parameter.device.type == "meta" for parameter in model.parameters()):
+        raise ModelError(
+            f"the weights in {folder} do not fit the memory of the job's {gpus} GPU(s). Raise `resources.gpus` of the "
+            "model in config.yaml, or take a smaller dtype."
+        )
     model.eval()
     return model, tokenizer
 
 
-def _device_map(device_map: str) -> str | None:
-    """accelerate's `auto` is for GPUs; on the CPU an ordinary load is the same without its hooks."""
-    if device_map == "auto" and not torch.cuda.is_available():
+def _device_map(device_map: str, gpus: int) -> str | None:
+    """What transformers is told; None is an ordinary load on the CPU, without accelerate's hooks."""
+    if device_map != "auto":
+        return device_map
+    if gpus == 0:
         return None
-    return device_map
+    if not torch.cuda.is_available():
+        raise ModelError(
+            f"the model asks for {gpus} GPU(s) (`resources.gpus`), but torch sees none here. Give the job GPUs (in a "
+            "container: --nv), or set device_map: cpu to insist on the CPU."
+        )
+    return "auto"
 
 
 def encode(model: nn.Module, tokenizer: Any, documents: Sequence[Document]) -> list[PackedDocument]:

@@ -25,9 +25,10 @@ from cornerstone.tasks import METRICS, TaskDocuments, correct
 
 @dataclass(frozen=True)
 class Origin:
-    """What made a result, for its `provenance`."""
+    """What made a result, for its `provenance`: see `workflow.fingerprint` and `TaskDocuments.digest`."""
 
     fingerprint: str
+    documents: str
     model: dict[str, Any]
     versions: dict[str, str]
     device: str
@@ -38,7 +39,6 @@ def write(
     coalition: int,
     players: tuple[Player, ...],
     data: TaskDocuments,
-    total: int,
     loglikelihoods: Sequence[Sequence[float]],
     origin: Origin,
     seconds: float,
@@ -50,7 +50,6 @@ def write(
         coalition: bitmask of the players kept.
         players: all players of the model.
         data: the documents that were scored.
-        total: documents in the whole split.
         loglikelihoods: [document][choice], natural logarithms, summed over the choice's tokens.
         origin: what made it.
         seconds: the coalition's share of the time of the walk that scored it.
@@ -72,7 +71,7 @@ def write(
         "results": {data.task: scores},
         "versions": {data.task: data.version},
         "n-shot": {data.task: 0},
-        "n-samples": {data.task: {"original": total, "effective": len(data.documents)}},
+        "n-samples": {data.task: {"original": data.total, "effective": len(data.documents)}},
         "higher_is_better": {data.task: dict.fromkeys(metrics, True)},
         "configs": {data.task: {"task": data.task, "source": data.source, "split": data.split, "num_fewshot": 0}},
         "coalition": {
@@ -119,13 +118,14 @@ def read(path: Path) -> dict[str, Any]:
     raise StoreError(f"{path}: {problem}. Delete it and run `snakemake {path}` to make it again.")
 
 
-def is_current(path: Path, wanted: str, coalition: int, players: tuple[Player, ...]) -> bool:
-    """Whether a file holds the result of this coalition, made by what the fingerprint `wanted` stands for."""
+def is_current(path: Path, wanted: str, data: TaskDocuments, coalition: int, players: tuple[Player, ...]) -> bool:
+    """Whether a file holds this coalition's result on these documents, made by what the fingerprint `wanted` means."""
     try:
         result = read(path)
-        return (
-            result["provenance"]["fingerprint"] == wanted and parse(result["coalition"]["name"], players) == coalition
-        )
+        made_by = result["provenance"]
+        if made_by["fingerprint"] != wanted or made_by["documents"] != data.digest:
+            return False
+        return parse(result["coalition"]["name"], players) == coalition
     except (StoreError, CoalitionError, KeyError, TypeError):
         return False
 
@@ -146,7 +146,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
         StoreError: a damaged file, a foreign one (other fingerprint, other name), or other documents.
     """
     frames = []
-    hashes = [document.doc_hash for document in data.documents]
+    digest = data.digest
     for path in paths:
         result = read(path)
         found = result["provenance"]["fingerprint"]
@@ -156,7 +156,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
                 "and run the workflow again."
             )
         documents = result["documents"]
-        if documents["doc_hash"] != hashes:
+        if result["provenance"].get("documents") != digest:
             raise StoreError(f"{path} holds other documents than {data.source} has now. Delete it and run again.")
         label = result["coalition"]["name"]
         parse(label, players)

@@ -78,7 +78,8 @@ def table1(
     Returns:
         One row: model, players, share_percent, low, high, published_percent. low and high are in percent,
         from resampling clusters of documents within each task. The share is missing (NaN) if no player has a
-        positive value on some task, the interval if a task has fewer than two clusters.
+        positive value on some task; the interval if a task has fewer than two clusters, if more than 5 % of the
+        resamples have no share, or if all have the same.
 
     Raises:
         CornerstoneError: shapes or names disagree.
@@ -96,7 +97,8 @@ def table1(
     means = np.mean(replicates, axis=0)
     means = means[np.isfinite(means)]  # a replicate without a positive value has no share either
     share, half = float(np.mean(shares)), np.nan
-    if fewest >= 2 and len(means) > 1:
+    # where replicates without a share are not rare, or all are alike, their spread says nothing
+    if fewest >= 2 and len(means) >= 0.95 * repetitions and np.ptp(means) > 0:
         half = stats.norm.ppf((1 + level) / 2) * means.std(ddof=1)
     row = {
         "model": model,

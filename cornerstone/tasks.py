@@ -7,6 +7,7 @@ lm-eval's task objects.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -52,8 +53,8 @@ class Document:
 class TaskDocuments:
     """All documents of a task, and where they come from.
 
-    `metrics` are those of `METRICS` that the task defines; `made_from` identifies the settings and lm-eval's
-    version (see `made_from`).
+    `total` counts the documents of the whole split, `metrics` are those of `METRICS` that the task defines, and
+    `made_from` identifies the settings and lm-eval's version (see the function of that name).
     """
 
     task: str
@@ -62,11 +63,18 @@ class TaskDocuments:
     split: str
     metrics: list[str]
     made_from: str
+    total: int
     documents: list[Document]
 
     def first(self, limit: int | None) -> TaskDocuments:
         """The same with the first `limit` documents (None: all), as lm-eval's `limit` takes them."""
         return TaskDocuments(**{**vars(self), "documents": self.documents[:limit]})
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of all that is scored: requests, lengths, gold choices, clusters."""
+        content = json.dumps([asdict(document) for document in self.documents])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def chance(self) -> float:
@@ -114,6 +122,7 @@ def build(task: str, source: Literal["embedded", "hub"], revision: str | None, r
             split=loaded.config.test_split or loaded.config.validation_split,
             metrics=[metric for metric in METRICS if metric in loaded._metric_fn_list],
             made_from=made_from(task, source, revision),
+            total=len(loaded.eval_docs),
             documents=[_document(loaded, i, doc) for i, doc in enumerate(loaded.eval_docs)],
         )
 

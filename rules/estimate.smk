@@ -49,6 +49,7 @@ rule estimate:
         "logs/estimate/{model}.log",
     params:
         settings=METRICS_AND_INTERVALS,
+        window=cfg.estimators.window,
         code=code(
             "estimate",
             "intervals",

@@ -40,6 +40,7 @@ rule tables:
         "logs/tables.log",
     params:
         settings=METRICS_AND_INTERVALS,
+        headline=HEADLINE,
         code=code("present", "tables", "paper", "estimate", "game", "intervals"),
     message:
         "Tables 1-4"
@@ -93,6 +94,8 @@ rule summary:
     log:
         "logs/summary.log",
     params:
+        headline=HEADLINE,
+        level=cfg.intervals.level,
         code=code("present", "estimate", "paper"),
     message:
         "Summary"

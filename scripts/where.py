@@ -1,4 +1,7 @@
-"""Print where the results are, and the main finding. Called by `make run` with the config files in force."""
+"""Print where the results are, and the main finding (or just their folder, with --folder).
+
+Called by `make run` with the config files in force: where.py [--folder] CONFIG...
+"""
 
 import sys
 from pathlib import Path
@@ -7,7 +10,9 @@ from cornerstone import present
 from cornerstone.config import read_files
 from cornerstone.errors import CornerstoneError
 
+folder_only = "--folder" in sys.argv
 try:
-    print(present.where(read_files([Path(name) for name in sys.argv[1:]])))
+    config = read_files([Path(name) for name in sys.argv[1:] if name != "--folder"])
+    print(config.paths.results if folder_only else present.where(config))
 except CornerstoneError as error:
     sys.exit(f"{type(error).__name__}: {error}")

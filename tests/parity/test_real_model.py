@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from lm_eval.evaluator import simple_evaluate
 
-from cornerstone import coalitions, models, packing, sweep, tasks
+from cornerstone import assets, coalitions, models, packing, sweep, tasks
+from cornerstone.config import read_files
 from cornerstone.network import Network
-from cornerstone.players import players_of
+from tests.helpers import ROOT
 from tests.parity import stock
 
 TASKS = ("boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 DOCUMENTS = 3
-PLAYERS = players_of(30, "ffn")
+SMOLLM2 = read_files([ROOT / "config.yaml"]).models["smollm2-135m"]
+PLAYERS = SMOLLM2.players
 REMOVED = {
     "full": (),
     "one attention": (2,),
@@ -30,7 +32,8 @@ REMOVED = {
 
 @pytest.fixture(scope="module")
 def model_and_tokenizer(real_assets: Path) -> tuple[Any, Any]:
-    return models.load(real_assets / "models" / "smollm2-135m", "float32")
+    folder = assets.model_folder(real_assets / "models" / "smollm2-135m.json", SMOLLM2)
+    return models.load(ROOT / folder, "float32")
 
 
 @pytest.fixture(scope="module")

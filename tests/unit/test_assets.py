@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from cornerstone import assets, config
-from cornerstone.assets import Wheel, fetch_model, fetch_wheel, model_folder
+from cornerstone.assets import Wheel, asset_key, fetch_model, fetch_wheel, model_folder
 from cornerstone.config import Model
 from cornerstone.errors import AssetError
 from cornerstone.files import sha256
@@ -110,7 +110,10 @@ def test_a_model_in_a_folder_is_described_not_copied(tmp_path: Path) -> None:
     facts = json.loads(marker.read_text())
     assert facts["path"] == facts["id"] == str(folder)
     assert facts["config_sha256"] == sha256(folder / "config.json")
-    assert model_folder(marker) == folder
+    assert model_folder(marker, folder_model(folder)) == folder
+    other = folder_model(tmp_path)
+    with pytest.raises(AssetError, match=rf"describes {folder} at None, but the config asks for {tmp_path} at None"):
+        model_folder(marker, other)
     assert [path.name for path in marker.parent.iterdir()] == ["m.json"]
 
 
@@ -155,14 +158,15 @@ def test_markers_that_say_nothing(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         marker.write_text(text)
     with pytest.raises(AssetError, match=r"m\.json is missing or damaged. Delete it"):
-        model_folder(marker)
+        model_folder(marker, folder_model(tmp_path))
 
 
 def test_weights_that_are_gone(tmp_path: Path) -> None:
     marker = tmp_path / "m.json"
-    marker.write_text(json.dumps({"path": str(tmp_path / "gone")}))
+    model = folder_model(tmp_path)
+    marker.write_text(json.dumps({"path": str(tmp_path / "gone"), "asset": asset_key(model)}))
     with pytest.raises(AssetError, match=rf"the weights in {tmp_path / 'gone'} are gone. Delete {marker}"):
-        model_folder(marker)
+        model_folder(marker, model)
 
 
 def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, rows: list[dict[str, Any]]) -> Path:

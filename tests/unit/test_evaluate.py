@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cornerstone import coalitions, files, models, store, sweep, tasks
+from cornerstone import assets, coalitions, files, models, store, sweep, tasks
 from cornerstone.coalitions import full, without
 from cornerstone.errors import AssetError, CoalitionError, CornerstoneError, ModelError, StoreError, TaskError
 from cornerstone.evaluate import Job, Target
@@ -42,7 +43,8 @@ Maker = Callable[..., Job]
 def job(saved: Path, tmp_path: Path) -> Maker:
     """Makes a job on the tiny model; its files are below tmp_path."""
     marker = tmp_path / "tiny.json"
-    files.write_text(marker, json.dumps({"path": str(saved)}))
+    asset = assets.asset_key(configured({"models.tiny.id": str(saved)}).models["tiny"])
+    files.write_text(marker, json.dumps({"path": str(saved), "asset": asset}))
     tasks.write(DATA, tmp_path / "alpha.json")
 
     def make(changes: dict[str, Any] | None = None, results: str = "results") -> Job:
@@ -91,7 +93,7 @@ def test_a_straight_run(job: Maker) -> None:
     for path in paths:
         result = store.read(path)
         assert result["coalition"]["name"] == path.stem
-        assert store.is_current(path, wanted, coalitions.parse(path.stem, PLAYERS), PLAYERS)
+        assert store.is_current(path, wanted, DATA, coalitions.parse(path.stem, PLAYERS), PLAYERS)
         assert result["documents"]["doc_hash"] == [d.doc_hash for d in DATA.documents]
         assert [len(row) for row in result["documents"]["loglikelihood"]] == [3, 2, 2, 4, 2]
         assert result["provenance"]["model"]["name"] == "tiny"
@@ -308,9 +310,32 @@ def test_a_table_of_coalitions_that_are_in_no_plan(job: Maker, tmp_path: Path) -
     names = {coalitions.name(c, PLAYERS) for c in wanted}
     assert set(found["coalition"]) == names
     assert len(found) == 3 * 5
-    folder = tmp_path / "results" / "tiny" / "alpha" / "coalitions"
+    folder = tmp_path / "results" / "tiny" / "alpha" / "deletion"
     assert {path.stem for path in folder.iterdir()} == names
     for name in names:
         rows = found[found["coalition"] == name]
         assert rows["acc"].tolist() == store.read(folder / f"{name}.json")["documents"]["acc"]
     assert made.run([Target(c, folder / f"{coalitions.name(c, PLAYERS)}.json") for c in set(wanted)]) == 0
+
+
+def test_a_table_reads_what_the_plan_has_evaluated(job: Maker, tmp_path: Path) -> None:
+    made = job()
+    made.run_files(planned(made))
+    made.run_table([full(PLAYERS), without([0, 7], PLAYERS)], tmp_path / "deletion.parquet")
+    folder = tmp_path / "results" / "tiny" / "alpha" / "deletion"
+    assert [path.stem for path in folder.iterdir()] == ["drop-attn0-ffn3"]
+
+
+def test_other_documents_compute_everything_again(job: Maker) -> None:
+    made = job()
+    assert made.run_files(planned(made)) == 17
+    first, *rest = DATA.documents
+    changed = dataclasses.replace(first, requests=[(c, t + "!") for c, t in first.requests])
+    tasks.write(dataclasses.replace(DATA, documents=[changed, *rest]), made.documents)
+    assert made.run_files(planned(made)) == 17
+
+
+def test_documents_of_another_source_are_refused(job: Maker) -> None:
+    made = job({"documents.source": "hub"})
+    with pytest.raises(AssetError, match="was made from 'alpha embedded"):
+        made.run_files(planned(made))

@@ -20,17 +20,17 @@ from tests.helpers import documents, left_over
 PLAYERS = players_of(4, "ffn")
 DATA = documents([[("q", " a"), ("q", " bcdef")], [("r", " a"), ("r", " b"), ("r", " c")], [("s", " x"), ("s", " y")]])
 SCORES = [[-1.0, -2.0], [-3.0, -1 / 3, -0.5], [-1.5, -1.5]]  # gold is 0, 1, 0; a tie goes to the first
-ORIGIN = Origin("0123456789abcdef", {"name": "tiny"}, {"torch": "2"}, "cpu")
+ORIGIN = Origin("0123456789abcdef", DATA.digest, {"name": "tiny"}, {"torch": "2"}, "cpu")
 
 
 def write(path: Path, coalition: int = full(PLAYERS), scores: list[list[float]] = SCORES, **changes: Any) -> Path:
     origin = Origin(**{**vars(ORIGIN), **changes})
-    store.write(path, coalition, PLAYERS, DATA, 100, scores, origin, 1.23456)
+    store.write(path, coalition, PLAYERS, DATA, scores, origin, 1.23456)
     return path
 
 
 def current(path: Path, coalition: int = full(PLAYERS), fingerprint: str = ORIGIN.fingerprint) -> bool:
-    return is_current(path, fingerprint, coalition, PLAYERS)
+    return is_current(path, fingerprint, DATA, coalition, PLAYERS)
 
 
 def table(paths: list[Path], fingerprint: str = ORIGIN.fingerprint) -> pd.DataFrame:
@@ -181,7 +181,7 @@ def test_current_is_the_coalition_and_the_fingerprint(tmp_path: Path) -> None:
     assert not current(path, without([0], PLAYERS))
     assert not current(path, fingerprint="f" * 16)
     assert current(write(path, 0xFD), 0xFD)  # drop-ffn0, which a mixture of experts lacks
-    assert not is_current(path, ORIGIN.fingerprint, 0xFD, players_of(4, "moe"))
+    assert not is_current(path, ORIGIN.fingerprint, DATA, 0xFD, players_of(4, "moe"))
 
 
 def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_foreign_results_are_refused(tmp_path: Path) -> None:
 
 
 def test_results_on_other_documents_are_refused(tmp_path: Path) -> None:
-    path = edited(write(tmp_path / "full.json"), "documents", doc_hash=["hash0", "hash1", "changed"])
+    path = edited(write(tmp_path / "full.json"), "provenance", documents="changed")
     with pytest.raises(StoreError, match=rf"{path} holds other documents.*Delete"):
         table([path])
 

@@ -50,7 +50,7 @@ def test_shares_of_all_players_add_up_to_100_percent() -> None:
     values = {"boolq": np.random.default_rng(1).normal(0.05, 0.2, (30, 4))}
     shares = [tables.table1(values, PLAYERS, "m", [player])["share_percent"].item() for player in PLAYERS]
     assert sum(shares) == pytest.approx(100)
-    assert tables.table1(values, PLAYERS, "m", PLAYERS)["low"].item() == pytest.approx(100)
+    assert tables.table1(values, PLAYERS, "m", PLAYERS)["share_percent"].item() == pytest.approx(100)
 
 
 def test_table1_bootstrap_repeats_itself_and_follows_the_seed() -> None:
@@ -81,11 +81,13 @@ def test_table1_of_one_document_has_no_interval() -> None:
     assert row["published_percent"] == 29.1
 
 
-def test_table1_leaves_out_replicates_without_a_positive_value() -> None:
+def test_table1_has_no_interval_where_the_spread_says_nothing() -> None:
     # Drawing the second document twice leaves nothing positive; all other draws give the share 1.
     values = {"boolq": np.array([[0.9, 0.0, 0.0, 0.0], [-0.1, 0.0, 0.0, 0.0]])}
     row = tables.table1(values, PLAYERS, "m", ["attn0"]).iloc[0]
-    assert (row["low"], row["high"]) == (100, 100)
+    assert row["share_percent"] == 100
+    assert math.isnan(row["low"])
+    assert math.isnan(row["high"])
 
 
 def test_table1_of_a_task_without_a_positive_value_has_no_share() -> None:
@@ -186,7 +188,7 @@ def test_table3_interval_uses_the_fewest_clusters_and_widens_with_them() -> None
 
 
 def test_table3_of_one_document_is_refused() -> None:
-    with pytest.raises(ValueError, match="two independent documents"):
+    with pytest.raises(CornerstoneError, match="two independent documents"):
         tables.table3({"boolq": np.ones((1, 4))}, PLAYERS, "m", ["ffn0"])
 
 

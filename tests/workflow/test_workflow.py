@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -86,6 +87,28 @@ def test_metric_changed(workflow: Workflow) -> None:
     jobs = workflow.planned_jobs()
     assert jobs.pop("deletion_tiny") == 2  # the order of removal may change
     assert jobs == {"estimate": 1, "deletion_curves": 1, "figure": 4, "tables": 1, "summary": 1}
+
+
+def test_headline_changed(workflow: Workflow) -> None:
+    config = workflow.config()
+    config["estimators"]["window"] = [1, LARGEST]
+    workflow.write_config(config)
+    jobs = workflow.planned_jobs()
+    assert {name: jobs.get(name, 0) for name in ("estimate", "tables", "summary", "collect")} == {
+        "estimate": 1, "tables": 1, "summary": 1, "collect": 0
+    }  # fmt: skip
+
+
+def test_other_weights_are_never_passed_off(workflow: Workflow) -> None:
+    """Even where Snakemake has forgotten what it did: the marker of the weights is compared with the config."""
+    config = workflow.config()
+    (workflow.folder / "model").rename(workflow.folder / "model2")
+    config["models"]["tiny"]["id"] = "model2"
+    workflow.write_config(config)
+    shutil.rmtree(workflow.folder / ".snakemake")
+    done = workflow.run("results/tiny/arc_easy/coalitions/drop-attn0-ffn2.json")
+    assert done.returncode != 0
+    assert "describes model at None, but the config asks for model2" in done.stdout
 
 
 def test_limit_of_one_task_changed(workflow: Workflow) -> None:
