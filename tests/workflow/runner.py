@@ -105,7 +105,8 @@ class Workflow:
 
     def coalitions(self, task: str) -> dict[str, Path]:
         folder = self.folder / "results" / "tiny" / task / "coalitions"
-        return {path.stem: path for path in sorted(folder.glob("*.json"))}
+        # a killed writer may leave a hidden temporary file
+        return {path.stem: path for path in sorted(folder.glob("[!.]*.json"))}
 
     def results(self, task: str) -> dict[str, Any]:
         """What each coalition's file says but for the time it took."""
