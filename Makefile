@@ -22,7 +22,6 @@ endef
 .DELETE_ON_ERROR:
 
 run: .venv/run
-	@$(SNAKEMAKE) fetch
 	@$(SNAKEMAKE) all
 	@$(call report,config.yaml)
 	@$(BIN)/python scripts/where.py config.yaml
