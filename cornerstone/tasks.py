@@ -13,8 +13,8 @@ import json
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,9 +68,9 @@ class TaskDocuments:
 
     def first(self, limit: int | None) -> TaskDocuments:
         """The same with the first `limit` documents (None: all), as lm-eval's `limit` takes them."""
-        return TaskDocuments(**{**vars(self), "documents": self.documents[:limit]})
+        return replace(self, documents=self.documents[:limit])
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits of all that is scored: requests, lengths, gold choices, clusters."""
         content = json.dumps([asdict(document) for document in self.documents])
