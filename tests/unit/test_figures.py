@@ -154,7 +154,7 @@ def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> 
         texts = [text.get_text() for text in ax.texts]
         for player in percent.nlargest(4).index:
             assert f"{player}\n{percent[player]:.1f} %" in texts
-        assert f"top 3: {percent[top].sum():.1f} %" in texts
+        assert f"cornerstones: {percent[top].sum():.1f} %" in texts
         # The coloured wedges are the share of table 1.
         greys = {figures.MID_GREY.lower(), figures.PALE_GREY.lower()}
         coloured = [wedge for wedge in wedges(ax) if to_hex(wedge.get_facecolor()) not in greys]
