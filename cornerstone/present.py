@@ -109,30 +109,6 @@ def write_summary(config: Config, path: Path) -> None:
     write_text(path, "\n".join(parts))
 
 
-def where(config: Config) -> str:
-    """Where the results are, and the top layers of each model, for the terminal."""
-    results = Path(Layout(config).results)
-    lines = [
-        "",
-        f"summary  {results}/summary.md",
-        f"report   {results}/report.html",
-        f"figures  {results}/figures/<model>/*.svg, *.pdf, *.png",
-        f"tables   {results}/tables/table1-4.csv, *.md, *.tex",
-        f"numbers  {results}/<model>/*.csv (described in results/README.md)",
-        "",
-    ]
-    for model in config.run:
-        table = pd.read_csv(results / model / "cornerstones.csv").head(3)
-        top = ", ".join(
-            f"{player} {100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-            for player, value, low, high in table[["player", "value", "low", "high"]].to_numpy().tolist()
-        )
-        lines.append(
-            f"{model}: highest layer Shapley values, in points with {config.intervals.level:.0%} intervals: {top}"
-        )
-    return "\n".join(lines)
-
-
 def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, largest: int, level: float) -> str:
     """Say in words which layers matter and how sure that is.
 

@@ -8,15 +8,11 @@ from pathlib import Path
 
 from cornerstone.config import read_files
 from cornerstone.errors import CornerstoneError
+from cornerstone.where import where
 
 folder_only = "--folder" in sys.argv
 try:
     config = read_files([Path(name) for name in sys.argv[1:] if name != "--folder"])
-    if folder_only:
-        print(config.paths.results)
-    else:
-        from cornerstone import present  # slow to import: it draws figures, too
-
-        print(present.where(config))
+    print(config.paths.results if folder_only else where(config))
 except CornerstoneError as error:
     sys.exit(f"{type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone import estimate, figures, game, present
+from cornerstone import estimate, figures, game, present, where
 from cornerstone.coalitions import name
 from cornerstone.config import Config
 from cornerstone.errors import CornerstoneError
@@ -176,7 +176,7 @@ def test_without_deletion_curves_there_is_no_such_figure(config: Config, tmp_pat
 
 
 def test_where_results_are(config: Config) -> None:
-    text = present.where(config)
+    text = where.where(config)
     assert f"{config.paths.results}/summary.md" in text
     for model in MODELS:
         top = pd.read_csv(Path(config.paths.results) / model / "cornerstones.csv")["player"].head(3)

@@ -195,7 +195,7 @@ def test_slurm_profile_plans(workflow: Workflow) -> None:
 
 def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of an evaluate job: what was finished stays, and the result is that of a straight run."""
-    config: dict[str, Any] = configuration(blocks=16, largest=4, limit=20)
+    config: dict[str, Any] = configuration(blocks=16, largest=4, limit=8)
     config["run_tasks"] = ["arc_easy"]
     killed = Workflow.create(tmp_path / "killed", real_assets, config, width=128)
     straight = killed.copy(tmp_path / "straight")
