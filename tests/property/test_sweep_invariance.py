@@ -58,7 +58,9 @@ def test_company_and_order_change_no_bit(name: str, data: st.DataObject) -> None
 def test_memory_changes_no_bit(name: str, coalitions: list[int], budget: float) -> None:
     state_bytes = max(b.tokens for b in documents(48)) * network(name).hidden_size * 4
     groups = groups_within(coalitions, state_bytes, budget)
-    assert len(groups) == (len(coalitions) if budget == 1 else 1 if budget == 1e12 else len(groups))
+    together = min(64, max(1, int(budget / (2 * state_bytes))))  # two generations of states are alive
+    assert [len(group) for group in groups[:-1]] == [together] * (len(groups) - 1)
+    assert [coalition for group in groups for coalition in group] == coalitions
     for group in groups:
         for coalition, found in scores(name, group).items():
             assert torch.equal(found, reference(name, coalition))
