@@ -15,9 +15,6 @@ from cornerstone.players import Player, player_named
 MOST_NAMED = 8
 """Coalitions that lack more players than this are named by their mask."""
 
-NAME_PATTERN = r"full|drop(?:-(?:attn|ffn|moe)\d+){1,8}|mask-[0-9a-f]+"
-"""Regular expression of a coalition's name (the model's size is checked by `parse`)."""
-
 
 def full(players: tuple[Player, ...]) -> int:
     """The grand coalition: nobody removed."""
@@ -69,8 +66,8 @@ def parse(text: str, players: tuple[Player, ...]) -> int:
         coalition = int(rest, 16)
     else:
         raise CoalitionError(
-            f"'{text}' is not a coalition. Write `full`, `drop-attn0-{players[1].name}` (what is removed, in "
-            f"execution order) or `mask-{full(players):x}` (bit i set: player i is kept)."
+            f"'{text}' is not a coalition. Write `full`, `drop-{players[0].name}-{players[-1].name}` (what is "
+            f"removed, in execution order) or `mask-{full(players):x}` (bit i set: player i is kept)."
         )
     canonical = name(coalition, players)
     if canonical != text:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cornerstone.errors import ConfigError
-from cornerstone.players import Player, players_of
+from cornerstone.players import Player, experts_of, groups_of, players_of, runs_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """A model's name in the config: it becomes a folder and part of rule names."""
@@ -43,6 +43,22 @@ class ModelDocuments(Section):
     limit: int | None = Field(None, ge=2, description="First n documents of every task.")
 
 
+class Runs(Section):
+    """Players are runs of neighbouring blocks."""
+
+    blocks: int = Field(ge=1, description="Blocks of a run; the last run may be shorter.")
+
+
+class Groups(Section):
+    """Players are named groups of sublayers."""
+
+    groups: dict[str, list[str]] = Field(
+        min_length=1,
+        description="Name of each group -> its members: sublayers (`attn3`), blocks (`block3`), runs (`blocks3to7`). "
+        "Sublayers in no group are never removed.",
+    )
+
+
 class Model(Section):
     """One language model."""
 
@@ -61,6 +77,13 @@ class Model(Section):
     blocks: int = Field(ge=1, description="Transformer blocks; a model of L blocks has 2L players.")
     feed_forward: Literal["ffn", "moe"] = Field(
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
+    )
+    experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
+    players: Literal["sublayers", "blocks", "experts"] | Runs | Groups = Field(
+        "sublayers",
+        description="Who plays: each sublayer (the paper), each block, each attention and each expert of a mixture, "
+        "`{blocks: 3}` for runs of three blocks, or `{groups: {name: [attn0, block1, blocks2to5], ...}}`. Few players "
+        "have an exact answer (estimator `exact`).",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Number format of weights and hidden states. Scores change slightly with it."
@@ -92,12 +115,31 @@ class Model(Section):
             raise ValueError("a hub model needs `revision`, the 40-digit commit hash shown on its hub page")
         if self.source == "wheel" and not (self.revision and self.file and self.sha256):
             raise ValueError("a wheel model needs `revision` (version), `file` and `sha256`")
+        if self.players == "experts" and not (self.experts and self.feed_forward == "moe"):
+            raise ValueError("`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture")
+        try:
+            self.all_players()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
         return self
 
-    @property
-    def players(self) -> tuple[Player, ...]:
-        """Its players in execution order."""
-        return players_of(self.blocks, self.feed_forward)
+    def all_players(self) -> tuple[Player, ...]:
+        """Its players in execution order.
+
+        Raises:
+            ConfigError: groups that do not fit the model.
+        """
+        match self.players:
+            case Runs(blocks=length):
+                return runs_of(self.blocks, length)
+            case Groups(groups=groups):
+                return groups_of(self.blocks, self.feed_forward, groups)
+            case "blocks":
+                return runs_of(self.blocks, 1)
+            case "experts":
+                return experts_of(self.blocks, self.experts or 0)
+            case _:
+                return players_of(self.blocks, self.feed_forward)
 
 
 class Task(Section):

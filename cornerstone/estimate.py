@@ -23,7 +23,7 @@ MEAN = "mean"
 
 def shapley(config: Config, model: str, games: Mapping[str, Game], largest: int) -> pd.DataFrame:
     """Layer Shapley values by the paper's window estimator: a row per task (and the mean) and player."""
-    players = config.models[model].players
+    players = config.models[model].all_players()
     counts = [len(pairs) for pairs in window.terms(len(players), largest)]
     parts = {task: window.estimate(game, largest) for task, game in games.items()}
     frame = _per_player(config, model, games, parts)
@@ -136,7 +136,7 @@ def deletion_curves(config: Config, model: str, points: pd.DataFrame, games: Map
         frame.insert(0, "model", model)
         frame.insert(1, "task", task)
         frame.insert(2, "metric", _metric(config, task))
-        frame["players_total"] = len(config.models[model].players)
+        frame["players_total"] = len(config.models[model].all_players())
         frame["accuracy"] = estimate.value
         frame["se"], frame["low"], frame["high"] = estimate.se, estimate.low, estimate.high
         frame["documents"] = _documents(games, task)
@@ -151,7 +151,7 @@ def _per_player(config: Config, model: str, games: Mapping[str, Game], parts: Ma
         task: intervals.over_documents(scores, games[task].clusters, level) for task, scores in parts.items()
     }
     estimates[MEAN] = intervals.over_tasks(list(estimates.values()), level)
-    players = config.models[model].players
+    players = config.models[model].all_players()
     frames = [
         pd.DataFrame(
             {

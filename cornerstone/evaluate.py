@@ -44,7 +44,7 @@ class Job:
         Raises:
             CoalitionError: a file's name is no coalition of the model.
         """
-        players = self.config.models[self.model].players
+        players = self.config.models[self.model].all_players()
         return self.run([Target(coalitions.parse(path.stem, players), path) for path in paths])
 
     def run_table(self, wanted: Sequence[int], table: Path) -> None:
@@ -52,7 +52,7 @@ class Job:
 
         What the plan has evaluated is read where it is; the rest goes to the folder `deletion` of the task.
         """
-        players = self.config.models[self.model].players
+        players = self.config.models[self.model].all_players()
         layout = Layout(self.config)
         made_by = fingerprint(self.config, self.model, self.task)
         data = self._documents()
@@ -95,7 +95,7 @@ class Job:
         torch.set_num_threads(entry.threads)
         folder = assets.model_folder(self.marker, entry)
         model, tokenizer = models.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
-        network = Network(model, entry.players)
+        network = Network(model, entry.all_players(), entry.blocks, entry.feed_forward)
         batches = packing.batches(models.encode(model, tokenizer, data.documents), entry.batch_tokens)
         origin = store.Origin(
             fingerprint=wanted,
@@ -131,7 +131,7 @@ class Job:
                 store.write(
                     path_of[coalition],
                     coalition,
-                    entry.players,
+                    entry.all_players(),
                     data,
                     rows_as_lists,
                     origin,
@@ -156,7 +156,7 @@ class Job:
         return whole.first(self.config.limit(self.model, self.task))
 
     def _missing(self, targets: Sequence[Target], wanted: str, data: tasks.TaskDocuments) -> list[int]:
-        players = self.config.models[self.model].players
+        players = self.config.models[self.model].all_players()
         return [t.coalition for t in targets if not store.is_current(t.path, wanted, data, t.coalition, players)]
 
 

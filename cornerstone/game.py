@@ -52,7 +52,7 @@ class Game:
 
 def read_all(config: Config, model: str, paths: list[Path]) -> dict[str, Game]:
     """The games of a model, one for each active task, from the Parquet files of `store.write_table`."""
-    players = config.models[model].players
+    players = config.models[model].all_players()
     return {
         task: from_table(pd.read_parquet(path), players, config.tasks[task].metric)
         for task, path in zip(config.run_tasks, paths, strict=True)

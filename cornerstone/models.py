@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from cornerstone.architectures import architecture_of
 from cornerstone.errors import ModelError, first_line
 from cornerstone.packing import PackedDocument, pack
-from cornerstone.players import architecture_of
 from cornerstone.tasks import Document
 
 

@@ -12,14 +12,15 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from cornerstone.architectures import SublayerLayout, architecture_of
 from cornerstone.errors import ModelError
 from cornerstone.packing import Batch
-from cornerstone.players import Player, SublayerLayout, architecture_of
+from cornerstone.players import Player, Step, stages_of
 
 _CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_position", "position_ids"}
 _HEAD_ROWS = 256
@@ -38,17 +39,20 @@ class Network:
 
     Args:
         model: a causal LM of transformers, in eval mode.
-        players: the players that the config says the model has.
+        players: what coalitions remove.
+        blocks: how many blocks the config says the model has.
+        feed_forward: what the config says its feed-forward sublayers are.
 
     Attributes:
-        stages: positions of the players, grouped by what they read: each stage's players read the same
-            residual stream. One player a stage, or both of a block where they run in parallel.
+        stages: the sublayers in execution order, grouped by what they read, and which players switch them.
 
     Raises:
-        ModelError: when the architecture is unknown, or the weights do not fit `players`.
+        ModelError: when the architecture is unknown, or the weights do not fit the config.
     """
 
-    def __init__(self, model: Any, players: tuple[Player, ...]) -> None:
+    def __init__(
+        self, model: Any, players: tuple[Player, ...], blocks: int, feed_forward: Literal["ffn", "moe"]
+    ) -> None:
         self.model = model
         self.players = players
         self.config = model.config
@@ -56,18 +60,17 @@ class Network:
         self.blocks = model.get_submodule(self.architecture.blocks)
         self.final_norm = model.get_submodule(self.architecture.final_norm)
         self.head: nn.Module = model.get_output_embeddings()
-        self._check()
+        self._check(blocks, feed_forward)
         parallel = self.architecture.parallel and getattr(self.config, self.architecture.parallel)
-        each = 2 if parallel else 1
-        self.stages = [tuple(range(i, i + each)) for i in range(0, len(players), each)]
-        self._sublayers = [self._sublayer(player) for player in players]
+        self.stages = stages_of(players, blocks, bool(parallel))
+        layouts = (self.architecture.attention, self.architecture.feed_forward)
+        self._sublayers = [_Sublayer(block, layout) for block in self.blocks for layout in layouts]
         self._attention_arguments = [
-            inspect.signature(self._sublayers[player.position].modules[0].forward).parameters
-            for player in players
-            if player.kind == "attn"
+            inspect.signature(attention.modules[0].forward).parameters for attention in self._sublayers[::2]
         ]
+        self._check_experts()
 
-    def _check(self) -> None:
+    def _check(self, blocks: int, feed_forward: Literal["ffn", "moe"]) -> None:
         model_type = self.config.model_type
         for key, expected in self.architecture.requires:
             found = getattr(self.config, key, expected)
@@ -76,27 +79,29 @@ class Network:
                     f"this {model_type} model has {key} = {found}, for which removing a sublayer is not "
                     f"defined here; only {key} = {expected} is supported. Choose another model."
                 )
-        blocks = len(self.players) // 2
         if len(self.blocks) != blocks:
             raise ModelError(
                 f"config.yaml says blocks: {blocks}, but the weights have {len(self.blocks)}. "
                 f"Set blocks: {len(self.blocks)} in this model's entry."
             )
-        wanted = self.players[1].kind
-        for player in self.players[1::2]:
-            layout = self.architecture.feed_forward
-            feed_forward = self.blocks[player.block].get_submodule(layout.modules[0])
-            found = "moe" if hasattr(feed_forward, "experts") else "ffn"
-            if found != wanted:
+        for i, block in enumerate(self.blocks):
+            module = block.get_submodule(self.architecture.feed_forward.modules[0])
+            found = "moe" if hasattr(module, "experts") else "ffn"
+            if found != feed_forward:
                 raise ModelError(
-                    f"config.yaml says feed_forward: {wanted}, but block {player.block} of the weights is "
+                    f"config.yaml says feed_forward: {feed_forward}, but block {i} of the weights is "
                     f"'{found}'. Set feed_forward: {found} in this model's entry (models that mix both "
                     "are not supported)."
                 )
 
-    def _sublayer(self, player: Player) -> _Sublayer:
-        layout = self.architecture.attention if player.kind == "attn" else self.architecture.feed_forward
-        return _Sublayer(self.blocks[player.block], layout)
+    def _check_experts(self) -> None:
+        switched = {len(switch.experts) for stage in self.stages for switch in stage.switches if switch.experts}
+        found = getattr(self._sublayers[1].modules[0], "experts", None)
+        if switched and switched != {found.num_experts if found is not None else 0}:
+            raise ModelError(
+                f"config.yaml says experts: {switched.pop()}, but the mixtures of the weights have "
+                f"{found.num_experts if found is not None else 'no'} experts. Correct it in this model's entry."
+            )
 
     @property
     def hidden_size(self) -> int:
@@ -130,13 +135,24 @@ class Network:
             attention.append(kept)
         return calls[0][0], Context(tuple(attention))
 
-    def contribution(self, position: int, x: torch.Tensor, context: Context) -> torch.Tensor:
-        """What the player at `position` adds to the residual stream x; [B, T, H] to [B, T, H]."""
+    def contribution(self, step: Step, x: torch.Tensor, context: Context) -> torch.Tensor:
+        """What a sublayer adds to the residual stream x, [B, T, H] to [B, T, H].
+
+        Args:
+            step: the sublayer, and which of its experts take part (None: all of it). An expert that does not
+                is given weight 0 after routing; the weights of the others stay as the router set them.
+            x: the residual stream.
+            context: what `embed` returned beside it.
+        """
+        position, experts = step
         sublayer = self._sublayers[position]
-        player = self.players[position]
-        arguments = context.attention[player.block] if player.kind == "attn" else {}
+        arguments = context.attention[position // 2] if position % 2 == 0 else {}
         device = sublayer.device
-        return sublayer(x.to(device), {k: _to(v, device) for k, v in arguments.items()})
+        arguments = {k: _to(v, device) for k, v in arguments.items()}
+        if experts is None:
+            return sublayer(x.to(device), arguments)
+        with _only(sublayer.modules[0].get_submodule("experts"), experts):
+            return sublayer(x.to(device), arguments)
 
     def log_probabilities(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Natural log-probability of each target of the batch, [M] float32 on the CPU.
@@ -226,6 +242,22 @@ def _recorded(blocks: Any) -> Iterator[list[tuple[torch.Tensor, dict[str, Any]]]
     finally:
         for block in blocks:
             del block.forward
+
+
+@contextmanager
+def _only(module: nn.Module, experts: tuple[int, ...]) -> Iterator[None]:
+    """Give the other experts of a mixture weight 0. `module` is called with (x, chosen experts, their weights)."""
+
+    def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        x, chosen, weights = inputs
+        kept = torch.isin(chosen, torch.tensor(experts, device=chosen.device))
+        return x, chosen, weights * kept.to(weights.dtype)
+
+    handle = module.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _to(value: Any, device: torch.device) -> Any:

@@ -38,7 +38,7 @@ def write_tables(config: Config, values: list[Path], cornerstones: list[Path], f
     per_model = len(config.run_tasks)
     for i, (model, table) in enumerate(zip(config.run, ranked, strict=True)):
         games = game.read_all(config, model, values[i * per_model : (i + 1) * per_model])
-        names = [player.name for player in config.models[model].players]
+        names = [player.name for player in config.models[model].all_players()]
         top = estimate.top_players(table, model)
         shapley = {task: window.estimate(g, config.estimators.window[0]) for task, g in games.items()}
         drops = {task: ablation.estimate(g) for task, g in games.items()}

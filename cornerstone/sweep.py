@@ -26,6 +26,7 @@ import torch
 
 from cornerstone.network import Network
 from cornerstone.packing import Batch
+from cornerstone.players import Stage, Step
 
 
 @dataclass
@@ -36,12 +37,11 @@ class State:
     members: list[int]
 
 
-def split(members: list[int], coalitions: Sequence[int], stage: Sequence[int]) -> dict[tuple[int, ...], list[int]]:
-    """Group coalitions by which of a stage's players they keep: kept positions -> members."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+def split(members: list[int], coalitions: Sequence[int], stage: Stage) -> dict[tuple[Step, ...], list[int]]:
+    """Group coalitions by what of a stage they keep: steps -> members."""
+    groups: dict[tuple[Step, ...], list[int]] = {}
     for member in members:
-        kept = tuple(position for position in stage if coalitions[member] >> position & 1)
-        groups.setdefault(kept, []).append(member)
+        groups.setdefault(stage.kept(coalitions[member]), []).append(member)
     return groups
 
 
@@ -64,14 +64,12 @@ def sweep(network: Network, batch: Batch, coalitions: Sequence[int]) -> torch.Te
         while states:
             state = states.pop()  # popped, so that its memory goes as soon as its successors exist
             groups = split(state.members, coalitions, stage)
-            contributions = {
-                position: network.contribution(position, state.x, context)
-                for position in sorted({position for kept in groups for position in kept})
-            }
+            steps = dict.fromkeys(step for kept in groups for step in kept)
+            contributions = {step: network.contribution(step, state.x, context) for step in steps}
             for kept, members in groups.items():
                 x = state.x
-                for position in kept:
-                    x = x.to(contributions[position].device) + contributions[position]
+                for step in kept:
+                    x = x.to(contributions[step].device) + contributions[step]
                 advanced.append(State(x, members))
         states = advanced
     scores = torch.empty(len(coalitions), len(batch.target_rows))
@@ -82,15 +80,21 @@ def sweep(network: Network, batch: Batch, coalitions: Sequence[int]) -> torch.Te
     return scores
 
 
-def work(coalitions: Sequence[int], stages: Sequence[Sequence[int]]) -> int:
+def work(coalitions: Sequence[int], stages: Sequence[Stage]) -> int:
     """How many sublayer evaluations a walk makes for these coalitions (for one batch)."""
+    return sum(work_by_sublayer(coalitions, stages).values())
+
+
+def work_by_sublayer(coalitions: Sequence[int], stages: Sequence[Stage]) -> dict[int, int]:
+    """How often a walk evaluates each sublayer for these coalitions (for one batch): place -> count."""
     groups = [list(range(len(coalitions)))]
-    total = 0
+    total: dict[int, int] = {}
     for stage in stages:
         advanced: list[list[int]] = []
         for members in groups:
             parts = split(members, coalitions, stage)
-            total += len({position for kept in parts for position in kept})
+            for sublayer, _ in {step for kept in parts for step in kept}:
+                total[sublayer] = total.get(sublayer, 0) + 1
             advanced.extend(parts.values())
         groups = advanced
     return total

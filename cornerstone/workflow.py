@@ -13,7 +13,7 @@ from cornerstone import coalitions, plan
 from cornerstone.config import Config
 from cornerstone.errors import ConfigError
 
-DECISIVE_MODULES = ("players", "packing", "network", "sweep", "models", "tasks")
+DECISIVE_MODULES = ("players", "architectures", "packing", "network", "sweep", "models", "tasks")
 """Modules whose code decides the numbers in a result; a change in one makes its results stale."""
 
 
@@ -34,6 +34,8 @@ def fingerprint(config: Config, model: str, task: str) -> str:
             "sha256",
             "blocks",
             "feed_forward",
+            "experts",
+            "players",
             "dtype",
             "batch_tokens",
         }
@@ -80,10 +82,10 @@ class Layout:
     def chunks(self, model: str) -> list[list[str]]:
         """Names of the planned coalitions of a model, one list for each evaluate job."""
         entry = self.config.models[model]
-        planned = plan.plan(entry.players, self.config.estimators.window)
+        planned = plan.plan(entry.all_players(), self.config.estimators.window)
         return [
-            [coalitions.name(c, entry.players) for c in part]
-            for part in plan.chunks(planned, entry.chunks, entry.players)
+            [coalitions.name(c, entry.all_players()) for c in part]
+            for part in plan.chunks(planned, entry.chunks, entry.all_players())
         ]
 
     def planned(self, model: str) -> list[str]:
@@ -110,7 +112,7 @@ def check_coalition(config: Config, model: str, name: str) -> str:
     Raises:
         CoalitionError: when it is not.
     """
-    coalitions.parse(name, config.models[model].players)
+    coalitions.parse(name, config.models[model].all_players())
     return name
 
 

@@ -11,7 +11,7 @@ with console.script(snakemake.log[0]):
     data = tasks.read(Path(snakemake.input.documents)).first(config.limit(model, task))
     store.write_table(
         [Path(path) for path in snakemake.input.results],
-        config.models[model].players,
+        config.models[model].all_players(),
         snakemake.params.fingerprint,
         data,
         Path(snakemake.output[0]),

@@ -11,7 +11,7 @@ from cornerstone.evaluate import Job
 with console.script(snakemake.log[0]):
     config = check(snakemake.config)
     model = snakemake.params.model
-    players = config.models[model].players
+    players = config.models[model].all_players()
     job = Job(
         config,
         model,

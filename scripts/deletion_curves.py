@@ -14,5 +14,5 @@ with console.script(snakemake.log[0]):
     paths = [Path(path) for path in snakemake.input if path.endswith("deletion.parquet")]
     games = game.read_all(config, model, paths)
     values, drops = pd.read_csv(snakemake.input["values"]), pd.read_csv(snakemake.input["drops"])
-    points = estimate.deletion_points(config, config.models[model].players, values, drops)
+    points = estimate.deletion_points(config, config.models[model].all_players(), values, drops)
     write_csv(estimate.deletion_curves(config, model, points, games), Path(snakemake.output[0]))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from cornerstone.network import Network
+from cornerstone.players import Player, players_of
 
 TEXT = (
     "Question: Which of these is a renewable source of energy?\nAnswer: the wind and the sun. "
@@ -49,7 +52,7 @@ class Tiny:
     settings: dict[str, Any]
     attention: str = "model.layers.{}.self_attn"
     feed_forward: str = "model.layers.{}.mlp"
-    kind: str = "ffn"
+    kind: Literal["ffn", "moe"] = "ffn"
 
 
 _COMMON: dict[str, Any] = {
@@ -123,6 +126,12 @@ def make(name: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     config = CONFIG_MAPPING[tiny.model_type](**tiny.settings)
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def network(model: Any, name: str, players: tuple[Player, ...] | None = None) -> Network:
+    """The model as the engine sees it; its players are its sublayers unless others are given."""
+    kind = TINY[name].kind
+    return Network(model, players or players_of(BLOCKS, kind), BLOCKS, kind)
 
 
 def save(name: str, folder: Path, seed: int = 0) -> Path:

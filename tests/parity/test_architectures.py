@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cornerstone import coalitions, models, packing, sweep
+from cornerstone.architectures import ARCHITECTURES
 from cornerstone.network import Network
-from cornerstone.players import ARCHITECTURES, players_of
+from cornerstone.players import experts_of, groups_of, players_of
 from cornerstone.tasks import Document
 from tests import tiny
 from tests.parity import stock
@@ -32,7 +33,7 @@ def documents() -> list[Document]:
 def test_equals_stock_lm_eval(name: str) -> None:
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
-    network = Network(model, players)
+    network = Network(model, players, tiny.BLOCKS, tiny.TINY[name].kind)
     packed = models.encode(model, tokenizer, documents())
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     ours = sweep.choice_scores(network, packing.batches(packed, 100), wanted)
@@ -49,6 +50,57 @@ def test_equals_stock_lm_eval(name: str) -> None:
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
         distinct.add(tuple(np.round(mine, 3)))
     assert len(distinct) == len(REMOVED)  # each removal changes something, so the comparison can fail
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral", "olmo2"])
+def test_groups_equal_stock_lm_eval(name: str) -> None:
+    """Players that are groups: a run of two blocks, one sublayer, and sublayers of different blocks."""
+    tokenizer, model = tiny.tokenizer(), tiny.make(name)
+    kind = tiny.TINY[name].kind
+    players = groups_of(tiny.BLOCKS, kind, {"late": ["blocks2to3"], "mixed": ["attn0", f"{kind}1"], "one": ["attn1"]})
+    assert [player.name for player in players] == ["mixed", "one", "late"]
+    sublayers = [(0, 3), (2,), (4, 5, 6, 7)]
+    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    ours = sweep.choice_scores(tiny.network(model, name, players), packed, list(range(8)))
+    lm = stock.harness(model, tokenizer, batch_size=3)
+    flat = [request for choices in REQUESTS for request in choices]
+    for coalition in range(8):
+        removed = [p for i, group in enumerate(sublayers) for p in group if not coalition >> i & 1]
+        paths = [(tiny.TINY[name].feed_forward if p % 2 else tiny.TINY[name].attention).format(p // 2) for p in removed]
+        mine = np.concatenate([scores.numpy() for scores in ours[coalition]])
+        np.testing.assert_allclose(mine, stock.loglikelihoods(lm, flat, paths), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", [name for name, recipe in tiny.TINY.items() if recipe.kind == "moe"])
+def test_experts_equal_stock_lm_eval(name: str) -> None:
+    """An expert is removed in the stock model by setting its last projection to zero."""
+    tokenizer, model = tiny.tokenizer(), tiny.make(name)
+    count = model.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
+    players = experts_of(tiny.BLOCKS, count)
+    network = tiny.network(model, name, players)
+    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    flat = [request for choices in REQUESTS for request in choices]
+    whole = coalitions.full(players)
+    position = {player.name: player.position for player in players}
+    removals = [["moe1e0"], ["moe1e1", "moe2e0", "attn2"], [f"moe0e{e}" for e in range(count)]]
+    wanted = [whole] + [coalitions.without([position[p] for p in names], players) for names in removals]
+    ours = sweep.choice_scores(network, packed, wanted)
+    distinct = set()
+    for c, names in enumerate([[], *removals]):
+        changed = tiny.make(name)
+        for player in names:
+            block, _, expert = player.removeprefix("moe").partition("e")
+            if expert:
+                mixture = changed.get_submodule(tiny.TINY[name].feed_forward.format(block))
+                mixture.experts.down_proj.data[int(expert)] = 0
+        paths = [tiny.TINY[name].attention.format(p[4:]) for p in names if p.startswith("attn")]
+        theirs = stock.loglikelihoods(stock.harness(changed, tokenizer, batch_size=3), flat, paths)
+        mine = np.concatenate([scores.numpy() for scores in ours[c]])
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+        distinct.add(tuple(np.round(mine, 3)))
+    assert len(distinct) == 4
 
 
 def test_every_architecture_is_tested() -> None:

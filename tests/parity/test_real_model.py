@@ -20,7 +20,7 @@ from tests.parity import stock
 TASKS = ("boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 DOCUMENTS = 3
 SMOLLM2 = read_files([ROOT / "config.yaml"]).models["smollm2-135m"]
-PLAYERS = SMOLLM2.players
+PLAYERS = SMOLLM2.all_players()
 REMOVED = {
     "full": (),
     "one attention": (2,),
@@ -40,7 +40,7 @@ def model_and_tokenizer(real_assets: Path) -> tuple[Any, Any]:
 def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, Any]:
     """task -> (documents, [coalition][document] -> log-likelihoods of the choices)."""
     model, tokenizer = model_and_tokenizer
-    network = Network(model, PLAYERS)
+    network = Network(model, PLAYERS, SMOLLM2.blocks, SMOLLM2.feed_forward)
     wanted = [coalitions.without(removed, PLAYERS) for removed in REMOVED.values()]
     scores = {}
     for task in TASKS:

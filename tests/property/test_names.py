@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cornerstone.coalitions import NAME_PATTERN, full, name, parse, removed_from, without
+from cornerstone.coalitions import full, name, parse, removed_from, without
 from cornerstone.errors import CoalitionError
 from cornerstone.players import Player, players_of
 
@@ -28,7 +28,7 @@ def test_parse_undoes_name(drawn: tuple[int, tuple[Player, ...]]) -> None:
     mask, players = drawn
     text = name(mask, players)
     assert parse(text, players) == mask
-    assert re.fullmatch(NAME_PATTERN, text)
+    assert re.fullmatch(r"[a-z0-9-]+", text)  # what a file of results may be called
     assert re.fullmatch(r"[a-z0-9-]{1,80}", text)  # a file name everywhere
 
 

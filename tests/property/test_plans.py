@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cornerstone.coalitions import full, without
 from cornerstone.estimators import window
 from cornerstone.plan import ablation_coalitions, chunks, deletion_steps, in_sweep_order, plan, window_coalitions
-from cornerstone.players import players_of
+from cornerstone.players import players_of, stages_of
 from cornerstone.sweep import work
 
 BLOCKS = st.integers(1, 40)
@@ -55,7 +55,7 @@ def test_chunks_partition(blocks: int, count: int, data: st.DataObject) -> None:
 @given(st.integers(1, 6), st.data())
 def test_walking_together_costs_least_in_any_order(blocks: int, data: st.DataObject) -> None:
     players = players_of(blocks, "ffn")
-    stages = [(i,) for i in range(len(players))]
+    stages = stages_of(players, blocks, parallel=False)
     drawn = data.draw(st.lists(st.integers(0, full(players)), unique=True, min_size=2, max_size=12))
     ordered, size = in_sweep_order(drawn, players), data.draw(st.integers(1, len(drawn)))
 

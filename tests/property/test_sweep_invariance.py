@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from cornerstone.coalitions import full
 from cornerstone.network import Network
 from cornerstone.packing import Batch, batches
-from cornerstone.players import Kind, players_of
+from cornerstone.players import players_of, stages_of
 from cornerstone.sweep import choice_scores, groups_within, work
 from tests import tiny
 from tests.helpers import packed
@@ -23,8 +22,7 @@ few = settings(max_examples=12)
 
 @cache
 def network(name: str) -> Network:
-    assert tiny.TINY[name].kind in get_args(Kind)
-    return Network(tiny.make(name), players_of(tiny.BLOCKS, tiny.TINY[name].kind))  # type: ignore[arg-type]
+    return tiny.network(tiny.make(name), name)
 
 
 @cache
@@ -81,9 +79,9 @@ def test_the_batches_above_do_differ() -> None:
 @given(st.integers(1, 12), st.booleans(), st.data())
 def test_work_is_never_more_than_without_sharing(blocks: int, parallel: bool, data: st.DataObject) -> None:
     count = 2 * blocks
-    each = 2 if parallel else 1
-    stages = [tuple(range(i, i + each)) for i in range(0, count, each)]
-    everyone = full(players_of(blocks, "ffn"))
+    players = players_of(blocks, "ffn")
+    stages = stages_of(players, blocks, parallel)
+    everyone = full(players)
     coalitions = data.draw(st.lists(st.integers(0, everyone), unique=True, min_size=1, max_size=10))
     total = work(coalitions, stages)
     assert max(c.bit_count() for c in coalitions) <= total <= sum(c.bit_count() for c in coalitions)

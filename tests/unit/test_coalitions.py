@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from cornerstone import coalitions
 from cornerstone.coalitions import full, name, parse, removed_from, without
 from cornerstone.errors import CoalitionError
 from cornerstone.players import players_of
@@ -89,9 +88,3 @@ def test_masks_beyond_the_players_are_refused(mask: int) -> None:
 def test_a_written_mask_beyond_the_players_is_refused() -> None:
     with pytest.raises(CoalitionError, match="beyond the model's 4"):
         parse("mask-1f", FOUR)
-
-
-def test_the_pattern_takes_every_name_and_no_other_word() -> None:
-    pattern = re.compile(coalitions.NAME_PATTERN)
-    assert all(pattern.fullmatch(name(mask, SIXTEEN)) for mask in range(0, 1 << 16, 37))
-    assert not any(pattern.fullmatch(text) for text in ("drop", "mask-", "drop-mlp0", "FULL", "full.json"))

@@ -77,7 +77,7 @@ def test_the_schema_refuses_unknown_keys_too() -> None:
 
 def test_the_base_of_these_tests_is_valid() -> None:
     made = configured()
-    assert made.models["tiny"].players == players_of(4, "ffn")
+    assert made.models["tiny"].all_players() == players_of(4, "ffn")
     assert made.models["tiny"].chunks == 1
 
 

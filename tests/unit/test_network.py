@@ -12,7 +12,7 @@ from cornerstone.coalitions import full, without
 from cornerstone.errors import ModelError
 from cornerstone.network import Network
 from cornerstone.packing import Batch, batches, pack
-from cornerstone.players import players_of
+from cornerstone.players import experts_of, players_of
 from cornerstone.sweep import sweep
 from tests import tiny
 from tests.helpers import packed
@@ -31,7 +31,7 @@ def made(name: str) -> Any:
 
 
 def network(name: str) -> Network:
-    return Network(made(name), players_of(tiny.BLOCKS, tiny.TINY[name].kind))  # type: ignore[arg-type]
+    return tiny.network(made(name), name)
 
 
 def one_batch() -> Batch:
@@ -71,9 +71,12 @@ def test_packed_and_swept_equals_each_sequence_alone(name: str, positions: tuple
 
 
 def test_stages_are_one_player_each_or_a_block_where_it_runs_in_parallel() -> None:
-    assert network("llama").stages == [(i,) for i in range(8)]
-    assert network("gpt_neox_sequential").stages == [(i,) for i in range(8)]
-    assert network("gpt_neox").stages == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    def sublayers(name: str) -> list[tuple[int, ...]]:
+        return [tuple(switch.sublayer for switch in stage.switches) for stage in network(name).stages]
+
+    assert sublayers("llama") == [(i,) for i in range(8)]
+    assert sublayers("gpt_neox_sequential") == [(i,) for i in range(8)]
+    assert sublayers("gpt_neox") == [(0, 1), (2, 3), (4, 5), (6, 7)]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 10_000])
@@ -147,24 +150,44 @@ def test_facts_about_the_model() -> None:
 @pytest.mark.parametrize("blocks", [1, 3, 5])
 def test_wrong_number_of_blocks(blocks: int) -> None:
     with pytest.raises(ModelError, match=rf"says blocks: {blocks}, but the weights have 4. Set blocks: 4"):
-        Network(made("llama"), players_of(blocks, "ffn"))
+        Network(made("llama"), players_of(blocks, "ffn"), blocks, "ffn")
 
 
 def test_wrong_kind_of_feed_forward() -> None:
     with pytest.raises(ModelError, match=r"says feed_forward: moe, but .* Set feed_forward: ffn"):
-        Network(made("llama"), players_of(4, "moe"))
+        Network(made("llama"), players_of(4, "moe"), 4, "moe")
     with pytest.raises(ModelError, match=r"says feed_forward: ffn, but .* Set feed_forward: moe"):
-        Network(made("mixtral"), players_of(4, "ffn"))
+        Network(made("mixtral"), players_of(4, "ffn"), 4, "ffn")
 
 
 def test_a_config_for_which_removal_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.make("opt")
     monkeypatch.setattr(model.config, "do_layer_norm_before", False)
     with pytest.raises(ModelError, match=r"do_layer_norm_before = False.*only do_layer_norm_before = True"):
-        Network(model, PLAYERS)
+        Network(model, PLAYERS, tiny.BLOCKS, "ffn")
 
 
 def test_unknown_architecture() -> None:
     model = types.SimpleNamespace(config=types.SimpleNamespace(model_type="mamba"))
     with pytest.raises(ModelError, match="architecture 'mamba' is not known"):
-        Network(model, PLAYERS)
+        Network(model, PLAYERS, tiny.BLOCKS, "ffn")
+
+
+def test_a_wrong_number_of_experts_says_which() -> None:
+    model = made("mixtral")
+    count = model.config.num_local_experts
+    with pytest.raises(ModelError, match=f"experts: {count + 1}, but the mixtures of the weights have {count} experts"):
+        Network(model, experts_of(tiny.BLOCKS, count + 1), tiny.BLOCKS, "moe")
+
+
+def test_experts_add_up_to_their_mixture() -> None:
+    model = made("mixtral")
+    count = model.config.num_local_experts
+    net = tiny.network(model, "mixtral", experts_of(tiny.BLOCKS, count))
+    batch = one_batch()
+    with torch.inference_mode():
+        x, context = net.embed(batch)
+        parts = [net.contribution((1, (e,)), x, context) for e in range(count)]
+        whole = net.contribution((1, None), x, context)
+    torch.testing.assert_close(sum(parts), whole, rtol=1e-4, atol=1e-5)
+    assert any(part.abs().max() > 0.01 for part in parts)

@@ -16,7 +16,7 @@ from cornerstone.plan import (
     window_coalitions,
     windows,
 )
-from cornerstone.players import players_of
+from cornerstone.players import players_of, stages_of
 from cornerstone.sweep import work
 from tests.helpers import some_players
 
@@ -100,7 +100,7 @@ def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_chunks_are_of_equal_work_and_share_almost_as_much(blocks: int, count: int) -> None:
     players = players_of(blocks, "ffn")
-    planned, stages = plan(players, [4]), [(i,) for i in range(2 * blocks)]
+    planned, stages = plan(players, [4]), stages_of(players, blocks, parallel=False)
     costs = [work(part, stages) for part in chunks(planned, count, players)]
     assert max(costs) < 1.1 * sum(costs) / count
     assert work(planned, stages) < sum(costs) < 1.03 * work(planned, stages)

@@ -11,7 +11,7 @@ from cornerstone.coalitions import full, without
 from cornerstone.network import Network
 from cornerstone.packing import Batch, batches
 from cornerstone.plan import plan
-from cornerstone.players import players_of
+from cornerstone.players import Stage, Step, players_of, stages_of
 from cornerstone.sweep import choice_scores, groups_within, split, work
 from tests import tiny
 from tests.helpers import packed
@@ -19,17 +19,17 @@ from tests.helpers import packed
 PLAYERS = players_of(tiny.BLOCKS, "ffn")
 
 
-def alone(count: int) -> list[tuple[int, ...]]:
-    return [(i,) for i in range(count)]
+def alone(count: int) -> list[Stage]:
+    return stages_of(players_of(count // 2, "ffn"), count // 2, parallel=False)
 
 
-def paired(count: int) -> list[tuple[int, ...]]:
-    return [(i, i + 1) for i in range(0, count, 2)]
+def paired(count: int) -> list[Stage]:
+    return stages_of(players_of(count // 2, "ffn"), count // 2, parallel=True)
 
 
 @cache
 def network(name: str) -> Network:
-    return Network(tiny.make(name), PLAYERS)
+    return tiny.network(tiny.make(name), name)
 
 
 @cache
@@ -41,9 +41,9 @@ def counted(net: Network, coalitions: list[int], monkeypatch: pytest.MonkeyPatch
     """How often a walk over one batch really calls a sublayer."""
     calls, real = [], net.contribution
 
-    def contribution(position: int, *args: Any) -> torch.Tensor:
-        calls.append(position)
-        return real(position, *args)
+    def contribution(step: Step, *args: Any) -> torch.Tensor:
+        calls.append(step)
+        return real(step, *args)
 
     monkeypatch.setattr(net, "contribution", contribution)
     sweep.sweep(net, documents()[0], coalitions)
@@ -52,9 +52,11 @@ def counted(net: Network, coalitions: list[int], monkeypatch: pytest.MonkeyPatch
 
 def test_split_groups_by_what_is_kept() -> None:
     coalitions = [0b1111, 0b1110, 0b1101, 0b1100]
-    assert split([0, 1, 2, 3], coalitions, (0,)) == {(0,): [0, 2], (): [1, 3]}
-    assert split([0, 1, 2, 3], coalitions, (0, 1)) == {(0, 1): [0], (1,): [1], (0,): [2], (): [3]}
-    assert split([1, 3], coalitions, (2, 3)) == {(2, 3): [1, 3]}
+    first, second = (0, None), (1, None)
+    assert split([0, 1, 2, 3], coalitions, alone(4)[0]) == {(first,): [0, 2], (): [1, 3]}
+    both = {(first, second): [0], (second,): [1], (first,): [2], (): [3]}
+    assert split([0, 1, 2, 3], coalitions, paired(4)[0]) == both
+    assert split([1, 3], coalitions, paired(4)[1]) == {((2, None), (3, None)): [1, 3]}
 
 
 def test_work_by_hand() -> None:
@@ -107,7 +109,7 @@ def test_one_step_by_hand() -> None:
     net, batch = network("gpt_neox"), documents()[0]
     with torch.inference_mode():
         x, context = net.embed(batch)
-        attention, feed_forward = net.contribution(0, x, context), net.contribution(1, x, context)
+        attention, feed_forward = net.contribution((0, None), x, context), net.contribution((1, None), x, context)
         wanted = [
             net.log_probabilities(y, batch) for y in (x + attention, x + feed_forward, x + attention + feed_forward)
         ]

@@ -36,7 +36,7 @@ def test_sources_of_documents_are_those_of_active_models() -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_chunks_hold_the_plan_by_name(count: int) -> None:
     config = configured({"models.tiny.chunks": count, "estimators.window": [3, 2]})
-    layout, players = Layout(config), config.models["tiny"].players
+    layout, players = Layout(config), config.models["tiny"].all_players()
     chunks = layout.chunks("tiny")
     assert len(chunks) == count
     assert layout.planned("tiny") == [n for chunk in chunks for n in chunk]
@@ -46,7 +46,7 @@ def test_chunks_hold_the_plan_by_name(count: int) -> None:
 
 def test_a_name_is_planned_or_matches_the_pattern_of_the_others() -> None:
     config = configured({"models.tiny.blocks": 12})  # has drop-attn1 and drop-attn10
-    layout, players = Layout(config), config.models["tiny"].players
+    layout, players = Layout(config), config.models["tiny"].all_players()
     pattern = re.compile(rf"out/(?P<c>{layout.unplanned_pattern('tiny')})\.json")
     planned = set(layout.planned("tiny"))
     others = {name((1 << 24) - 1 & ~(1 << i | 1 << j), players) for i in range(24) for j in range(i)} - planned
