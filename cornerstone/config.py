@@ -12,20 +12,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cornerstone.errors import ConfigError
+from cornerstone.estimator_config import (
+    Estimator,
+    ExactEstimator,
+    ExactInteractions,
+    Interactions,
+    PairInteractions,
+    SampledEstimator,
+    SampledInteractions,
+    Section,
+    TruncatedEstimator,
+    ValueFunction,
+    WindowEstimator,
+    problem_with,
+)
 from cornerstone.players import Player, experts_of, groups_of, players_of, runs_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """A model's name in the config: it becomes a folder and part of rule names."""
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, values are not changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Resources(Section):
@@ -166,17 +174,6 @@ class Documents(Section):
     )
 
 
-class Estimators(Section):
-    """What is estimated."""
-
-    window: list[Annotated[int, Field(ge=1)]] = Field(
-        [4, 3],
-        min_length=1,
-        description="K of the paper's estimator: windows of at most K neighbours are removed. The first is "
-        "the headline; coalitions grow as K x players.",
-    )
-
-
 class Deletion(Section):
     """Deletion curves: accuracy as players are removed one after another."""
 
@@ -209,7 +206,23 @@ class Config(Section):
     run: list[Name] = Field(min_length=1, description="The models to run, by their name under `models`.")
     run_tasks: list[TaskName] = Field(min_length=1, description="The tasks to run, by name under `tasks`.")
     documents: Documents = Field(default_factory=Documents, description="Where documents come from.")
-    estimators: Estimators = Field(default_factory=Estimators, description="What is estimated.")
+    estimators: list[Estimator] = Field(
+        [WindowEstimator(kind="window", removed=4), WindowEstimator(kind="window", removed=3)],
+        min_length=1,
+        description="How layer Shapley values are estimated, any number at once; coalitions that several ask for are "
+        "evaluated once. The first is the headline of tables and figures. Single-layer ablation is always there.",
+    )
+    interactions: list[Interactions] = Field(
+        [],
+        description="Pairwise interactions beyond those that the windows of the window estimator hold, which cost "
+        "nothing and are always there.",
+    )
+    value_functions: list[ValueFunction] = Field(
+        [],
+        description="What else than the task's metric a coalition may be worth on a document, from the same "
+        "evaluations: `margin`, log-likelihood per character of the gold choice less that of the best other; "
+        "`log-probability`, natural logarithm, of the gold choice. Both are less noisy than accuracy.",
+    )
     deletion: Deletion = Field(default_factory=Deletion, description="Deletion curves.")
     intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
     seed: int = Field(0, ge=0, description="Seed of everything random (resampling).")
@@ -234,17 +247,26 @@ class Config(Section):
                     )
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"`{key}` names an entry twice: {', '.join(chosen)}")
-        for key, values in (("estimators.window", self.estimators.window), ("deletion.orders", self.deletion.orders)):
+        for key, values in (
+            ("estimators", [estimator.name for estimator in self.estimators]),
+            ("interactions", [interaction.name for interaction in self.interactions]),
+            ("value_functions", self.value_functions),
+            ("deletion.orders", self.deletion.orders),
+        ):
             if len(set(values)) != len(values):
                 raise ValueError(f"`{key}` names an entry twice: {', '.join(map(str, values))}")
-        for entry in self.run:
-            count = 2 * self.models[entry].blocks
-            if max(self.estimators.window) > count:
-                raise ValueError(
-                    f"`estimators.window` has K = {max(self.estimators.window)}, but {entry} has only {count} "
-                    "players; choose a smaller K"
-                )
+        for model in self.run:
+            self._fits(model)
         return self
+
+    def _fits(self, model: str) -> None:
+        """Raise ValueError where an estimator can't be had for a model's number of players."""
+        count = len(self.models[model].all_players())
+        for key, entries in (("estimators", self.estimators), ("interactions", self.interactions)):
+            for entry in entries:
+                problem = problem_with(entry, count)
+                if problem:
+                    raise ValueError(f"`{key}`: {entry.name}: {model} has {count} players; {problem}")
 
     def documents_source(self, model: str) -> Literal["embedded", "hub"]:
         """Where the documents of a model's tasks come from."""
@@ -320,12 +342,20 @@ def reference() -> str:
     sections: list[tuple[str, type[Section]]] = [
         ("Top level", Config),
         ("documents", Documents),
-        ("estimators", Estimators),
+        ("estimators: kind: window", WindowEstimator),
+        ("estimators: kind: exact", ExactEstimator),
+        ("estimators: kind: permutation, stratified, kernelshap, ...", SampledEstimator),
+        ("estimators: kind: truncated-permutation", TruncatedEstimator),
+        ("interactions: kind: pairs", PairInteractions),
+        ("interactions: kind: exact", ExactInteractions),
+        ("interactions: kind: sampled", SampledInteractions),
         ("deletion", Deletion),
         ("intervals", Intervals),
         ("paths", Paths),
         ("tasks.<task>", Task),
         ("models.<model>", Model),
+        ("models.<model>.players: runs", Runs),
+        ("models.<model>.players: groups", Groups),
         ("models.<model>.resources", Resources),
         ("models.<model>.documents", ModelDocuments),
     ]
@@ -343,6 +373,8 @@ def reference() -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Section):
         return "see below"
+    if isinstance(value, list) and value and isinstance(value[0], Section):
+        return ", ".join(item.name for item in value)
     return json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""From games to the tables that people read: values, drops, baselines, cornerstones, deletion curves."""
+"""From games to the tables that people read: values, drops, baselines, cornerstones."""
 
 from __future__ import annotations
 
@@ -7,44 +7,84 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cornerstone import intervals, paper
-from cornerstone.coalitions import without
+from cornerstone import estimators, intervals, paper, ranking
 from cornerstone.config import Config
+from cornerstone.estimator_config import Estimator, WindowEstimator
 from cornerstone.estimators import ablation, window
-from cornerstone.game import Game
-from cornerstone.intervals import Estimate
-from cornerstone.plan import deletion_steps
-from cornerstone.players import Player
+from cornerstone.estimators.values import Values
+from cornerstone.game import ACCURACY, Game
+from cornerstone.ranking import MEAN, Sample
 from cornerstone.tasks import TaskDocuments
 
-MEAN = "mean"
-"""The `task` of rows that hold the plain mean over tasks."""
+Games = Mapping[str, Game]
+"""A game for each task."""
 
 
-def shapley(config: Config, model: str, games: Mapping[str, Game], largest: int) -> pd.DataFrame:
-    """Layer Shapley values by the paper's window estimator: a row per task (and the mean) and player."""
-    players = config.models[model].all_players()
-    counts = [len(pairs) for pairs in window.terms(len(players), largest)]
-    parts = {task: window.estimate(game, largest) for task, game in games.items()}
-    frame = _per_player(config, model, games, parts)
-    frame.insert(3, "estimator", f"window-k{largest}")
-    frame["terms"] = frame["position"].map(dict(enumerate(counts)))
+def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dict[str, dict[str, Sample]]:
+    """What an estimator says: value function -> task -> sample.
+
+    Args:
+        config: the configuration.
+        entry: the estimator.
+        games: value function -> task -> game.
+
+    Raises:
+        StoreError: a coalition was not evaluated.
+        ConfigError: the installed shapiq does not have this estimator.
+    """
+    flat = {(function, task): game for function, by_task in games.items() for task, game in by_task.items()}
+    found = estimators.estimate(entry, flat, config.seed, config.intervals.bootstrap)
+    return {
+        function: {task: sample(found[function, task], game, function) for task, game in by_task.items()}
+        for function, by_task in games.items()
+    }
+
+
+def sample(values: Values, game: Game, function: str = ACCURACY) -> Sample:
+    """Values with what is known of the documents; differences of accuracies lie in [-1, 1], others anywhere."""
+    return Sample(values, game.clusters, 1 if function == ACCURACY else None)
+
+
+def shapley(
+    config: Config, model: str, entry: Estimator, found: Mapping[str, Sample], games: Games, function: str = ACCURACY
+) -> pd.DataFrame:
+    """Layer Shapley values of one estimator: a row per task (and the mean) and player.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        entry: the estimator.
+        found: what `samples` returned for the value function.
+        games: the games it came from.
+        function: the value function.
+    """
+    frame = _per_player(config, model, games, found, function)
+    frame.insert(3, "estimator", entry.name)
+    ranks = ranking.rank_intervals(found, config.intervals.level)
+    above = ranking.above_median(found, config.intervals.level)
+    by_task = frame.groupby("task", sort=False)["value"]
+    frame["rank"] = by_task.rank(ascending=False, method="first").astype(int)
+    for column, name in enumerate(("rank_low", "rank_high")):
+        frame[name] = np.concatenate([ranks[task][:, column] for task in frame["task"].unique()])
+    frame["p_above_median"] = np.concatenate([above[task] for task in frame["task"].unique()])
+    if isinstance(entry, WindowEstimator):
+        counts = [len(pairs) for pairs in window.terms(len(config.models[model].all_players()), entry.removed)]
+        frame["terms"] = frame["position"].map(dict(enumerate(counts)))
     return frame
 
 
-def ablations(config: Config, model: str, games: Mapping[str, Game]) -> pd.DataFrame:
+def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
     """Single-layer ablation: accuracy without each player, and the paired drop with its interval."""
-    parts = {task: ablation.estimate(game) for task, game in games.items()}
-    frame = _per_player(config, model, games, parts).rename(columns={"value": "drop"})
+    found = {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+    frame = _per_player(config, model, games, found, ACCURACY).rename(columns={"value": "drop"})
+    frame = frame.drop(columns=["se_documents", "se_coalitions"])
     original = {task: game.full.mean() for task, game in games.items()}
     original[MEAN] = float(np.mean(list(original.values())))
     frame.insert(7, "accuracy", frame["task"].map(original) - frame["drop"])
     return frame
 
 
-def baselines(
-    config: Config, model: str, games: Mapping[str, Game], documents: Mapping[str, TaskDocuments]
-) -> pd.DataFrame:
+def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
     """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents."""
     rows = []
     for task, game in games.items():
@@ -67,97 +107,62 @@ def baselines(
     return pd.DataFrame(rows)
 
 
-def cornerstones(values: pd.DataFrame, model: str) -> pd.DataFrame:
-    """The players by mean value over tasks, with the paper's rule (top three) and the rule of intervals.
+def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sample], model: str) -> pd.DataFrame:
+    """The players by mean value over tasks, and what can be said for the top of them.
+
+    `top_three` is the paper's rule. `above_median`: significantly above the median player on all documents, adjusted
+    for testing every player. `chosen`: among the three highest on one random half of the documents; `held_out` and
+    the columns after it say what the other half, which had no part in that choice, says of it. `cornerstone`: chosen,
+    and significantly above the median player on the other half. These columns are empty where a task has too few
+    documents to be halved.
 
     Args:
+        config: the configuration.
         values: what `shapley` returned.
+        found: what `samples` returned for the same estimator and value function.
         model: its name; where it is one of the paper's, `published` marks the paper's Table 2.
     """
-    table = intervals.ranked(values[values["task"] == MEAN])
+    alpha = 1 - config.intervals.level
+    table = values[values["task"] == MEAN].sort_values("rank", ignore_index=True)
     table["top_three"] = table["rank"] <= 3
+    table["above_median"] = table["p_above_median"] <= alpha
+    columns = ["model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median"]
+    table = table[[*columns, "position", "top_three", "above_median"]]
+    tested = ranking.held_out(found, config.intervals.level, config.seed)
+    for name in ("held_out", "held_out_low", "held_out_high", "held_out_p"):
+        table[name] = np.nan
+    if tested is None:
+        table["chosen"] = table["cornerstone"] = None
+    else:
+        table = table.set_index("position", drop=False)
+        table["chosen"] = table["position"].isin(tested.chosen)
+        table.loc[tested.chosen, "held_out"] = tested.estimate.value
+        table.loc[tested.chosen, "held_out_low"] = tested.estimate.low
+        table.loc[tested.chosen, "held_out_high"] = tested.estimate.high
+        table.loc[tested.chosen, "held_out_p"] = tested.p
+        table["cornerstone"] = table["chosen"] & (table["held_out_p"] <= alpha)
     table["published"] = table["player"].isin(paper.CORNERSTONES.get(model, ()))
-    columns = ["model", "player", "value", "se", "low", "high", "rank", "top_three", "clear", "published"]
-    return table[columns]
+    return table.drop(columns="position").reset_index(drop=True)
 
 
 def top_players(table: pd.DataFrame, model: str) -> list[str]:
     """The cornerstones that the paper's tables are about: its own list for its models, else the top three."""
     published = paper.CORNERSTONES.get(model)
-    return list(published) if published else table.loc[table["top_three"], "player"].tolist()
+    known = set(table["player"])
+    if published and known.issuperset(published):
+        return list(published)
+    return table.loc[table["top_three"], "player"].tolist()
 
 
-def deletion_order(order: str, direction: str, values: pd.DataFrame, drops: pd.DataFrame) -> list[int]:
-    """Positions of the players in the order in which they are removed.
-
-    Args:
-        order: `shapley` (mean value over tasks), `ablation` (mean drop over tasks) or `depth`.
-        direction: `least` important first, or `most`. For `depth`, the first sublayers count as the most
-            important, as the paper finds them to be.
-        values: what `shapley` returned.
-        drops: what `ablations` returned.
-    """
-    frame, column = (drops, "drop") if order == "ablation" else (values, "value")
-    frame = frame[frame["task"] == MEAN]
-    if order == "depth":
-        positions = sorted(frame["position"], reverse=direction == "least")
-    else:
-        sign = 1 if direction == "least" else -1
-        positions = frame.iloc[np.lexsort((frame["position"], sign * frame[column]))]["position"].tolist()
-    return [int(position) for position in positions]
-
-
-def deletion_points(
-    config: Config, players: tuple[Player, ...], values: pd.DataFrame, drops: pd.DataFrame
-) -> pd.DataFrame:
-    """The coalitions of all deletion curves: order, direction, removed (count), coalition (bitmask)."""
-    steps = [0, *deletion_steps(len(players), config.deletion.share, config.deletion.points)]
-    rows = [
-        {"order": order, "direction": direction, "removed": n, "coalition": without(positions[:n], players)}
-        for order in config.deletion.orders
-        for direction in ("least", "most")
-        for positions in [deletion_order(order, direction, values, drops)]
-        for n in steps
-    ]
-    return pd.DataFrame(rows).astype({"coalition": object})  # masks exceed 64 bits
-
-
-def deletion_curves(config: Config, model: str, points: pd.DataFrame, games: Mapping[str, Game]) -> pd.DataFrame:
-    """Accuracy along the curves of `deletion_points`, per task and over tasks, with intervals."""
-    level = config.intervals.level
-    coalitions = points["coalition"].tolist()
-    parts = {
-        task: intervals.over_documents(np.stack([game(c) for c in coalitions], axis=1), game.clusters, level)
-        for task, game in games.items()
-    }
-    frames = []
-    for task, estimate in [*parts.items(), (MEAN, intervals.over_tasks(list(parts.values()), level))]:
-        frame = points.drop(columns="coalition")
-        frame.insert(0, "model", model)
-        frame.insert(1, "task", task)
-        frame.insert(2, "metric", _metric(config, task))
-        frame["players_total"] = len(config.models[model].all_players())
-        frame["accuracy"] = estimate.value
-        frame["se"], frame["low"], frame["high"] = estimate.se, estimate.low, estimate.high
-        frame["documents"] = _documents(games, task)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
-def _per_player(config: Config, model: str, games: Mapping[str, Game], parts: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Per-document values [D, N] of each task, as a table with intervals, and the mean over tasks."""
-    level = config.intervals.level
-    estimates: dict[str, Estimate] = {
-        task: intervals.over_documents(scores, games[task].clusters, level) for task, scores in parts.items()
-    }
-    estimates[MEAN] = intervals.over_tasks(list(estimates.values()), level)
+def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sample], function: str) -> pd.DataFrame:
+    """The values of each task as a table with intervals, and the mean over tasks."""
     players = config.models[model].all_players()
     frames = [
         pd.DataFrame(
             {
                 "model": model,
                 "task": task,
-                "metric": _metric(config, task),
+                "metric": metric_of(config, task) if function == ACCURACY else function,
                 "player": [player.name for player in players],
                 "position": [player.position for player in players],
                 "kind": [player.kind for player in players],
@@ -166,19 +171,23 @@ def _per_player(config: Config, model: str, games: Mapping[str, Game], parts: Ma
                 "se": estimate.se,
                 "low": estimate.low,
                 "high": estimate.high,
-                "documents": _documents(games, task),
+                "se_documents": estimate.se_documents,
+                "se_coalitions": estimate.se_coalitions,
+                "documents": documents_of(games, task),
             }
         )
-        for task, estimate in estimates.items()
+        for task, estimate in ranking.estimates(found, config.intervals.level).items()
     ]
     return pd.concat(frames, ignore_index=True)
 
 
-def _metric(config: Config, task: str) -> str:
+def metric_of(config: Config, task: str) -> str:
+    """The metric of a task, or all metrics of the active tasks for their mean."""
     if task != MEAN:
         return config.tasks[task].metric
     return "+".join(sorted({config.tasks[name].metric for name in config.run_tasks}))
 
 
-def _documents(games: Mapping[str, Game], task: str) -> int:
+def documents_of(games: Games, task: str) -> int:
+    """The number of documents of a task, or of all for their mean."""
     return len(games[task].documents) if task != MEAN else sum(len(game.documents) for game in games.values())

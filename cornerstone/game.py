@@ -13,6 +13,7 @@ from cornerstone.coalitions import name, parse
 from cornerstone.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.players import Player
+from cornerstone.workflow import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,13 @@ class Game:
         return self((1 << len(self.players)) - 1)
 
 
-def read_all(config: Config, model: str, paths: list[Path]) -> dict[str, Game]:
+def read_all(config: Config, model: str, paths: list[Path], value_function: str = ACCURACY) -> dict[str, Game]:
     """The games of a model, one for each active task, from the Parquet files of `store.write_table`."""
     players = config.models[model].all_players()
     return {
-        task: from_table(pd.read_parquet(path), players, config.tasks[task].metric)
+        task: from_table(
+            pd.read_parquet(path), players, config.tasks[task].metric if value_function == ACCURACY else value_function
+        )
         for task, path in zip(config.run_tasks, paths, strict=True)
     }
 
@@ -71,7 +74,10 @@ def from_table(values: pd.DataFrame, players: tuple[Player, ...], metric: str) -
         StoreError: when the table lacks the metric.
     """
     if metric not in values:
-        raise StoreError(f"the results have no metric '{metric}'. Set another in config.yaml under `tasks`.")
+        raise StoreError(
+            f"the results have no values '{metric}'. In config.yaml, set another metric under `tasks`, or another "
+            "value function."
+        )
     wide = values.pivot(index="coalition", columns="doc_id", values=metric).astype(np.float64)
     documents = values.drop_duplicates("doc_id").set_index("doc_id").loc[wide.columns]
     return Game(

@@ -1,4 +1,4 @@
-"""How sure are we: standard errors over documents, intervals, and the rule for cornerstones.
+"""How sure are we: standard errors over documents and over sampled coalitions, and intervals.
 
 Every comparison is paired: both models answer the same documents, so the standard error is that of the
 difference per document. Documents that share a passage form a cluster and count together.
@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from cornerstone.errors import CornerstoneError
+from cornerstone.estimators.values import Values
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Means with their uncertainty; each an array [N].
 
-    `df` are the degrees of freedom of the standard errors.
+    `df` are the degrees of freedom of the standard errors. `se` is what `se_documents` (other documents of the same
+    kind) and `se_coalitions` (another sample of coalitions; 0 where none are sampled) come to together.
     """
 
     value: np.ndarray
@@ -27,44 +28,105 @@ class Estimate:
     low: np.ndarray
     high: np.ndarray
     df: np.ndarray
+    se_documents: np.ndarray
+    se_coalitions: np.ndarray
+    level: float
+
+    def p_above(self) -> np.ndarray:
+        """One-sided p-values [N] of "not above 0", from the t distribution that the intervals use.
+
+        Where the interval is wider than the standard error says (no document differed), so is the test.
+        """
+        half = (self.high - self.low) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = self.value / half * stats.t.ppf((1 + self.level) / 2, self.df)
+        return np.where(half > 0, stats.t.sf(np.where(half > 0, t, 0), self.df), np.where(self.value > 0, 0.0, 1.0))
 
 
-def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Estimate:
+def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:
     """Mean over documents with a cluster-robust standard error and a t interval.
 
     se = sqrt(G / (G - 1) * sum_g (sum_{d in g} (x_d - mean))^2) / D, for D documents in G clusters (Liang and
     Zeger 1986; Miller 2024, "Adding error bars to evals", section 2.2). Without clusters this is sd / sqrt(D).
 
-    Where no document differs, the standard error is 0 and says nothing. Then the interval is the one for a
-    share of which none was seen in G tries: each end at 1 - (alpha / 2)^(1 / G) (Clopper and Pearson 1934), for
-    scores within [-1, 1].
+    Where no document differs, the standard error is 0 and says nothing. Then the interval of bounded scores is the
+    one for a share of which none was seen in G tries: the half-width is bound * (1 - (alpha / 2)^(1 / G)) (Clopper and
+    Pearson 1934).
 
     Args:
-        scores: [D, N] in [-1, 1], a column per quantity.
+        scores: [D, N], a column per quantity.
         clusters: [D] labels.
         level: coverage, such as 0.95.
+        bound: the scores lie in [-bound, bound], as differences of accuracies lie in [-1, 1]; None: no bound is known.
 
     Raises:
         CornerstoneError: fewer than two clusters.
     """
-    count = len(scores)
+    return of_values(Values(scores), clusters, level, bound)
+
+
+def of_values(values: Values, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:
+    """Estimates with the standard error over documents and, where coalitions were sampled, over their samples.
+
+    An estimate from R replicates on D documents has the variance
+
+        V = V_documents + max(0, V_coalitions - V_both),
+
+    where V_documents is that of `over_documents` (or of the bootstrap, where the estimator is not linear),
+    V_coalitions = sum_r (phi_r - phi)^2 / (R (R - 1)), and V_both is what the two count twice: the replicates'
+    deviations on single documents, averaged over documents. Degrees of freedom: Welch and Satterthwaite.
+
+    Args:
+        values: what an estimator returned, [D, N].
+        clusters: [D] labels.
+        level: coverage, such as 0.95.
+        bound: the values lie in [-bound, bound]; see `over_documents`.
+
+    Raises:
+        CornerstoneError: fewer than two clusters.
+    """
+    scores = values.documents
     labels, index = np.unique(clusters, return_inverse=True)
     groups = len(labels)
     if groups < 2:
         raise CornerstoneError(
-            f"an interval needs at least two independent documents, but these {count} are {groups} (questions on one "
-            "passage count together). Raise `limit` in config.yaml."
+            f"an interval needs at least two independent documents, but these {len(scores)} are {groups} (questions on "
+            "one passage count together). Raise `limit` in config.yaml."
         )
     mean = scores.mean(axis=0)
+    if values.resampled is not None:
+        of_documents = values.resampled.var(axis=0, ddof=1)
+        constant = of_documents == 0
+    else:
+        of_documents = _variance_of_mean(scores, index, groups)
+        constant = np.ptp(scores, axis=0) <= 1e-12  # rounding of weighted sums
+        of_documents[constant] = 0.0
+    of_coalitions, twice, replicates = np.zeros_like(mean), np.zeros_like(mean), 2
+    if values.replicates is not None:
+        replicates = len(values.replicates)
+        of_coalitions = values.replicates.mean(axis=1).var(axis=0, ddof=1) / replicates
+        if values.resampled is None:
+            deviations = values.replicates - scores
+            twice = sum(_variance_of_mean(part, index, groups) for part in deviations) / (replicates * (replicates - 1))
+    variance = of_documents + np.maximum(0, of_coalitions - twice)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = (of_documents + of_coalitions) ** 2 / (
+            of_documents**2 / (groups - 1) + of_coalitions**2 / (replicates - 1)
+        )
+    df = np.where(variance > 0, df, groups - 1.0)
+    se = np.sqrt(variance)
+    half = stats.t.ppf((1 + level) / 2, df) * se
+    if bound is not None:
+        unseen = bound * (1 - ((1 - level) / 2) ** (1 / groups))
+        half = np.where(constant, np.hypot(half, unseen), half)
+    return Estimate(mean, se, mean - half, mean + half, df, np.sqrt(of_documents), np.sqrt(of_coalitions), level)
+
+
+def _variance_of_mean(scores: np.ndarray, index: np.ndarray, groups: int) -> np.ndarray:
+    """Cluster-robust variance of the mean over documents, [N]; scores: [D, N], index: [D] cluster of each."""
     sums = np.zeros((groups, scores.shape[1]))
-    np.add.at(sums, index, scores - mean)
-    se = np.sqrt(groups / (groups - 1) * (sums**2).sum(axis=0)) / count
-    constant = np.ptp(scores, axis=0) == 0
-    se[constant] = 0.0  # not the rounding error of the mean
-    half = stats.t.ppf((1 + level) / 2, groups - 1) * se
-    unseen = 1 - ((1 - level) / 2) ** (1 / groups)
-    half = np.where(constant, unseen, half)
-    return Estimate(mean, se, mean - half, mean + half, np.full(len(mean), groups - 1.0))
+    np.add.at(sums, index, scores - scores.mean(axis=0))
+    return groups / (groups - 1) * (sums**2).sum(axis=0) / len(scores) ** 2
 
 
 def over_tasks(estimates: list[Estimate], level: float) -> Estimate:
@@ -81,29 +143,13 @@ def over_tasks(estimates: list[Estimate], level: float) -> Estimate:
     with np.errstate(divide="ignore", invalid="ignore"):
         df = variances.sum(axis=0) ** 2 / (variances**2 / df_parts).sum(axis=0)
     df = np.where(se > 0, df, df_parts.min(axis=0))
-    unseen = np.array([np.where(e.se == 0, (e.high - e.low) / 2, 0) for e in estimates]) / count
+    halves = np.array([(e.high - e.low) / 2 for e in estimates])
+    seen = np.array([stats.t.ppf((1 + level) / 2, e.df) * e.se for e in estimates])
+    unseen = np.sqrt(np.maximum(0, halves**2 - seen**2)) / count
     half = np.sqrt((stats.t.ppf((1 + level) / 2, df) * se) ** 2 + (unseen**2).sum(axis=0))
-    return Estimate(value, se, value - half, value + half, df)
+    parts = [np.sqrt(sum(part**2)) / count for part in _transposed(estimates)]
+    return Estimate(value, se, value - half, value + half, df, parts[0], parts[1], level)
 
 
-def ranked(values: pd.DataFrame) -> pd.DataFrame:
-    """Players by value, highest first, with `rank` from 1 and the column `clear`.
-
-    Args:
-        values: columns player, position, value, low, high (one row a player).
-
-    Returns:
-        The rows in order of value. `clear` marks the largest group of top players, at most a quarter of all,
-        of which each has its whole interval above the interval of every player outside the group. There may
-        be no such group.
-    """
-    table = values.sort_values(["value", "position"], ascending=[False, True], ignore_index=True)
-    table["rank"] = np.arange(1, len(table) + 1)
-    lowest_inside = np.minimum.accumulate(table["low"].to_numpy())
-    highest_outside = np.maximum.accumulate(table["high"].to_numpy()[::-1])[::-1]
-    clear = 0
-    for size in range(1, len(table) // 4 + 1):
-        if lowest_inside[size - 1] > highest_outside[size]:
-            clear = size
-    table["clear"] = table["rank"] <= clear
-    return table
+def _transposed(estimates: list[Estimate]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([e.se_documents for e in estimates]), np.array([e.se_coalitions for e in estimates])

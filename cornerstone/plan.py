@@ -47,12 +47,17 @@ def in_sweep_order(coalitions: Iterable[int], players: tuple[Player, ...]) -> li
     return sorted(set(coalitions), key=path)
 
 
-def plan(players: tuple[Player, ...], largest_windows: Iterable[int]) -> list[int]:
-    """The distinct coalitions of all estimators, in sweep order."""
-    wanted = set(baseline_coalitions(players)) | set(ablation_coalitions(players))
-    for largest in largest_windows:
-        wanted.update(window_coalitions(players, largest))
-    return in_sweep_order(wanted, players)
+def plan(players: tuple[Player, ...], wanted: Iterable[Iterable[int]]) -> list[int]:
+    """The distinct coalitions of all estimators and of what is always evaluated, in sweep order.
+
+    Args:
+        players: of the model.
+        wanted: the coalitions of each estimator.
+    """
+    distinct = set(baseline_coalitions(players)) | set(ablation_coalitions(players))
+    for coalitions in wanted:
+        distinct.update(coalitions)
+    return in_sweep_order(distinct, players)
 
 
 def chunks(coalitions: list[int], count: int, players: tuple[Player, ...]) -> list[list[int]]:

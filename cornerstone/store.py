@@ -140,7 +140,8 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
         data: the documents that were scored.
 
     Returns:
-        A row per coalition and document: coalition, doc_id, cluster, and a column per metric (0 or 1).
+        A row per coalition and document: coalition, doc_id, cluster, a column per metric (0 or 1), and `margin` and
+        `log-probability` (see `value_functions`).
 
     Raises:
         StoreError: a damaged file, a foreign one (other fingerprint, other name), or other documents.
@@ -163,12 +164,35 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
         if label != path.stem:
             raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
         columns = {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
+        columns |= value_functions(documents["loglikelihood"], documents["length"], documents["gold"])
         frames.append(pd.DataFrame({"coalition": label, "doc_id": documents["doc_id"], **columns}))
     if not frames:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
     joined = pd.concat(frames, ignore_index=True)
     joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
     return joined
+
+
+def value_functions(
+    loglikelihoods: Sequence[Sequence[float]], lengths: Sequence[Sequence[int]], gold: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """What a coalition may be worth on a document beside being right or wrong.
+
+    Args:
+        loglikelihoods: [document][choice], natural logarithms, summed over the choice's tokens.
+        lengths: [document][choice], characters (as in acc_norm; where the choices stand in the context, all are equal).
+        gold: [document] index of the right choice.
+
+    Returns:
+        `margin`: log-likelihood per character of the gold choice less that of the best other; `log-probability`:
+        log-likelihood of the gold choice. Each float64 [document].
+    """
+    margins = []
+    for scores, sizes, right in zip(loglikelihoods, lengths, gold, strict=True):
+        each = np.asarray(scores) / np.maximum(1, sizes)
+        margins.append(each[right] - np.delete(each, right).max())
+    chosen = [scores[right] for scores, right in zip(loglikelihoods, gold, strict=True)]
+    return {"margin": np.array(margins, np.float64), "log-probability": np.array(chosen, np.float64)}
 
 
 def write_table(

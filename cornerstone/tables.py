@@ -112,13 +112,15 @@ def table1(
 
 
 def table2(cornerstones: pd.DataFrame) -> pd.DataFrame:
-    """Table 2: the cornerstones of each model, and which of them stand clear of the rest.
+    """Table 2: the cornerstones of each model, and which layers are significantly important.
 
     Args:
-        cornerstones: one row per model and player with the columns model, player, rank, top_three, clear.
+        cornerstones: one row per model and player with the columns model, player, rank, top_three,
+            above_median, cornerstone.
 
     Returns:
-        One row per model: model, top_three, clear_of_the_rest ("none" if no player is), published (missing
+        One row per model: model, top_three, above_median ("none" if no player is), confirmed (on documents that
+        had no part in choosing them; "too few documents" where they can't be halved), published (missing
         if the paper did not study the model); players are separated by blanks, best first.
     """
     rows = []
@@ -129,11 +131,18 @@ def table2(cornerstones: pd.DataFrame) -> pd.DataFrame:
             {
                 "model": model,
                 "top_three": " ".join(ranked.loc[ranked["top_three"].astype(bool), "player"]),
-                "clear_of_the_rest": " ".join(ranked.loc[ranked["clear"].astype(bool), "player"]) or "none",
+                "above_median": " ".join(ranked.loc[ranked["above_median"].astype(bool), "player"]) or "none",
+                "confirmed": _confirmed(ranked),
                 "published": " ".join(published) if published else None,
             }
         )
-    return pd.DataFrame(rows, columns=["model", "top_three", "clear_of_the_rest", "published"])
+    return pd.DataFrame(rows, columns=["model", "top_three", "above_median", "confirmed", "published"])
+
+
+def _confirmed(ranked: pd.DataFrame) -> str:
+    if ranked["cornerstone"].isna().all():
+        return "too few documents"
+    return " ".join(ranked.loc[ranked["cornerstone"] == True, "player"]) or "none"  # noqa: E712  (may be empty)
 
 
 def table3(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -12,6 +13,22 @@ from pathlib import Path
 from cornerstone import coalitions, plan
 from cornerstone.config import Config
 from cornerstone.errors import ConfigError
+from cornerstone.estimator_config import (
+    Estimator,
+    ExactEstimator,
+    ExactInteractions,
+    Interactions,
+    PairInteractions,
+    SampledEstimator,
+    SampledInteractions,
+    TruncatedEstimator,
+    WindowEstimator,
+)
+from cornerstone.files import write_text
+from cornerstone.players import Player
+
+ACCURACY = "accuracy"
+"""The value function that is the task's own metric."""
 
 DECISIVE_MODULES = ("players", "architectures", "packing", "network", "sweep", "models", "tasks")
 """Modules whose code decides the numbers in a result; a change in one makes its results stale."""
@@ -82,11 +99,70 @@ class Layout:
     def chunks(self, model: str) -> list[list[str]]:
         """Names of the planned coalitions of a model, one list for each evaluate job."""
         entry = self.config.models[model]
-        planned = plan.plan(entry.all_players(), self.config.estimators.window)
-        return [
-            [coalitions.name(c, entry.all_players()) for c in part]
-            for part in plan.chunks(planned, entry.chunks, entry.all_players())
-        ]
+        players = entry.all_players()
+        planned = plan.plan(players, [part for _, part in self.wanted(model)])
+        return [[coalitions.name(c, players) for c in part] for part in plan.chunks(planned, entry.chunks, players)]
+
+    def wanted(self, model: str) -> list[tuple[str, list[int]]]:
+        """The name of each estimator and interaction of the config, with the coalitions that it needs.
+
+        Raises:
+            ConfigError: the installed shapiq does not have one of them.
+        """
+        entries = [*self.config.estimators, *self.config.interactions]
+        return [(entry.name, self._coalitions(entry, self.config.models[model].all_players())) for entry in entries]
+
+    def _coalitions(self, entry: Estimator | Interactions, players: tuple[Player, ...]) -> list[int]:
+        if isinstance(entry, WindowEstimator):
+            return plan.window_coalitions(players, entry.removed)
+        if isinstance(entry, ExactEstimator | ExactInteractions):
+            return list(range(1 << len(players)))
+        return self._sampled(entry, players)
+
+    def _sampled(
+        self,
+        entry: SampledEstimator | TruncatedEstimator | PairInteractions | SampledInteractions,
+        players: tuple[Player, ...],
+    ) -> list[int]:
+        """Coalitions that are drawn at random, from a file: every job parses the workflow, and drawing needs shapiq."""
+        drawn_by = [entry.model_dump(), len(players), self.config.seed, importlib.metadata.version("shapiq")]
+        drawn_by += [code("estimators.replayed", "estimators.truncated", "estimators.interactions")]
+        digest = hashlib.sha256(json.dumps(drawn_by, sort_keys=True).encode()).hexdigest()[:16]
+        path = Path(self.config.paths.resources) / "plans" / f"{entry.name}-{digest}.json"
+        try:
+            return [int(mask, 16) for mask in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError):
+            from cornerstone import estimators  # heavy, like shapiq: only where a plan is made for the first time
+            from cornerstone.estimators import interactions
+
+            if isinstance(entry, PairInteractions | SampledInteractions):
+                drawn = interactions.coalitions_of(entry, players, self.config.seed)
+            else:
+                drawn = estimators.coalitions_of(entry, players, self.config.seed)
+            write_text(path, json.dumps([f"{coalition:x}" for coalition in drawn]))
+            return drawn
+
+    @property
+    def value_functions(self) -> list[str]:
+        """Accuracy, and what else the config asks for."""
+        return [ACCURACY, *self.config.value_functions]
+
+    @property
+    def headline(self) -> str:
+        """The name of the estimator that tables and figures show."""
+        return self.config.estimators[0].name
+
+    def shapley(self, model: str, estimator: str, value_function: str = ACCURACY) -> str:
+        """Layer Shapley values of one estimator."""
+        return f"{self.results}/{model}/shapley_{estimator}{_suffix(value_function)}.csv"
+
+    def cornerstones(self, model: str, value_function: str = ACCURACY) -> str:
+        """What can be said of the top players, by the headline estimator."""
+        return f"{self.results}/{model}/cornerstones{_suffix(value_function)}.csv"
+
+    def interactions(self, model: str, name: str, value_function: str = ACCURACY) -> str:
+        """Interactions of pairs of players."""
+        return f"{self.results}/{model}/interactions_{name}{_suffix(value_function)}.csv"
 
     def planned(self, model: str) -> list[str]:
         """Names of all planned coalitions of a model."""
@@ -104,6 +180,10 @@ class Layout:
         """Document source -> tasks that some active model takes from it."""
         sources = sorted({self.config.documents_source(model) for model in self.config.run})
         return {source: list(self.config.run_tasks) for source in sources}
+
+
+def _suffix(value_function: str) -> str:
+    return "" if value_function == ACCURACY else f"_{value_function}"
 
 
 def check_coalition(config: Config, model: str, name: str) -> str:

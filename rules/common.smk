@@ -28,7 +28,7 @@ except CornerstoneError as error:
 
 layout = Layout(cfg)
 RESULTS = layout.results
-HEADLINE = f"window-k{cfg.estimators.window[0]}"
+HEADLINE = layout.headline
 DELETION = bool(cfg.deletion.orders)
 
 

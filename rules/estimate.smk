@@ -39,25 +39,35 @@ rule estimate:
         ],
     output:
         values=[
-            f"{RESULTS}/{{model}}/shapley_window-k{k}.csv"
-            for k in cfg.estimators.window
+            layout.shapley("{model}", entry.name, function)
+            for entry in cfg.estimators
+            for function in layout.value_functions
+        ],
+        cornerstones=[
+            layout.cornerstones("{model}", function)
+            for function in layout.value_functions
         ],
         drops=f"{RESULTS}/{{model}}/ablation.csv",
         baselines=f"{RESULTS}/{{model}}/baselines.csv",
-        cornerstones=f"{RESULTS}/{{model}}/cornerstones.csv",
     log:
         "logs/estimate/{model}.log",
     params:
         settings=METRICS_AND_INTERVALS,
-        window=cfg.estimators.window,
+        estimators=[entry.model_dump() for entry in cfg.estimators],
         code=code(
             "estimate",
             "intervals",
+            "ranking",
             "game",
             "plan",
             "paper",
+            "estimators.__init__",
+            "estimators.values",
             "estimators.window",
             "estimators.ablation",
+            "estimators.exact",
+            "estimators.truncated",
+            "estimators.replayed",
         ),
     message:
         "Estimating layer Shapley values and ablations of {wildcards.model}"
@@ -77,7 +87,7 @@ rule deletion_curves:
     params:
         settings=METRICS_AND_INTERVALS,
         deletion=cfg.deletion.model_dump(),
-        code=code("estimate", "intervals", "game", "plan"),
+        code=code("deletion", "estimate", "intervals", "game", "plan"),
     message:
         "Deletion curves of {wildcards.model}"
     script:

@@ -90,7 +90,7 @@ for _model in cfg.run:
         params:
             **evaluate_params(_model),
             deletion=cfg.deletion.model_dump(),
-            code=code("estimate", "plan", "coalitions"),
+            code=code("deletion", "plan", "coalitions"),
         message:
             f"Evaluating the deletion curves of {_model} on {{wildcards.task}}"
         script:

@@ -41,7 +41,7 @@ rule tables:
     params:
         settings=METRICS_AND_INTERVALS,
         headline=HEADLINE,
-        code=code("present", "tables", "paper", "estimate", "game", "intervals"),
+        code=code("present", "tables", "paper", "estimate", "game", "intervals", "estimators.__init__"),
     message:
         "Tables 1-4"
     script:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cornerstone import console, estimate
+from cornerstone import console, deletion
 from cornerstone.config import check
 from cornerstone.evaluate import Job
 
@@ -19,7 +19,7 @@ with console.script(snakemake.log[0]):
         Path(snakemake.input.marker),
         Path(snakemake.input.documents),
     )
-    points = estimate.deletion_points(
+    points = deletion.deletion_points(
         config, players, pd.read_csv(snakemake.input.values), pd.read_csv(snakemake.input.drops)
     )
     job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cornerstone import console, estimate, game
+from cornerstone import console, deletion, game
 from cornerstone.config import check
 from cornerstone.files import write_csv
 
@@ -14,5 +14,5 @@ with console.script(snakemake.log[0]):
     paths = [Path(path) for path in snakemake.input if path.endswith("deletion.parquet")]
     games = game.read_all(config, model, paths)
     values, drops = pd.read_csv(snakemake.input["values"]), pd.read_csv(snakemake.input["drops"])
-    points = estimate.deletion_points(config, config.models[model].all_players(), values, drops)
-    write_csv(estimate.deletion_curves(config, model, points, games), Path(snakemake.output[0]))
+    points = deletion.deletion_points(config, config.models[model].all_players(), values, drops)
+    write_csv(deletion.deletion_curves(config, model, points, games), Path(snakemake.output[0]))

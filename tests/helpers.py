@@ -22,7 +22,7 @@ RAW: dict[str, Any] = {
     "run": ["tiny"],
     "run_tasks": ["alpha", "beta"],
     "documents": {"source": "embedded"},
-    "estimators": {"window": [2]},
+    "estimators": [{"kind": "window", "removed": 2}],
     "deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "ablation", "depth"]},
     "intervals": {"level": 0.95, "bootstrap": 100},
     "paths": {"results": "results", "resources": "resources"},
@@ -109,3 +109,8 @@ def packed(seed: int, count: int, vocabulary: int = 320, longest: int = 40) -> l
 def left_over(folder: Path) -> list[str]:
     """Hidden files: what an interrupted or careless writer leaves behind."""
     return sorted(path.name for path in folder.rglob(".*"))
+
+
+def windows(*largest: int) -> list[dict[str, Any]]:
+    """Window estimators as YAML gives them."""
+    return [{"kind": "window", "removed": k} for k in largest]

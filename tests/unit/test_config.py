@@ -25,7 +25,7 @@ def message(changes: dict[str, Any]) -> str:
 def test_the_shipped_configuration_is_valid() -> None:
     shipped = config.read_files([SHIPPED])
     assert set(shipped.run) <= set(shipped.models)
-    assert shipped.estimators.window[0] == 4
+    assert shipped.estimators[0].name == "window-k4"
     assert config.check(yaml.safe_load(SHIPPED.read_text())) == shipped
 
 
@@ -91,9 +91,9 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"run_tasks": ["alpha", "gamma"]}, ["`run_tasks` names 'gamma'", "alpha, beta"]),
         ({"run": ["tiny", "tiny"]}, ["`run` names an entry twice: tiny, tiny"]),
         ({"run": []}, ["run: List should have at least 1 item", "[]"]),
-        ({"estimators.window": [9, 3]}, ["`estimators.window` has K = 9", "tiny has only 8 players"]),
-        ({"estimators.window": [0]}, ["estimators.window.0:", "it is 0"]),
-        ({"estimators.window": []}, ["estimators.window:", "[]"]),
+        ({"estimators": windows(9, 3)}, ["`estimators.window` has K = 9", "tiny has only 8 players"]),
+        ({"estimators": windows(0)}, ["estimators.window.0:", "it is 0"]),
+        ({"estimators": []}, ["estimators.window:", "[]"]),
         ({"tasks.alpha.metric": "f1"}, ["tasks.alpha.metric:", "'acc' or 'acc_norm'", "it is 'f1'"]),
         ({"tasks.alpha": {}}, ["tasks.alpha.metric: is missing"]),
         ({"models.other.revision": None}, ["models.other:", "`revision`", "40-digit commit hash"]),
@@ -153,7 +153,7 @@ def test_limit_is_the_models_then_the_tasks_then_everyones() -> None:
 
 
 def test_an_inactive_model_may_be_smaller_than_the_window() -> None:
-    assert configured({"models.other.blocks": 1, "estimators.window": [4]}).run == ["tiny"]
+    assert configured({"models.other.blocks": 1, "estimators": windows(4)}).run == ["tiny"]
 
 
 def test_files_override_each_other_key_by_key(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_files_override_each_other_key_by_key(tmp_path: Path) -> None:
     base.write_text(yaml.safe_dump(raw()))
     changes.write_text("models: {tiny: {threads: 3}}\nestimators: {window: [1]}\n")
     merged = config.read_files([base, changes])
-    assert merged == configured({"models.tiny.threads": 3, "estimators.window": [1]})
+    assert merged == configured({"models.tiny.threads": 3, "estimators": windows(1)})
 
 
 @pytest.mark.parametrize("text", ["run: [", "- run\n", None])

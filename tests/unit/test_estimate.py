@@ -13,7 +13,7 @@ from cornerstone.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.estimators import ablation, window
 from cornerstone.game import Game
-from cornerstone.plan import plan
+from cornerstone.plan import plan, window_coalitions
 from cornerstone.players import players_of
 from tests.helpers import configured, documents, game
 
@@ -297,7 +297,7 @@ def test_a_curve_needs_every_point(games: dict[str, Game]) -> None:
 
 
 def test_the_plan_suffices_for_all_tables(games: dict[str, Game]) -> None:
-    planned = plan(PLAYERS, [2])
+    planned = plan(PLAYERS, [window_coalitions(PLAYERS, 2)])
     lean = {task: game(PLAYERS, some.values.__getitem__, planned) for task, some in games.items()}
     assert all(len(some.values) == len(planned) < 16 for some in lean.values())
     config, data = small(), {task: documents([[("q", " a"), ("q", " b")]]) for task in games}

@@ -56,18 +56,22 @@ def test_ablation_and_baselines() -> None:
 
 def test_the_plan_adds_only_the_empty_coalition() -> None:
     players = players_of(30, "ffn")
-    planned = plan(players, [4])
+    planned = plan(players, [window_coalitions(players, 4)])
     assert len(planned) == len(set(planned)) == 236
     assert set(planned) - set(window_coalitions(players, 4)) == {0}
 
 
 def test_smaller_windows_are_part_of_larger_ones() -> None:
     players = players_of(30, "ffn")
-    assert plan(players, [3, 4]) == plan(players, [4, 3]) == plan(players, [4])
+    assert (
+        plan(players, [window_coalitions(players, 3), window_coalitions(players, 4)])
+        == plan(players, [window_coalitions(players, 4), window_coalitions(players, 3)])
+        == plan(players, [window_coalitions(players, 4)])
+    )
 
 
 def test_the_window_of_all_players_is_the_empty_coalition() -> None:
-    assert sorted(plan(some_players(2), [2])) == [0, 1, 2, 3]
+    assert sorted(plan(some_players(2), [window_coalitions(some_players(2), 2)])) == [0, 1, 2, 3]
 
 
 def test_sweep_order_keeps_shared_beginnings_together() -> None:
@@ -89,7 +93,7 @@ def test_sweep_order_does_not_depend_on_the_order_given() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 9999])
 def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
     players = players_of(blocks, "ffn")
-    planned = plan(players, [3])
+    planned = plan(players, [window_coalitions(players, 3)])
     parts = chunks(planned, count, players)
     assert [c for part in parts for c in part] == planned
     assert len(parts) == min(count, len(planned))
@@ -100,7 +104,7 @@ def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_chunks_are_of_equal_work_and_share_almost_as_much(blocks: int, count: int) -> None:
     players = players_of(blocks, "ffn")
-    planned, stages = plan(players, [4]), stages_of(players, blocks, parallel=False)
+    planned, stages = plan(players, [window_coalitions(players, 4)]), stages_of(players, blocks, parallel=False)
     costs = [work(part, stages) for part in chunks(planned, count, players)]
     assert max(costs) < 1.1 * sum(costs) / count
     assert work(planned, stages) < sum(costs) < 1.03 * work(planned, stages)
@@ -136,5 +140,5 @@ def test_deletion_steps_rise_to_the_share(count: int, share: float, points: int)
 
 def test_every_coalition_of_the_plan_is_a_subset_of_the_players() -> None:
     players = players_of(5, "moe")
-    assert all(0 <= c <= full(players) for c in plan(players, [4]))
+    assert all(0 <= c <= full(players) for c in plan(players, [window_coalitions(players, 4)]))
     assert without(range(10), players) == 0

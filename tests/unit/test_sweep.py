@@ -10,7 +10,7 @@ from cornerstone import sweep
 from cornerstone.coalitions import full, without
 from cornerstone.network import Network
 from cornerstone.packing import Batch, batches
-from cornerstone.plan import plan
+from cornerstone.plan import plan, window_coalitions
 from cornerstone.players import Stage, Step, players_of, stages_of
 from cornerstone.sweep import choice_scores, groups_within, split, work
 from tests import tiny
@@ -78,7 +78,7 @@ def test_work_of_one_coalition_is_the_players_it_keeps() -> None:
 
 
 def test_work_of_the_default_plan() -> None:
-    planned = plan(players_of(30, "ffn"), [4])
+    planned = plan(players_of(30, "ffn"), [window_coalitions(players_of(30, "ffn"), 4)])
     assert work(planned, alone(60)) == 6790
     assert sum(c.bit_count() for c in planned) == 13520  # without sharing
     assert work(planned, paired(60)) < 6790

@@ -103,7 +103,9 @@ def test_a_missing_coalition_is_an_error(key: str) -> None:
 
 def test_the_plan_suffices_and_the_smaller_one_does_not() -> None:
     players = players_of(30, "ffn")
-    assert window.estimate(game(players, int.bit_count, plan(players, [4])), 3) == pytest.approx(np.ones((1, 60)))
+    assert window.estimate(
+        game(players, int.bit_count, plan(players, [window_coalitions(players, 4)])), 3
+    ) == pytest.approx(np.ones((1, 60)))
     with pytest.raises(StoreError):
-        window.estimate(game(players, int.bit_count, plan(players, [3])), 4)
+        window.estimate(game(players, int.bit_count, plan(players, [window_coalitions(players, 3)])), 4)
     assert window.estimate(game(players, int.bit_count, window_coalitions(players, 4)), 4).shape == (1, 60)

@@ -10,7 +10,7 @@ import pytest
 from cornerstone import workflow
 from cornerstone.coalitions import name, parse
 from cornerstone.errors import CoalitionError, ConfigError
-from cornerstone.plan import plan
+from cornerstone.plan import plan, window_coalitions
 from cornerstone.workflow import Layout, check_coalition, code, fingerprint
 from tests.helpers import ROOT, configured
 
@@ -35,12 +35,12 @@ def test_sources_of_documents_are_those_of_active_models() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_chunks_hold_the_plan_by_name(count: int) -> None:
-    config = configured({"models.tiny.chunks": count, "estimators.window": [3, 2]})
+    config = configured({"models.tiny.chunks": count, "estimators": windows(3, 2)})
     layout, players = Layout(config), config.models["tiny"].all_players()
     chunks = layout.chunks("tiny")
     assert len(chunks) == count
     assert layout.planned("tiny") == [n for chunk in chunks for n in chunk]
-    assert [parse(n, players) for n in layout.planned("tiny")] == plan(players, [3])
+    assert [parse(n, players) for n in layout.planned("tiny")] == plan(players, [window_coalitions(players, 3)])
     assert len(set(layout.planned("tiny"))) == 1 + 3 * 8 - 3 + 1
 
 
@@ -103,7 +103,7 @@ def test_what_decides_a_result_changes_the_fingerprint(change: dict[str, Any]) -
         {"tasks.beta.limit": 3},
         {"models.other.dtype": "float32"},
         {"models.tiny.documents": {"source": "embedded", "limit": 10}},
-        {"estimators.window": [4, 3]},
+        {"estimators": windows(4, 3)},
         {"deletion.points": 9},
         {"intervals.level": 0.9},
         {"seed": 5},
