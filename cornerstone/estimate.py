@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cornerstone import estimators, intervals, paper, ranking
 from cornerstone.config import Config
@@ -143,6 +144,44 @@ def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sampl
         table["cornerstone"] = table["chosen"] & (table["held_out_p"] <= alpha)
     table["published"] = table["player"].isin(paper.CORNERSTONES.get(model, ()))
     return table.drop(columns="position").reset_index(drop=True)
+
+
+def comparison(
+    config: Config, model: str, found: Mapping[str, Mapping[str, Sample]], coalitions: Mapping[str, int], games: Games
+) -> pd.DataFrame:
+    """The estimators side by side: a row per estimator and task (and the mean).
+
+    Args:
+        config: the configuration.
+        model: its name.
+        found: estimator -> task -> sample.
+        coalitions: estimator -> how many coalitions it needs.
+        games: the games they came from.
+
+    Returns:
+        Columns model, estimator, task, coalitions; `sum` of the values and `gap`, that sum less v(N) - v(no player);
+        mean `se`, `se_documents` and `se_coalitions`; and against the values of `exact`, where that is among the
+        estimators: `error` (root mean square over players), `largest_error`, `rank_correlation` (Spearman).
+    """
+    level = config.intervals.level
+    whole = {task: float(game.full.mean() - game(0).mean()) for task, game in games.items()}
+    whole[MEAN] = float(np.mean(list(whole.values())))
+    estimates = {name: ranking.estimates(by_task, level) for name, by_task in found.items()}
+    rows = []
+    for name, by_task in estimates.items():
+        for task, estimate in by_task.items():
+            row = {"model": model, "estimator": name, "task": task, "coalitions": coalitions[name]}
+            row |= {"sum": estimate.value.sum(), "gap": estimate.value.sum() - whole[task]}
+            row |= {part: getattr(estimate, part).mean() for part in ("se", "se_documents", "se_coalitions")}
+            row |= dict.fromkeys(("error", "largest_error", "rank_correlation"), np.nan)
+            if "exact" in estimates:
+                truth = estimates["exact"][task].value
+                difference = estimate.value - truth
+                row |= {"error": np.sqrt((difference**2).mean()), "largest_error": np.abs(difference).max()}
+                if np.ptp(truth) > 0 and np.ptp(estimate.value) > 0:
+                    row["rank_correlation"] = stats.spearmanr(estimate.value, truth).statistic
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def top_players(table: pd.DataFrame, model: str) -> list[str]:

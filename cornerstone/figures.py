@@ -1,19 +1,14 @@
-"""The paper's figures, with intervals, and the writer of figure files.
+"""The paper's figures, with intervals.
 
 Every function takes the frames of a whole run, picks one model's rows and returns a
 `matplotlib.figure.Figure`. Nothing goes through pyplot, so no figure outlives its caller. Fractions become
 percent here.
 """
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Final
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -22,28 +17,44 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from cornerstone.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    MID_GREY,
+    ORANGE,
+    PALE_GREY,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    baselines_of,
+    label_axes,
+    limits,
+    panels,
+    rows_of,
+    styled,
+    tasks_of,
+    whiskers,
+)
 from cornerstone.errors import CornerstoneError
-from cornerstone.files import write_atomically
-from cornerstone.tables import TASK_NAMES, beside, task_name
-
-STYLE: Final = Path(__file__).with_name("style.mplstyle")
-WIDTH: Final = 7.2  # inches
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-BLACK, BLUE, SKY, GREEN = "#000000", "#0072B2", "#56B4E9", "#009E73"
-VERMILLION, ORANGE, YELLOW, PURPLE = "#D55E00", "#E69F00", "#F0E442", "#CC79A7"
-GREY, MID_GREY, PALE_GREY = "#555555", "#9A9A9A", "#DDDDDD"
+from cornerstone.tables import task_name
 
 KINDS: Final[dict[str, tuple[str, str]]] = {
     "attn": ("attention", BLUE),
     "ffn": ("feed-forward", VERMILLION),
     "moe": ("mixture of experts", VERMILLION),
+    "expert": ("expert", VERMILLION),
+    "group": ("group of sublayers", BLUE),
 }
 # In a pie two cornerstones of one kind need two colours.
 SHADES: Final[dict[str, tuple[str, ...]]] = {
     "attn": (BLUE, SKY, GREEN),
     "ffn": (VERMILLION, ORANGE, YELLOW),
     "moe": (VERMILLION, ORANGE, YELLOW),
+    "expert": (VERMILLION, ORANGE, YELLOW),
+    "group": (BLUE, SKY, GREEN),
 }
 ORDERS: Final[dict[str, tuple[str, str]]] = {
     "shapley": ("by Shapley value", GREEN),
@@ -69,6 +80,17 @@ CAPTIONS: Final[dict[str, tuple[str, str]]] = {
         "The {level} intervals count the choice of documents (the same under every coalition), "
         "not the bias of the estimator.",
     ),
+    "interactions": (
+        "Interactions between pairs of players of {model}, mean over tasks: what removing both costs beyond what "
+        "removing each costs (below 0: redundant; above 0: synergistic)",
+        "A dot marks pairs whose {level} interval over documents excludes 0, each by itself; with many pairs some do "
+        "by chance.",
+    ),
+    "assumptions": (
+        "The two shortcuts of the paper's estimator, tested on {model}: marginal contributions against the number of "
+        "players removed before, and interactions against the distance of the two players, mean over tasks",
+        "The {level} intervals of the means count the choice of documents only.",
+    ),
     "deletion": (
         "Metric while sublayers of {model} are removed one after another",
         "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
@@ -76,14 +98,7 @@ CAPTIONS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-@contextmanager
-def _style() -> Iterator[None]:
-    """Apply the project's style over matplotlib's defaults, whatever the user's own settings are."""
-    with matplotlib.rc_context(fname=str(STYLE)):
-        yield
-
-
-@_style()
+@styled()
 def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) -> Figure:
     """Figure 2: per task, a pie of the sublayers' shares in the sum of the values (negatives set to 0).
 
@@ -100,9 +115,9 @@ def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) 
     Raises:
         CornerstoneError: no rows for the model, or rows of more than one estimator.
     """
-    rows = _rows(shapley, model)
+    rows = rows_of(shapley, model)
     rows = rows[rows["task"] != "mean"]
-    tasks = _tasks(rows)
+    tasks = tasks_of(rows)
     if top is None:
         top = list(rows.groupby("player", sort=False)["value"].mean().nlargest(3).index)
     colours: dict[str, str] = {}
@@ -112,7 +127,7 @@ def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) 
         shade = SHADES[kinds[player]]
         colours[player] = shade[used.get(kinds[player], 0) % len(shade)]
         used[kinds[player]] = used.get(kinds[player], 0) + 1
-    figure, axes = _grid(model, len(tasks), columns=3, height=1.6, stretch=False)
+    figure, axes = panels(model, len(tasks), columns=3, height=1.6, stretch=False)
     for ax, task in zip(axes, tasks, strict=True):
         ax.set_title(task_name(task), loc="center")
         _pie(ax, rows[rows["task"] == task].set_index("player")["value"].clip(lower=0), colours)
@@ -125,7 +140,7 @@ def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) 
     return figure
 
 
-@_style()
+@styled()
 def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure:
     """Figures 3 to 5: per task, the metric after removing each single sublayer.
 
@@ -142,17 +157,17 @@ def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
     Raises:
         CornerstoneError: no rows for the model, or a task without a baseline.
     """
-    rows = _rows(frame, model)
+    rows = rows_of(frame, model)
     rows = rows[rows["task"] != "mean"]
-    tasks = _tasks(rows)
-    references = _baselines(baselines, model, tasks)
+    tasks = tasks_of(rows)
+    references = baselines_of(baselines, model, tasks)
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
     lines: dict[str, tuple[str, str, Any]] = {
         "original": ("original model", BLACK, "-"),
         "chance": ("chance", GREY, "--"),
         "empty": ("all sublayers removed", GREY, ":"),
     }
-    figure, axes = _grid(model, len(tasks), columns=2, height=1.9)
+    figure, axes = panels(model, len(tasks), columns=2, height=1.9)
     blocks = sorted(rows["block"].unique())
     for ax, task in zip(axes, tasks, strict=True):
         extent = []
@@ -168,22 +183,22 @@ def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
             original = y + 100 * part["drop"].to_numpy()
             low, high = original - 100 * part["high"].to_numpy(), original - 100 * part["low"].to_numpy()
             colour = KINDS[kind][1]
-            _whiskers(ax, x, low, high, colour=colour, width=0.7, alpha=0.45)
+            whiskers(ax, x, low, high, colour=colour, width=0.7, alpha=0.45)
             # Not clipped: half of a point at 0 or 100 % would be lost on the frame.
             ax.plot(x, y, "o-", color=colour, markersize=2.4, linewidth=0.6, clip_on=False, zorder=3)
             extent += [*y, *low, *high]
         ax.set_title(task_name(task))
-        ax.set_ylim(*_limits(extent, 0))
+        ax.set_ylim(*limits(extent, 0))
         ax.set_xlim(blocks[0] - 0.8, blocks[-1] + 0.8)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-    _label(axes, "block of the removed sublayer", "metric (%)")
+    label_axes(axes, "block of the removed sublayer", "metric (%)")
     handles = [Line2D([], [], color=KINDS[k][1], marker="o", markersize=3, label=KINDS[k][0]) for k in kinds]
     handles += [Line2D([], [], color=c, linestyle=s, label=text) for text, c, s in lines.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
-@_style()
+@styled()
 def values(shapley: pd.DataFrame, model: str) -> Figure:
     """Figure 6: per task and for the mean, the values themselves as bars with their intervals.
 
@@ -197,12 +212,12 @@ def values(shapley: pd.DataFrame, model: str) -> Figure:
     Raises:
         CornerstoneError: no rows for the model, or rows of more than one estimator.
     """
-    rows = _rows(shapley, model)
-    tasks = _tasks(rows)
+    rows = rows_of(shapley, model)
+    tasks = tasks_of(rows)
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
     starts = rows.groupby("block")["position"].min().sort_index()
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, len(starts)) if len(starts) / step <= 21)
-    figure, axes = _grid(model, len(tasks), columns=1, height=1.2)
+    figure, axes = panels(model, len(tasks), columns=1, height=1.2)
     for ax, task in zip(axes, tasks, strict=True):
         panel = rows[rows["task"] == task].sort_values("position")
         for kind in kinds:
@@ -210,13 +225,13 @@ def values(shapley: pd.DataFrame, model: str) -> Figure:
             ax.bar(part["position"], 100 * part["value"], width=0.8, color=KINDS[kind][1], linewidth=0)
         x = panel["position"].to_numpy()
         low, high = (100 * panel[name].to_numpy() for name in ("low", "high"))
-        _whiskers(ax, x, low, high, colour=BLACK, width=0.5, alpha=0.8)
+        whiskers(ax, x, low, high, colour=BLACK, width=0.5, alpha=0.8)
         ax.axhline(0, color=BLACK, linewidth=0.6)
         ax.set_title(task_name(task))
         ax.set_xlim(x[0] - 1, x[-1] + 1)
-        ax.set_ylim(*_limits([0, *(100 * panel["value"]), *low, *high], -100))
+        ax.set_ylim(*limits([0, *(100 * panel["value"]), *low, *high], -100))
         ax.set_xticks(starts.iloc[::step], [str(block) for block in starts.index[::step]])
-    _label(axes, "block (every tick stands at a block's first sublayer)", "")
+    label_axes(axes, "block (every tick stands at a block's first sublayer)", "")
     figure.supylabel("Shapley value (percentage points)", fontsize="medium")
     handles: list[Any] = [Patch(color=KINDS[kind][1], label=KINDS[kind][0]) for kind in kinds]
     handles.append(Line2D([], [], color=BLACK, linewidth=0.8, label="interval"))
@@ -224,7 +239,7 @@ def values(shapley: pd.DataFrame, model: str) -> Figure:
     return figure
 
 
-@_style()
+@styled()
 def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure:
     """Draw, per task and for the mean, the metric while sublayers are removed one after another.
 
@@ -239,12 +254,12 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
     Raises:
         CornerstoneError: no rows for the model, or a task without a baseline.
     """
-    rows = _rows(frame, model)
-    tasks = _tasks(rows)
-    references = _baselines(baselines, model, tasks)
+    rows = rows_of(frame, model)
+    tasks = tasks_of(rows)
+    references = baselines_of(baselines, model, tasks)
     orders = [order for order in ORDERS if order in set(rows["order"])]
     directions = [direction for direction in DIRECTIONS if direction in set(rows["direction"])]
-    figure, axes = _grid(model, len(tasks), columns=2, height=1.8)
+    figure, axes = panels(model, len(tasks), columns=2, height=1.8)
     for ax, task in zip(axes, tasks, strict=True):
         chance = 100 * references[task]["chance"]
         ax.axhline(chance, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
@@ -262,9 +277,9 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
                 ax.plot(x, y, style, color=colour, linewidth=1.2, clip_on=False)
                 extent += [*y, *low, *high]
         ax.set_title(task_name(task))
-        ax.set_ylim(*_limits(extent, 0))
+        ax.set_ylim(*limits(extent, 0))
         ax.set_xlim(0, 100 * float((rows["removed"] / rows["players_total"]).max()))
-    _label(axes, "sublayers removed (%)", "metric (%)")
+    label_axes(axes, "sublayers removed (%)", "metric (%)")
     handles = [Patch(color=ORDERS[order][1], label=ORDERS[order][0]) for order in orders]
     styles = [*(DIRECTIONS[direction] for direction in directions), ("chance", ":")]
     lines = [Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, label=name) for name, style in styles]
@@ -278,7 +293,7 @@ def caption(kind: str, model: str, baselines: pd.DataFrame, level: float = 0.95)
     """Say what a figure shows, measured how, on what, and what its intervals count.
 
     Args:
-        kind: "shares", "ablation", "values" or "deletion".
+        kind: the name of a figure, a key of `CAPTIONS`.
         model: configuration name.
         baselines: columns model, task, metric, documents, split, source.
         level: coverage of the intervals.
@@ -288,100 +303,15 @@ def caption(kind: str, model: str, baselines: pd.DataFrame, level: float = 0.95)
     """
     if kind not in CAPTIONS:
         raise CornerstoneError(f"no figure is called {kind!r}; there are {', '.join(CAPTIONS)}")
-    rows = _rows(baselines, model)
+    rows = rows_of(baselines, model)
     rows = rows[rows["task"] != "mean"].set_index("task")
     opening, interval = CAPTIONS[kind]
     parts = []
-    for task in _tasks(rows.reset_index()):
+    for task in tasks_of(rows.reset_index()):
         row = rows.loc[task]
         what = f"{row['metric']}, {row['documents']} documents, {row['split']}, {row['source']}"
         parts.append(f"{task_name(task)} ({what})")
     return f"{opening.format(model=model)}: {'; '.join(parts)}. {interval.format(level=f'{level:.0%}')}"
-
-
-@_style()
-def save_figure(figure: Figure, stem: Path) -> None:
-    """Write a figure as `stem`.svg, `stem`.pdf and `stem`.png (200 dpi), each atomically.
-
-    The same figure gives the same bytes: no dates, and identifiers from a fixed salt. The layout is frozen,
-    as drawing again would move it by a hair.
-    """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-    for extension, metadata in dates.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=extension, dpi=200, metadata=metadata)
-        write_atomically(beside(stem, extension), partial(Path.write_bytes, data=buffer.getvalue()))
-
-
-def _rows(frame: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Return the rows of one model, or raise CornerstoneError if there are none or estimators are mixed."""
-    rows = frame[frame["model"] == model]
-    if rows.empty:
-        raise CornerstoneError(f"no rows for the model {model}")
-    if "estimator" in rows and rows["estimator"].nunique() > 1:
-        raise CornerstoneError(f"{model}: a figure shows one estimator, not {sorted(set(rows['estimator']))}")
-    return rows
-
-
-def _tasks(rows: pd.DataFrame) -> list[str]:
-    """Return the tasks in the order of the paper, then unknown ones as they come, then the mean."""
-    known = list(TASK_NAMES)
-    present = list(dict.fromkeys(rows["task"]))
-    return sorted(present, key=lambda task: known.index(task) if task in known else len(known) - 1.5)
-
-
-def _baselines(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return original, empty and chance by task, the mean's being means; raise if a task is missing."""
-    names = ["original", "empty", "chance"]
-    rows = _rows(baselines, model).set_index("task")[names].astype(float)
-    single = [task for task in tasks if task != "mean"]
-    if missing := [task for task in single if task not in rows.index]:
-        raise CornerstoneError(f"{model}: no baseline for {', '.join(missing)}")
-    if "mean" in tasks and "mean" not in rows.index:
-        rows.loc["mean"] = rows.loc[single or list(rows.index)].mean()
-    return {task: {name: float(rows[name][task]) for name in names} for task in tasks}
-
-
-def _grid(model: str, panels: int, columns: int, height: float, stretch: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return a titled figure with `panels` axes, `height` inches a row; the last axes may fill their row."""
-    columns = min(columns, panels)
-    lines = -(-panels // columns)
-    figure = Figure(figsize=(WIDTH, lines * height + 0.9), layout="constrained")
-    figure.suptitle(model)
-    grid = figure.add_gridspec(lines, columns)
-    axes = []
-    for panel in range(panels):
-        row, column = divmod(panel, columns)
-        last = stretch and panel == panels - 1
-        axes.append(figure.add_subplot(grid[row, column:] if last else grid[row, column]))
-    return figure, axes
-
-
-def _label(axes: Sequence[Axes], x: str, y: str) -> None:
-    """Label x below the bottom row of panels and y left of the first column."""
-    for ax in axes:
-        spec = ax.get_subplotspec()
-        if spec is not None and spec.is_last_row():
-            ax.set_xlabel(x)
-        if spec is not None and spec.is_first_col():
-            ax.set_ylabel(y)
-
-
-def _limits(extent: Sequence[float], floor: float) -> tuple[float, float]:
-    """Return limits of y in percent: around all finite numbers, ten points apart, within [floor, 100]."""
-    numbers = np.asarray(extent, dtype=float)
-    numbers = numbers[np.isfinite(numbers)]
-    low, high = float(numbers.min()), float(numbers.max())
-    pad = max(0.05 * (high - low), (10 - (high - low)) / 2)
-    return max(low - pad, floor), min(high + pad, 100.0)
-
-
-def _whiskers(ax: Axes, x: Any, low: Any, high: Any, *, colour: str, width: float, alpha: float) -> None:
-    """Draw intervals as vertical lines; those that are not known (one document) are left out."""
-    known = np.isfinite(low) & np.isfinite(high)
-    ax.vlines(x[known], low[known], high[known], color=colour, linewidth=width, alpha=alpha, zorder=2.5)
 
 
 def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:

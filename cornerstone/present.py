@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cornerstone import estimate, estimators, figures, game, paper, tables
+from cornerstone import estimate, estimators, figures, game, interaction_figures, paper, tables
 from cornerstone.config import Config
+from cornerstone.drawing import save_figure
 from cornerstone.errors import CornerstoneError
 from cornerstone.estimators import ablation
 from cornerstone.files import write_text
@@ -21,11 +22,16 @@ TABLE_CAPTIONS = {
     "table3": "Mean drop of the metric when one cornerstone or one other layer is removed, in points. `clipped` sets "
     "drops below 0 to 0 as the paper does; the interval is that of the unclipped drop.",
     "table4": "Mean drop of the metric when one layer that is no cornerstone is removed, in points, by task.",
+    "hypotheses": "The paper's two hypotheses about cornerstone layers (1) and the others (2): what each predicts, and "
+    "what was measured (points of accuracy, mean over tasks). A verdict is `open` where the interval decides nothing.",
+    "estimators": "The estimators side by side, mean over tasks, in points: gap between the sum of the values and "
+    "v(N) - v(no player), which is 0 for Shapley values; mean standard error, and its parts; distance from the exact "
+    "values, where they were computed.",
 }
 
 
 def write_tables(config: Config, values: list[Path], cornerstones: list[Path], folder: Path) -> None:
-    """Write Tables 1-4 for all active models as CSV, Markdown and LaTeX.
+    """Write Tables 1-4, hypotheses and estimators for all active models as CSV, Markdown and LaTeX.
 
     Args:
         config: the configuration.
@@ -61,15 +67,20 @@ def write_tables(config: Config, values: list[Path], cornerstones: list[Path], f
         parts["table4"].append(tables.table4(drops, names, model, top, level=level, clusters=clusters))
     finished = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
     finished["table2"] = tables.table2(pd.concat(ranked, ignore_index=True))
+    beside = [path.parent for path in cornerstones]
+    finished["hypotheses"] = tables.hypotheses(pd.concat([pd.read_csv(f / "hypotheses.csv") for f in beside]))
+    finished["estimators"] = tables.estimators(pd.concat([pd.read_csv(f / "estimators.csv") for f in beside]))
     for name, frame in finished.items():
         tables.write_table(frame, folder / name, TABLE_CAPTIONS[name])
 
 
-def write_figure(kind: str, model: str, folder: Path, values: Path, stem: Path) -> None:
+def write_figure(config: Config, kind: str, model: str, folder: Path, values: Path, stem: Path) -> None:
     """Draw one figure of a model as SVG, PDF and PNG.
 
     Args:
-        kind: `shares` (the paper's Figure 2), `ablation` (3-5), `values` (6) or `deletion`.
+        config: the configuration.
+        kind: `shares` (the paper's Figure 2), `ablation` (3-5), `values` (6), `interactions`, `assumptions` or
+            `deletion`.
         model: its name.
         folder: the model's folder of estimates.
         values: the Shapley values of the headline estimator.
@@ -89,9 +100,17 @@ def write_figure(kind: str, model: str, folder: Path, values: Path, stem: Path) 
         figure = figures.values(shapley, model)
     elif kind == "deletion":
         figure = figures.deletion(pd.read_csv(folder / "deletion.csv"), baselines, model)
+    elif kind == "interactions":
+        layout = Layout(config)
+        frame = pd.read_csv(layout.interactions(model, layout.interaction_names(model)[0]))
+        names = [player.name for player in config.models[model].all_players()]
+        figure = interaction_figures.interactions(frame, names, model)
+    elif kind == "assumptions":
+        removed, distance = (pd.read_csv(folder / f"{name}.csv") for name in ("by_removed", "by_distance"))
+        figure = interaction_figures.assumptions(removed, distance, model)
     else:
-        raise CornerstoneError(f"there is no figure '{kind}'; there are shares, ablation, values and deletion")
-    figures.save_figure(figure, stem)
+        raise CornerstoneError(f"there is no figure '{kind}'; there are {', '.join(figures.CAPTIONS)}")
+    save_figure(figure, stem)
 
 
 def write_summary(config: Config, path: Path) -> None:
@@ -102,10 +121,10 @@ def write_summary(config: Config, path: Path) -> None:
         baselines = pd.read_csv(results / model / "baselines.csv")
         table = pd.read_csv(results / model / "cornerstones.csv")
         parts += [f"## {model}\n", findings(table, baselines, config.estimators[0].name, config.intervals.level)]
-        for kind in ("shares", "ablation", "values", *(["deletion"] if config.deletion.orders else [])):
+        for kind in Layout(config).figure_kinds(model):
             caption = figures.caption(kind, model, baselines, config.intervals.level)
             parts.append(f"![{kind}](figures/{model}/{kind}.png)\n\n*{caption}*\n")
-    for name in ("table1", "table2", "table3", "table4"):
+    for name in TABLE_CAPTIONS:
         parts.append((results / "tables" / f"{name}.md").read_text(encoding="utf-8"))
     write_text(path, "\n".join(parts))
 

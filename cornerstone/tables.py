@@ -214,6 +214,36 @@ def table4(
     return pd.DataFrame(rows)
 
 
+def hypotheses(frame: pd.DataFrame) -> pd.DataFrame:
+    """The paper's hypotheses, in percentage points.
+
+    Args:
+        frame: what `assumptions.hypotheses` returned, for one model or several.
+    """
+    shown = frame[["model", "hypothesis", "prediction", "expected"]].copy()
+    for column, source in (("measured_percent", "value"), ("low", "low"), ("high", "high")):
+        shown[column] = 100 * frame[source]
+    for column in ("verdict", "layers", "documents"):
+        shown[column] = frame[column]
+    shown["hypothesis"] = shown["hypothesis"].astype(str)
+    return shown
+
+
+def estimators(frame: pd.DataFrame) -> pd.DataFrame:
+    """The estimators of each model side by side, mean over tasks, in percentage points.
+
+    Args:
+        frame: what `estimate.comparison` returned, for one model or several.
+    """
+    rows = frame[frame["task"] == "mean"]
+    shown = rows[["model", "estimator"]].copy()
+    shown["coalitions"] = rows["coalitions"].astype(str)
+    for column in ("gap", "se", "se_documents", "se_coalitions", "error", "largest_error"):
+        shown[f"{column}_percent"] = 100 * rows[column]
+    shown["rank_correlation"] = rows["rank_correlation"].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
+    return shown
+
+
 def write_table(frame: pd.DataFrame, stem: Path, caption: str) -> None:
     """Write a table as `stem`.csv (full precision), `stem`.md and `stem`.tex (one decimal), each atomically.
 

@@ -152,6 +152,25 @@ class Layout:
         """The name of the estimator that tables and figures show."""
         return self.config.estimators[0].name
 
+    def largest_window(self, model: str) -> int:
+        """The largest K for which every window of up to K players is planned; at most 4 where all coalitions are."""
+        asked = [1, *(entry.removed for entry in self.config.estimators if isinstance(entry, WindowEstimator))]
+        entries = [*self.config.estimators, *self.config.interactions]
+        if any(isinstance(entry, ExactEstimator | ExactInteractions) for entry in entries):
+            asked.append(min(4, len(self.config.models[model].all_players())))
+        return max(asked)
+
+    def interaction_names(self, model: str) -> list[str]:
+        """Interactions that are estimated: those of the config, then those that the windows hold."""
+        largest = self.largest_window(model)
+        from_windows = [f"windows-k{largest}"] if largest > 1 else []
+        return [*(entry.name for entry in self.config.interactions), *from_windows]
+
+    def figure_kinds(self, model: str) -> list[str]:
+        """The figures of a model."""
+        pairs = ["interactions", "assumptions"] if self.interaction_names(model) else []
+        return ["shares", "ablation", "values", *pairs, *(["deletion"] if self.config.deletion.orders else [])]
+
     def shapley(self, model: str, estimator: str, value_function: str = ACCURACY) -> str:
         """Layer Shapley values of one estimator."""
         return f"{self.results}/{model}/shapley_{estimator}{_suffix(value_function)}.csv"

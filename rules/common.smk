@@ -29,7 +29,6 @@ except CornerstoneError as error:
 layout = Layout(cfg)
 RESULTS = layout.results
 HEADLINE = layout.headline
-DELETION = bool(cfg.deletion.orders)
 
 
 container: cfg.container

@@ -47,6 +47,7 @@ rule estimate:
             layout.cornerstones("{model}", function)
             for function in layout.value_functions
         ],
+        comparison=f"{RESULTS}/{{model}}/estimators.csv",
         drops=f"{RESULTS}/{{model}}/ablation.csv",
         baselines=f"{RESULTS}/{{model}}/baselines.csv",
     log:
@@ -73,6 +74,56 @@ rule estimate:
         "Estimating layer Shapley values and ablations of {wildcards.model}"
     script:
         "../scripts/estimate.py"
+
+
+# Interactions of pairs, the paper's assumptions, and its hypotheses. Rules are made in a loop, as which interactions a
+# model has depends on its number of players.
+for _model in cfg.run:
+
+    rule:
+        name:
+            f"interactions_{_model}"
+        input:
+            values=[
+                f"{RESULTS}/{_model}/{task}/values.parquet" for task in cfg.run_tasks
+            ],
+            baselines=f"{RESULTS}/{_model}/baselines.csv",
+            cornerstones=layout.cornerstones(_model),
+        output:
+            [
+                layout.interactions(_model, name, function)
+                for name in layout.interaction_names(_model)
+                for function in layout.value_functions
+            ],
+            **(
+                {"distance": f"{RESULTS}/{_model}/by_distance.csv"}
+                if layout.interaction_names(_model)
+                else {}
+            ),
+            removed=f"{RESULTS}/{_model}/by_removed.csv",
+            hypotheses=f"{RESULTS}/{_model}/hypotheses.csv",
+        log:
+            f"logs/interactions/{_model}.log",
+        localrule: True
+        params:
+            model=_model,
+            settings=METRICS_AND_INTERVALS,
+            estimators=[entry.model_dump() for entry in cfg.estimators],
+            interactions=[entry.model_dump() for entry in cfg.interactions],
+            code=code(
+                "assumptions",
+                "estimate",
+                "intervals",
+                "ranking",
+                "game",
+                "estimators.__init__",
+                "estimators.interactions",
+                "estimators.replayed",
+            ),
+        message:
+            f"Interactions and hypotheses of {_model}"
+        script:
+            "../scripts/interactions.py"
 
 
 rule deletion_curves:

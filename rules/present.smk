@@ -1,16 +1,29 @@
 # Tables and figures of the paper, for whatever models and tasks are active.
 TABLES = [
-    f"{RESULTS}/tables/table{n}.{ending}"
-    for n in (1, 2, 3, 4)
+    f"{RESULTS}/tables/{n}.{ending}"
+    for n in ("table1", "table2", "table3", "table4", "hypotheses", "estimators")
     for ending in ("csv", "md", "tex")
 ]
-FIGURE_KINDS = ["shares", "ablation", "values", *(["deletion"] if DELETION else [])]
 FIGURES = [
     f"{RESULTS}/figures/{model}/{kind}.{ending}"
     for model in cfg.run
-    for kind in FIGURE_KINDS
+    for kind in layout.figure_kinds(model)
     for ending in ("svg", "pdf", "png")
 ]
+
+
+def figure_input(model, kind):
+    """What a kind of figure shows that the others do not."""
+    if kind == "deletion":
+        return f"{RESULTS}/{model}/deletion.csv"
+    if kind == "interactions":
+        return layout.interactions(model, layout.interaction_names(model)[0])
+    if kind == "assumptions":
+        return [
+            f"{RESULTS}/{model}/by_removed.csv",
+            f"{RESULTS}/{model}/by_distance.csv",
+        ]
+    return []
 
 
 localrules:
@@ -27,6 +40,8 @@ rule tables:
             for task in cfg.run_tasks
         ],
         cornerstones=[f"{RESULTS}/{model}/cornerstones.csv" for model in cfg.run],
+        hypotheses=[f"{RESULTS}/{model}/hypotheses.csv" for model in cfg.run],
+        estimators=[f"{RESULTS}/{model}/estimators.csv" for model in cfg.run],
     output:
         [
             (
@@ -41,9 +56,17 @@ rule tables:
     params:
         settings=METRICS_AND_INTERVALS,
         headline=HEADLINE,
-        code=code("present", "tables", "paper", "estimate", "game", "intervals", "estimators.__init__"),
+        code=code(
+            "present",
+            "tables",
+            "paper",
+            "estimate",
+            "game",
+            "intervals",
+            "estimators.__init__",
+        ),
     message:
-        "Tables 1-4"
+        "Tables"
     script:
         "../scripts/tables.py"
 
@@ -54,9 +77,7 @@ rule figure:
         drops=f"{RESULTS}/{{model}}/ablation.csv",
         baselines=f"{RESULTS}/{{model}}/baselines.csv",
         cornerstones=f"{RESULTS}/{{model}}/cornerstones.csv",
-        deletion=lambda w: (
-            f"{RESULTS}/{w.model}/deletion.csv" if w.kind == "deletion" else []
-        ),
+        own=lambda w: figure_input(w.model, w.kind),
     output:
         report(
             f"{RESULTS}/figures/{{model}}/{{kind}}.svg",
@@ -70,9 +91,11 @@ rule figure:
     log:
         "logs/figure/{model}/{kind}.log",
     wildcard_constraints:
-        kind="|".join(FIGURE_KINDS),
+        kind="shares|ablation|values|interactions|assumptions|deletion",
     params:
-        code=code("present", "figures", "paper", "estimate"),
+        code=code(
+            "present", "figures", "drawing", "interaction_figures", "paper", "estimate"
+        ),
     message:
         "Figure '{wildcards.kind}' of {wildcards.model}"
     script:
@@ -83,7 +106,7 @@ rule summary:
     input:
         cornerstones=[f"{RESULTS}/{model}/cornerstones.csv" for model in cfg.run],
         baselines=[f"{RESULTS}/{model}/baselines.csv" for model in cfg.run],
-        tables=[f"{RESULTS}/tables/table{n}.md" for n in (1, 2, 3, 4)],
+        tables=[name for name in TABLES if name.endswith(".md")],
         figures=[name for name in FIGURES if name.endswith(".png")],
     output:
         report(

@@ -17,14 +17,19 @@ with console.script(snakemake.log[0]):
     }
     functions = layout.value_functions
     games = {function: game.read_all(config, model, paths, function) for function in functions}
+    accuracy = games[game.ACCURACY]
+    samples = {}
     for entry in config.estimators:
         found = estimate.samples(config, entry, games)
+        samples[entry.name] = found[game.ACCURACY]
         for function in functions:
             values = estimate.shapley(config, model, entry, found[function], games[function], function)
             write_csv(values, Path(layout.shapley(model, entry.name, function)))
             if entry == config.estimators[0]:
                 cornerstones = estimate.cornerstones(config, values, found[function], model)
                 write_csv(cornerstones, Path(layout.cornerstones(model, function)))
-    accuracy = games[game.ACCURACY]
+    needed = {name: len(coalitions) for name, coalitions in layout.wanted(model)}
+    comparison = estimate.comparison(config, model, samples, needed, accuracy)
+    write_csv(comparison, Path(snakemake.output.comparison))
     write_csv(estimate.ablations(config, model, accuracy), Path(snakemake.output.drops))
     write_csv(estimate.baselines(config, model, accuracy, documents), Path(snakemake.output.baselines))

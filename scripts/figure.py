@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from cornerstone import console, present
+from cornerstone.config import check
 
 with console.script(snakemake.log[0]):
     present.write_figure(
+        check(snakemake.config),
         snakemake.wildcards.kind,
         snakemake.wildcards.model,
         folder=Path(snakemake.input.drops).parent,
