@@ -114,3 +114,15 @@ def left_over(folder: Path) -> list[str]:
 def windows(*largest: int) -> list[dict[str, Any]]:
     """Window estimators as YAML gives them."""
     return [{"kind": "window", "removed": k} for k in largest]
+
+
+def right_or_wrong(players: tuple[Player, ...]) -> dict[str, Game]:
+    """Two tasks of different size, every coalition known, answers right or wrong; the whole model is the best."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for task, count in (("alpha", 12), ("beta", 30)):
+        table = (rng.random((1 << len(players), count)) < 0.5).astype(float)
+        table[-1] = 1.0
+        table[-1, ::4] = 0.0
+        made[task] = game(players, table.__getitem__)
+    return made

@@ -25,7 +25,7 @@ def test_window_count(blocks: int, largest: int) -> None:
 @given(BLOCKS, st.lists(st.integers(1, 8), min_size=1, max_size=3))
 def test_the_plan_is_the_union_once(blocks: int, largest: list[int]) -> None:
     players = players_of(blocks, "moe")
-    planned = plan(players, largest)
+    planned = plan(players, [window_coalitions(players, min(k, len(players))) for k in largest])
     wanted = {full(players), 0, *ablation_coalitions(players)}
     for k in largest:
         wanted |= set(window_coalitions(players, k))
@@ -36,7 +36,7 @@ def test_the_plan_is_the_union_once(blocks: int, largest: list[int]) -> None:
 @given(BLOCKS, st.integers(1, 8))
 def test_the_plan_holds_what_the_estimator_asks_for(blocks: int, largest: int) -> None:
     players = players_of(blocks, "ffn")
-    planned = set(plan(players, [largest]))
+    planned = set(plan(players, [window_coalitions(players, largest)]))
     for pairs in window.terms(len(players), largest):
         assert all(without(removed, players) in planned for pair in pairs for removed in pair)
 

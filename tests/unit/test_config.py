@@ -11,7 +11,7 @@ from cornerstone import config
 from cornerstone.config import check
 from cornerstone.errors import ConfigError
 from cornerstone.players import players_of
-from tests.helpers import ROOT, configured, raw
+from tests.helpers import ROOT, configured, raw, windows
 
 SHIPPED = ROOT / "config.yaml"
 
@@ -91,9 +91,9 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"run_tasks": ["alpha", "gamma"]}, ["`run_tasks` names 'gamma'", "alpha, beta"]),
         ({"run": ["tiny", "tiny"]}, ["`run` names an entry twice: tiny, tiny"]),
         ({"run": []}, ["run: List should have at least 1 item", "[]"]),
-        ({"estimators": windows(9, 3)}, ["`estimators.window` has K = 9", "tiny has only 8 players"]),
-        ({"estimators": windows(0)}, ["estimators.window.0:", "it is 0"]),
-        ({"estimators": []}, ["estimators.window:", "[]"]),
+        ({"estimators": windows(9, 3)}, ["`estimators`: window-k9: tiny has 8 players; choose a smaller `removed`"]),
+        ({"estimators": windows(0)}, ["estimators.0.window.removed:", "it is 0"]),
+        ({"estimators": []}, ["estimators: List should have at least 1 item", "[]"]),
         ({"tasks.alpha.metric": "f1"}, ["tasks.alpha.metric:", "'acc' or 'acc_norm'", "it is 'f1'"]),
         ({"tasks.alpha": {}}, ["tasks.alpha.metric: is missing"]),
         ({"models.other.revision": None}, ["models.other:", "`revision`", "40-digit commit hash"]),
@@ -159,7 +159,7 @@ def test_an_inactive_model_may_be_smaller_than_the_window() -> None:
 def test_files_override_each_other_key_by_key(tmp_path: Path) -> None:
     base, changes = tmp_path / "a.yaml", tmp_path / "b.yaml"
     base.write_text(yaml.safe_dump(raw()))
-    changes.write_text("models: {tiny: {threads: 3}}\nestimators: {window: [1]}\n")
+    changes.write_text("models: {tiny: {threads: 3}}\nestimators: [{kind: window, removed: 1}]\n")
     merged = config.read_files([base, changes])
     assert merged == configured({"models.tiny.threads": 3, "estimators": windows(1)})
 

@@ -1,25 +1,40 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone import estimate, intervals, paper
-from cornerstone.coalitions import full, without
+from cornerstone import estimate, intervals, paper, ranking
+from cornerstone.coalitions import without
 from cornerstone.config import Config
 from cornerstone.errors import StoreError
-from cornerstone.estimators import ablation, window
+from cornerstone.estimator_config import Estimator, ExactEstimator, TruncatedEstimator, WindowEstimator
+from cornerstone.estimators import ablation, exact, window
+from cornerstone.estimators.values import Values
 from cornerstone.game import Game
 from cornerstone.plan import plan, window_coalitions
 from cornerstone.players import players_of
-from tests.helpers import configured, documents, game
+from cornerstone.ranking import Sample
+from tests.helpers import configured, documents, game, raw, right_or_wrong
 
 PLAYERS = players_of(2, "ffn")
 PER_PLAYER = ["model", "task", "metric", "player", "position", "kind", "block"]
-INTERVAL = ["se", "low", "high", "documents"]
+INTERVAL = ["se", "low", "high"]
+PARTS = ["se_documents", "se_coalitions"]
+RANKS = ["rank", "rank_low", "rank_high", "p_above_median"]
+
+
+def window_of(largest: int) -> WindowEstimator:
+    return WindowEstimator(kind="window", removed=largest)
+
+
+def shapley(config: Config, games: Mapping[str, Game], entry: Estimator, function: str = "accuracy") -> pd.DataFrame:
+    """As the workflow makes it, for one value function."""
+    found = estimate.samples(config, entry, {function: games})[function]
+    return estimate.shapley(config, "tiny", entry, found, games, function)
 
 
 def small(changes: dict[str, Any] | None = None) -> Config:
@@ -28,13 +43,7 @@ def small(changes: dict[str, Any] | None = None) -> Config:
 
 @pytest.fixture
 def games() -> dict[str, Game]:
-    """Two tasks of different size, every coalition known, answers right or wrong."""
-    rng = np.random.default_rng(0)
-    tables = {task: (rng.random((16, count)) < 0.5).astype(float) for task, count in (("alpha", 12), ("beta", 30))}
-    for table in tables.values():
-        table[15] = 1.0
-        table[15, ::4] = 0.0
-    return {task: game(PLAYERS, table.__getitem__) for task, table in tables.items()}
+    return right_or_wrong(PLAYERS)
 
 
 def rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -42,8 +51,10 @@ def rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def test_shapley_has_a_row_for_each_task_and_player(games: dict[str, Game]) -> None:
-    frame = estimate.shapley(small(), "tiny", games, 2)
-    assert list(frame.columns) == [*PER_PLAYER[:3], "estimator", *PER_PLAYER[3:], "value", *INTERVAL, "terms"]
+    frame = shapley(small(), games, window_of(2))
+    assert list(frame.columns) == [
+        *PER_PLAYER[:3], "estimator", *PER_PLAYER[3:], "value", *INTERVAL, *PARTS, "documents", *RANKS, "terms"
+    ]  # fmt: skip
     assert frame["task"].tolist() == ["alpha"] * 4 + ["beta"] * 4 + ["mean"] * 4
     assert frame["player"].tolist() == ["attn0", "ffn0", "attn1", "ffn1"] * 3
     assert frame["position"].tolist() == [0, 1, 2, 3] * 3
@@ -57,7 +68,7 @@ def test_shapley_has_a_row_for_each_task_and_player(games: dict[str, Game]) -> N
 
 
 def test_shapley_values_are_the_estimators_with_their_intervals(games: dict[str, Game]) -> None:
-    frame = estimate.shapley(small({"intervals.level": 0.8}), "tiny", games, 3)
+    frame = shapley(small({"intervals.level": 0.8}), games, window_of(3))
     parts = []
     for task, some in games.items():
         scores = window.estimate(some, 3)
@@ -69,19 +80,73 @@ def test_shapley_values_are_the_estimators_with_their_intervals(games: dict[str,
     assert mean["value"].to_numpy() == pytest.approx(
         (rows(frame, "alpha")["value"] + rows(frame, "beta")["value"]).to_numpy() / 2
     )
-    for column in ("se", "low", "high"):
+    for column in (*INTERVAL, *PARTS):
         assert mean[column].to_numpy() == pytest.approx(getattr(together, column))
 
 
 def test_clusters_of_the_documents_are_used(games: dict[str, Game]) -> None:
-    plain = estimate.shapley(small(), "tiny", games, 2)
+    plain = shapley(small(), games, window_of(2))
     doubled = {
         task: game(PLAYERS, lambda c, g=some: np.repeat(g(c), 2), clusters=np.repeat(some.clusters, 2).tolist())
         for task, some in games.items()
     }
-    clustered = estimate.shapley(small(), "tiny", doubled, 2)
-    for column in ("value", "se", "low", "high"):
+    clustered = shapley(small(), doubled, window_of(2))
+    for column in ("value", *INTERVAL, *PARTS, *RANKS):
         assert clustered[column].to_numpy() == pytest.approx(plain[column].to_numpy())
+
+
+def test_values_come_with_their_ranks_and_tests(games: dict[str, Game]) -> None:
+    config = small({"intervals.level": 0.8})
+    frame = shapley(config, games, window_of(2))
+    found = estimate.samples(config, window_of(2), {"accuracy": games})["accuracy"]
+    ranks, above = ranking.rank_intervals(found, 0.8), ranking.above_median(found, 0.8)
+    for task in ("alpha", "beta", "mean"):
+        part = rows(frame, task)
+        assert part.sort_values("rank")["value"].is_monotonic_decreasing
+        assert sorted(part["rank"]) == [1, 2, 3, 4]
+        assert part[["rank_low", "rank_high"]].to_numpy().tolist() == ranks[task].tolist()
+        assert part["p_above_median"].tolist() == above[task].tolist()
+
+
+def test_players_of_equal_value_are_ranked_by_position() -> None:
+    equal = {task: game(PLAYERS, lambda c: [c.bit_count() / 4] * 3) for task in ("alpha", "beta")}
+    assert shapley(small(), equal, ExactEstimator(kind="exact"))["rank"].tolist() == [1, 2, 3, 4] * 3
+
+
+def test_only_windows_have_terms(games: dict[str, Game]) -> None:
+    frame = shapley(small(), games, ExactEstimator(kind="exact"))
+    assert "terms" not in frame
+    assert set(frame["estimator"]) == {"exact"}
+    assert rows(frame, "beta")["value"].to_numpy() == pytest.approx(exact.estimate(games["beta"]).mean(axis=0))
+    assert (frame["se_coalitions"] == 0).all()
+    assert frame["se"].to_numpy() == pytest.approx(frame["se_documents"].to_numpy())
+
+
+def test_sampled_coalitions_add_to_the_standard_error(games: dict[str, Game]) -> None:
+    entry = TruncatedEstimator(kind="truncated-permutation", removed=3, budget=40, replicates=4)
+    frame = shapley(small(), games, entry)
+    assert set(frame["estimator"]) == {"truncated-permutation-k3-b40"}
+    assert (frame["se_coalitions"] > 0).all()
+    assert (frame["se"] >= frame["se_documents"] - 1e-12).all()
+    assert (frame["se"] > frame["se_documents"] + 1e-6).any()
+
+
+def test_each_value_function_has_its_own_values_and_no_bound(games: dict[str, Game]) -> None:
+    margins = {task: game(PLAYERS, lambda c, g=some: 7 * g(c)) for task, some in games.items()}
+    found = estimate.samples(small(), window_of(2), {"accuracy": games, "margin": margins})
+    assert list(found) == ["accuracy", "margin"]
+    for task in games:
+        assert found["margin"][task].values.documents == pytest.approx(7 * found["accuracy"][task].values.documents)
+        assert (found["accuracy"][task].bound, found["margin"][task].bound) == (1, None)
+    frame = estimate.shapley(small(), "tiny", window_of(2), found["margin"], margins, "margin")
+    assert set(frame["metric"]) == {"margin"}
+
+
+def test_where_no_document_differs_only_accuracies_have_a_bound() -> None:
+    still = {task: game(PLAYERS, lambda c: [c.bit_count() / 4] * 6) for task in ("alpha", "beta")}
+    accuracy, margin = (shapley(small(), still, window_of(2), function) for function in ("accuracy", "margin"))
+    assert (accuracy["high"] > accuracy["value"] + 0.1).all()
+    assert margin["high"].to_numpy() == pytest.approx(margin["value"].to_numpy())
 
 
 def test_ablations_by_hand() -> None:
@@ -94,7 +159,7 @@ def test_ablations_by_hand() -> None:
     }
     some = game(PLAYERS, right.__getitem__, right)
     frame = estimate.ablations(small({"run_tasks": ["alpha"]}), "tiny", {"alpha": some})
-    assert list(frame.columns) == [*PER_PLAYER, "accuracy", "drop", *INTERVAL]
+    assert list(frame.columns) == [*PER_PLAYER, "accuracy", "drop", *INTERVAL, "documents"]
     alpha, mean = rows(frame, "alpha"), rows(frame, "mean")
     assert alpha["drop"].tolist() == [0.5, -0.25, 0, 0.25]
     assert alpha["accuracy"].tolist() == [0.25, 1.0, 0.75, 0.5]
@@ -140,160 +205,90 @@ def test_the_empty_coalition_is_measured_not_assumed(games: dict[str, Game]) -> 
         estimate.baselines(small(), "tiny", games, data)
 
 
-def values_of(*values: float, model: str = "tiny", width: float = 0.01, column: str = "value") -> pd.DataFrame:
-    """A table with the mean rows of these values, and rows of a task that say the opposite."""
-    players = players_of(-(-len(values) // 2), "ffn")[: len(values)]
-    frames = []
-    for task, sign in (("alpha", -1), ("mean", 1)):
-        frame = pd.DataFrame({column: sign * np.array(values)})
-        frame.insert(0, "task", task)
-        frame["model"], frame["se"] = model, width / 2
-        frame["player"] = [player.name for player in players]
-        frame["position"] = range(len(values))
-        frame["low"], frame["high"] = frame[column] - width, frame[column] + width
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+def noisy(values: list[float], spread: float, documents: int = 24, seed: int = 0) -> dict[str, Sample]:
+    """What an estimator may say of players with these mean values over two tasks."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for task, sign in (("alpha", 1), ("beta", -1)):
+        rows = (
+            np.array(values) + sign * 0.001 * np.arange(len(values)) + rng.normal(0, spread, (documents, len(values)))
+        )
+        found[task] = Sample(Values(rows), np.arange(documents).astype(str))
+    return found
+
+
+def ranked(found: dict[str, Sample], model: str = "tiny") -> pd.DataFrame:
+    """The cornerstones of four blocks."""
+    config = configured({"models.llama3-8b": raw()["models"]["tiny"]})
+    games = {task: game(PLAYERS, lambda c: np.zeros(24)) for task in found}
+    values = estimate.shapley(config, model, window_of(2), found, games)
+    return estimate.cornerstones(config, values, found, model)
+
+
+VALUES = [0.5, 0.1, 0.0, 0.4, 0.1, 0.0, 0.0, 0.2]
 
 
 def test_cornerstones_rank_the_mean_over_tasks() -> None:
-    found = estimate.cornerstones(values_of(0.5, 0.1, 0.0, 0.4, 0.1, 0.0, 0.0, 0.2), "tiny")
-    assert list(found.columns) == [
-        "model", "player", "value", "se", "low", "high", "rank", "top_three", "clear", "published"
+    table = ranked(noisy(VALUES, spread=0.01))
+    assert list(table.columns) == [
+        "model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median",
+        "top_three", "above_median", "held_out", "held_out_low", "held_out_high", "held_out_p", "chosen",
+        "cornerstone", "published",
     ]  # fmt: skip
-    assert found["player"].tolist()[:5] == ["attn0", "ffn1", "ffn3", "ffn0", "attn2"]
-    assert found["rank"].tolist() == list(range(1, 9))
-    assert found["top_three"].tolist() == [True] * 3 + [False] * 5
-    assert found["clear"].tolist() == [True] * 2 + [False] * 6
-    assert not found["published"].any()
-    assert estimate.top_players(found, "tiny") == ["attn0", "ffn1", "ffn3"]
+    assert table["player"].tolist()[:3] == ["attn0", "ffn1", "ffn3"]
+    assert set(table["player"][3:5]) == {"ffn0", "attn2"}
+    assert table["rank"].tolist() == list(range(1, 9))
+    assert table["top_three"].tolist() == [True] * 3 + [False] * 5
+    assert table["rank_low"].tolist()[:3] == table["rank_high"].tolist()[:3] == [1, 2, 3]
+    assert not table["published"].any()
+    assert estimate.top_players(table, "tiny") == ["attn0", "ffn1", "ffn3"]
+
+
+def test_cornerstones_are_chosen_and_tested_on_different_documents() -> None:
+    found = noisy(VALUES, spread=0.01)
+    table = ranked(found)
+    tested = ranking.held_out(found, 0.95, 0)
+    assert tested is not None
+    assert table["above_median"].tolist()[:3] == [True] * 3
+    assert table["above_median"].tolist() == (table["p_above_median"] <= 1 - 0.95).tolist()
+    assert table["chosen"].tolist() == table["cornerstone"].tolist() == [True] * 3 + [False] * 5
+    names = np.array([f"{kind}{block}" for block in range(4) for kind in ("attn", "ffn")])
+    shown = table.set_index("player").loc[names[tested.chosen]]
+    for column, numbers in (
+        ("held_out", tested.estimate.value),
+        ("held_out_low", tested.estimate.low),
+        ("held_out_high", tested.estimate.high),
+        ("held_out_p", tested.p),
+    ):
+        assert shown[column].tolist() == numbers.tolist()
+        assert table.loc[~table["chosen"], column].isna().all()
+
+
+def test_what_is_chosen_in_noise_is_no_cornerstone() -> None:
+    table = ranked(noisy([0.0] * 8, spread=0.5))
+    assert table["chosen"].sum() == 3
+    assert not table["cornerstone"].any()
+    assert not table["above_median"].any()
+
+
+def test_with_too_few_documents_nothing_is_chosen() -> None:
+    table = ranked(noisy(VALUES, spread=0.01, documents=3))
+    for column in ("held_out", "held_out_low", "held_out_high", "held_out_p", "chosen", "cornerstone"):
+        assert table[column].isna().all()
+    assert table["top_three"].tolist() == [True] * 3 + [False] * 5
 
 
 def test_the_papers_models_have_the_papers_cornerstones() -> None:
-    found = estimate.cornerstones(values_of(0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0, model="llama3-8b"), "llama3-8b")
-    assert set(found.loc[found["published"], "player"]) == {"attn0", "ffn0", "ffn1"}
-    assert found.loc[found["top_three"], "player"].tolist() == ["attn1", "ffn1", "attn2"]
-    assert estimate.top_players(found, "llama3-8b") == list(paper.CORNERSTONES["llama3-8b"])
+    table = ranked(noisy([0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0], spread=0.01), "llama3-8b")
+    assert set(table.loc[table["published"], "player"]) == {"attn0", "ffn0", "ffn1"}
+    assert table.loc[table["top_three"], "player"].tolist() == ["attn1", "ffn1", "attn2"]
+    assert estimate.top_players(table, "llama3-8b") == list(paper.CORNERSTONES["llama3-8b"])
 
 
-VALUES = values_of(0.3, 0.1, 0.4, 0.1)
-DROPS = values_of(0.0, 0.2, -0.1, 0.2, column="drop")
-
-
-@pytest.mark.parametrize(
-    ("order", "direction", "positions"),
-    [
-        ("shapley", "least", [1, 3, 0, 2]),
-        ("shapley", "most", [2, 0, 1, 3]),
-        ("ablation", "least", [2, 0, 1, 3]),
-        ("ablation", "most", [1, 3, 0, 2]),
-        ("depth", "least", [3, 2, 1, 0]),
-        ("depth", "most", [0, 1, 2, 3]),
-    ],
-)
-def test_deletion_orders_by_hand(order: str, direction: str, positions: list[int]) -> None:
-    found = estimate.deletion_order(order, direction, VALUES, DROPS)
-    assert found == positions
-    assert all(type(position) is int for position in found)
-
-
-@pytest.mark.parametrize("order", ["shapley", "ablation", "depth"])
-@pytest.mark.parametrize("direction", ["least", "most"])
-def test_orders_do_not_depend_on_the_order_of_rows(order: str, direction: str) -> None:
-    shuffled = [frame.sample(frac=1, random_state=1, ignore_index=True) for frame in (VALUES, DROPS)]
-    assert estimate.deletion_order(order, direction, *shuffled) == estimate.deletion_order(
-        order, direction, VALUES, DROPS
-    )
-
-
-def test_deletion_points_by_hand() -> None:
-    config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
-    found = estimate.deletion_points(config, PLAYERS, VALUES, DROPS)
-    assert list(found.columns) == ["order", "direction", "removed", "coalition"]
-    assert found.to_numpy().tolist() == [
-        ["shapley", "least", 0, 0b1111],
-        ["shapley", "least", 1, 0b1101],
-        ["shapley", "least", 2, 0b0101],
-        ["shapley", "most", 0, 0b1111],
-        ["shapley", "most", 1, 0b1011],
-        ["shapley", "most", 2, 0b1010],
-        ["depth", "least", 0, 0b1111],
-        ["depth", "least", 1, 0b0111],
-        ["depth", "least", 2, 0b0011],
-        ["depth", "most", 0, 0b1111],
-        ["depth", "most", 1, 0b1110],
-        ["depth", "most", 2, 0b1100],
-    ]
-
-
-@pytest.mark.parametrize("blocks", [30, 31, 32, 33, 40, 80])
-def test_masks_of_any_size_survive(blocks: int) -> None:
-    players = players_of(blocks, "ffn")
-    config = configured({"models.tiny.blocks": blocks, "deletion": {"share": 1, "points": 7}})
-    rng = np.random.default_rng(blocks)
-    values, drops = values_of(*rng.normal(size=2 * blocks)), values_of(*rng.normal(size=2 * blocks), column="drop")
-    found = estimate.deletion_points(config, players, values, drops)
-    assert len(found) == 3 * 2 * 8
-    for removed, coalition in zip(found["removed"], found["coalition"], strict=True):
-        assert type(coalition) is int
-        assert coalition.bit_count() == 2 * blocks - removed
-    assert found["coalition"].iloc[0] == full(players)
-    assert found["coalition"].iloc[7] == 0
-    for _, curve in found.groupby(["order", "direction"]):
-        chain = curve["coalition"].tolist()
-        assert all(later & earlier == later for earlier, later in pairwise(chain))
-
-
-def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:
-    players = players_of(40, "ffn")
-    config = configured({"models.tiny.blocks": 40, "deletion": {"share": 0.3, "points": 2}})
-    drawn = np.random.default_rng(1).normal(size=80)
-    points = estimate.deletion_points(config, players, values_of(*drawn), values_of(*drawn, column="drop"))
-    wanted = points["coalition"].tolist()
-    kept_share = {c: c.bit_count() / 80 for c in wanted}
-    games = {
-        task: game(players, lambda c, n=n: np.full(n, kept_share[c]), wanted) for task, n in (("alpha", 4), ("beta", 6))
-    }
-    found = estimate.deletion_curves(config, "tiny", points, games)
-    assert found["accuracy"].to_numpy() == pytest.approx(1 - found["removed"].to_numpy() / 80)
-
-
-def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
-    config = small()
-    points = estimate.deletion_points(config, PLAYERS, VALUES, DROPS)
-    found = estimate.deletion_curves(config, "tiny", points, games)
-    assert list(found.columns) == [
-        "model", "task", "metric", "order", "direction", "removed", "players_total", "accuracy", "se", "low", "high",
-        "documents",
-    ]  # fmt: skip
-    assert found["task"].tolist() == ["alpha"] * 18 + ["beta"] * 18 + ["mean"] * 18
-    assert set(found["players_total"]) == {4}
-    for task, some in games.items():
-        scores = [some(c) for c in points["coalition"]]
-        assert rows(found, task)["accuracy"].to_numpy() == pytest.approx([s.mean() for s in scores])
-        se = [s.std(ddof=1) / np.sqrt(len(s)) for s in scores]
-        assert rows(found, task)["se"].to_numpy() == pytest.approx(se)
-    both = (rows(found, "alpha")["accuracy"] + rows(found, "beta")["accuracy"]).to_numpy() / 2
-    assert rows(found, "mean")["accuracy"].to_numpy() == pytest.approx(both)
-    assert rows(found, "mean")["order"].tolist() == points["order"].tolist()
-    assert set(rows(found, "mean")["documents"]) == {42}
-
-
-def test_every_curve_starts_at_the_original(games: dict[str, Game]) -> None:
-    config = small()
-    points = estimate.deletion_points(config, PLAYERS, VALUES, DROPS)
-    found = estimate.deletion_curves(config, "tiny", points, games)
-    for task, some in games.items():
-        start = found[(found["task"] == task) & (found["removed"] == 0)]
-        assert len(start) == 6
-        assert start["accuracy"].to_numpy() == pytest.approx(some.full.mean())
-
-
-def test_a_curve_needs_every_point(games: dict[str, Game]) -> None:
-    config = small()
-    points = estimate.deletion_points(config, PLAYERS, VALUES, DROPS)
-    del games["beta"].values[points["coalition"].iloc[-1]]
-    with pytest.raises(StoreError, match="was not evaluated"):
-        estimate.deletion_curves(config, "tiny", points, games)
+def test_with_other_players_a_papers_model_has_its_own_top_three() -> None:
+    table = ranked(noisy([0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0], spread=0.01), "llama3-8b")
+    table["player"] = [f"block{i}" for i in range(8)]
+    assert estimate.top_players(table, "llama3-8b") == ["block0", "block1", "block2"]
 
 
 def test_the_plan_suffices_for_all_tables(games: dict[str, Game]) -> None:
@@ -301,6 +296,7 @@ def test_the_plan_suffices_for_all_tables(games: dict[str, Game]) -> None:
     lean = {task: game(PLAYERS, some.values.__getitem__, planned) for task, some in games.items()}
     assert all(len(some.values) == len(planned) < 16 for some in lean.values())
     config, data = small(), {task: documents([[("q", " a"), ("q", " b")]]) for task in games}
-    pd.testing.assert_frame_equal(estimate.shapley(config, "tiny", lean, 2), estimate.shapley(config, "tiny", games, 2))
+    entry = window_of(2)
+    pd.testing.assert_frame_equal(shapley(config, lean, entry), shapley(config, games, entry))
     pd.testing.assert_frame_equal(estimate.ablations(config, "tiny", lean), estimate.ablations(config, "tiny", games))
     assert len(estimate.baselines(config, "tiny", lean, data)) == 2

@@ -58,7 +58,7 @@ def test_a_game_without_the_full_model_says_so() -> None:
 
 
 def test_a_metric_that_was_not_scored() -> None:
-    with pytest.raises(StoreError, match="no metric 'acc_norm'"):
+    with pytest.raises(StoreError, match="no values 'acc_norm'"):
         from_table(ROWS.drop(columns="acc_norm"), PLAYERS, "acc_norm")
 
 

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
 from cornerstone.errors import CornerstoneError
-from cornerstone.intervals import Estimate, over_documents, over_tasks, ranked
+from cornerstone.intervals import Estimate, over_documents, over_tasks
 
 
 def distinct(count: int) -> np.ndarray:
@@ -15,7 +14,8 @@ def distinct(count: int) -> np.ndarray:
 
 def estimate(value: float, se: float, df: float, half: float | None = None) -> Estimate:
     half = stats.t.ppf(0.975, df) * se if half is None else half
-    return Estimate(*(np.array([x], float) for x in (value, se, value - half, value + half, df)))
+    parts = (np.array([x], float) for x in (value, se, value - half, value + half, df, se, 0))
+    return Estimate(*parts, level=0.95)
 
 
 def test_without_clusters_it_is_the_textbook_t_interval() -> None:
@@ -170,64 +170,3 @@ def test_intervals_with_clusters_cover_and_without_they_do_not() -> None:
 
     assert 0.93 <= coverage(passages) <= 0.97
     assert coverage(distinct(240)) < 0.8
-
-
-def table(*rows: tuple[float, float, float]) -> pd.DataFrame:
-    """Rows of value, low, high; players are named by their position."""
-    frame = pd.DataFrame(rows, columns=["value", "low", "high"])
-    frame.insert(0, "player", [f"p{i}" for i in range(len(rows))])
-    frame.insert(1, "position", range(len(rows)))
-    return frame
-
-
-def clear(*rows: tuple[float, float, float]) -> list[str]:
-    found = ranked(table(*rows))
-    return found.loc[found["clear"], "player"].tolist()
-
-
-LOW = [(0.0, -0.1, 0.1)] * 6
-
-
-def test_ranks_follow_value_then_position() -> None:
-    found = ranked(table((0.1, 0, 1), (0.3, 0, 1), (0.1, 0, 1), (0.2, 0, 1)))
-    assert found["player"].tolist() == ["p1", "p3", "p0", "p2"]
-    assert found["rank"].tolist() == [1, 2, 3, 4]
-
-
-def test_nobody_is_clear_when_intervals_touch() -> None:
-    assert clear((0.3, 0.1, 0.5), (0.3, 0.05, 0.5), *LOW) == []
-
-
-def test_one_is_clear() -> None:
-    assert clear(*LOW, (0.15, 0.05, 0.2), (0.5, 0.3, 0.7)) == ["p7"]
-
-
-def test_several_are_clear_together_though_they_overlap() -> None:
-    assert clear((0.4, 0.2, 0.6), *LOW, (0.5, 0.3, 0.7)) == ["p7", "p0"]
-
-
-def test_the_second_may_be_needed_for_the_first() -> None:
-    # alone, p0 overlaps with p1; both stand above the rest
-    assert clear((0.5, 0.2, 0.8), (0.45, 0.15, 0.75), *LOW) == ["p0", "p1"]
-
-
-def test_a_wide_interval_below_spoils_it() -> None:
-    assert clear((0.5, 0.3, 0.7), (0.4, 0.2, 0.6), *LOW[:5], (-0.2, -0.8, 0.4)) == []
-    assert clear((0.5, 0.45, 0.7), (0.4, 0.2, 0.6), *LOW[:5], (-0.2, -0.8, 0.4)) == []
-    assert clear((0.5, 0.45, 0.7), (0.4, 0.2, 0.42), *LOW[:5], (-0.2, -0.8, 0.4)) == ["p0"]
-
-
-def test_a_wide_interval_inside_spoils_it() -> None:
-    assert clear((0.5, 0.05, 0.95), (0.4, 0.3, 0.5), *LOW) == []
-
-
-def test_at_most_a_quarter_is_clear() -> None:
-    three = [(0.5, 0.4, 0.6)] * 3
-    assert clear(*three, *LOW[:5]) == []  # 3 of 8
-    assert clear(*three, *[(0.0, -0.1, 0.1)] * 9) == ["p0", "p1", "p2"]  # 3 of 12
-    assert clear((0.9, 0.8, 1.0), (0.0, -0.1, 0.1), (0.0, -0.1, 0.1)) == []  # of three players none may
-
-
-def test_the_largest_group_is_marked() -> None:
-    steps = [(0.9, 0.85, 0.95), (0.7, 0.65, 0.75), *LOW]
-    assert clear(*steps) == ["p0", "p1"]

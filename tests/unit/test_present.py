@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,12 +32,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             _parquet(rng).to_parquet(_values(made, model, task), index=False)
         paths = [_values(made, model, task) for task in made.run_tasks]
         games = game.read_all(made, model, paths)
-        shapley, drops = estimate.shapley(made, model, games, 2), estimate.ablations(made, model, games)
+        (entry,) = made.estimators
+        found = estimate.samples(made, entry, {"accuracy": games})["accuracy"]
+        shapley, drops = estimate.shapley(made, model, entry, found, games), estimate.ablations(made, model, games)
         data = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in made.run_tasks}
         write_csv(shapley, folder / model / "shapley_window-k2.csv")
         write_csv(drops, folder / model / "ablation.csv")
         write_csv(estimate.baselines(made, model, games, data), folder / model / "baselines.csv")
-        write_csv(estimate.cornerstones(shapley, model), folder / model / "cornerstones.csv")
+        write_csv(estimate.cornerstones(made, shapley, found, model), folder / model / "cornerstones.csv")
     return made
 
 
@@ -118,11 +121,16 @@ def test_each_figure_is_drawn_from_its_tables(
     assert len(figure.axes) >= 2
 
 
-def ranked(clear: int = 0, model: str = "tiny") -> pd.DataFrame:
+def ranked(above: int = 0, chosen: tuple[int, ...] = (0, 2), confirmed: tuple[int, ...] = (), **changes: Any) -> Any:
+    held = [i in chosen for i in range(8)]
     return pd.DataFrame(
         {
-            "model": model, "player": [f"p{i}" for i in range(8)], "value": [0.3 - i / 32 for i in range(8)],
-            "low": 0.0, "high": 0.5, "rank": range(1, 9), "clear": [i < clear for i in range(8)],
+            "model": "tiny", "player": [f"p{i}" for i in range(8)], "value": [0.3 - i / 32 for i in range(8)],
+            "low": 0.0, "high": 0.5, "rank": range(1, 9), "above_median": [i < above for i in range(8)],
+            "held_out": [0.25 if i else np.nan for i in held], "held_out_low": [-0.1 if i else np.nan for i in held],
+            "held_out_high": [0.6 if i else np.nan for i in held],
+            "held_out_p": [0.0123 if i else np.nan for i in held], "chosen": held,
+            "cornerstone": [i in confirmed for i in range(8)], **changes,
         }
     )  # fmt: skip
 
@@ -139,8 +147,8 @@ BASELINES = pd.DataFrame(
 
 
 def test_findings_name_numbers() -> None:
-    text = present.findings(ranked(), BASELINES, 4, 0.95)
-    assert "mean over 2 tasks (42 documents; window estimator of the paper, K = 4)" in text
+    text = present.findings(ranked(), BASELINES, "window-k4", 0.95)
+    assert "mean over 2 tasks (42 documents; estimator: window-k4)" in text
     assert "95% intervals" in text
     assert "| 1 | p0 | 30.0 | 0.0 to 50.0 |" in text
     assert "| 5 | p4 | 17.5 | 0.0 to 50.0 |" in text
@@ -148,13 +156,38 @@ def test_findings_name_numbers() -> None:
     assert "original model: 60.0 %; without any sublayer: 30.0 %; chance: 37.5 %" in text
 
 
-def test_findings_say_what_stands_clear() -> None:
-    assert "no layer stands clear of all others" in present.findings(ranked(0), BASELINES, 4, 0.95)
-    text = present.findings(ranked(2), BASELINES, 4, 0.95)
-    assert "interval against interval: **p0, p1**" in text
-    assert "no layer" not in text
-    assert "The paper names" not in text
-    assert "The paper names attn0, moe0, moe1." in present.findings(ranked(2, "mixtral-8x7b"), BASELINES, 4, 0.95)
+def test_findings_say_what_is_above_the_median() -> None:
+    none, two = (present.findings(ranked(above), BASELINES, "exact", 0.9) for above in (0, 2))
+    assert "no layer is significantly above the median layer (90%, adjusted for testing every layer)" in none
+    assert "Significantly above the median layer on all documents (90%, adjusted" in two
+    assert "every layer): **p0, p1**." in two
+    assert "no layer" not in two
+
+
+def test_findings_say_what_the_other_half_confirms() -> None:
+    none, one = (present.findings(ranked(chosen=(0, 6), confirmed=c), BASELINES, "exact", 0.95) for c in ((), (6,)))
+    for text in (none, one):
+        assert (
+            "tested on the other half: p0 25.0 (-10.0 to 60.0, p = 0.012); p6 25.0 (-10.0 to 60.0, p = 0.012)." in text
+        )
+    assert "Cornerstones confirmed so: **none**." in none
+    assert "Cornerstones confirmed so: **p6**." in one
+
+
+def test_findings_say_when_documents_are_too_few(tmp_path: Path) -> None:
+    table = ranked(2, chosen=(), cornerstone=None)
+    table["chosen"] = None
+    write_csv(table, tmp_path / "cornerstones.csv")
+    for some in (table, pd.read_csv(tmp_path / "cornerstones.csv")):
+        text = present.findings(some, BASELINES, "exact", 0.95)
+        assert "There are too few documents to choose layers on one half and test them on the other." in text
+        assert "confirmed" not in text
+
+
+def test_findings_name_what_the_paper_names() -> None:
+    assert "The paper names" not in present.findings(ranked(2), BASELINES, "exact", 0.95)
+    text = present.findings(ranked(2, model="mixtral-8x7b"), BASELINES, "exact", 0.95)
+    assert "The paper names attn0, moe0, moe1." in text
 
 
 def test_the_summary_holds_findings_figures_and_tables(config: Config, tmp_path: Path) -> None:

@@ -137,14 +137,19 @@ def test_table2_orders_by_rank_and_says_none() -> None:
             "player": [*PLAYERS, "attn0", "moe0", "attn1", "moe1"],
             "rank": [2, 1, 4, 3, 1, 2, 4, 3],
             "top_three": [True, True, False, True] * 2,
-            "clear": [False] * 4 + [True, True, False, False],
+            "above_median": [False] * 4 + [True, True, False, False],
+            "cornerstone": [None] * 4 + [False, True, False, True],
         }
     )
     mine, mixtral = tables.table2(frame).to_dict("records")
     assert (mine["model"], mine["top_three"]) == ("mine", "ffn0 attn0 ffn1")
-    assert mine["clear_of_the_rest"] == "none"
+    assert mine["above_median"] == "none"
+    assert mine["confirmed"] == "too few documents"
     assert pd.isna(mine["published"])
-    assert (mixtral["clear_of_the_rest"], mixtral["published"]) == ("attn0 moe0", "attn0 moe0 moe1")
+    assert (mixtral["above_median"], mixtral["published"]) == ("attn0 moe0", "attn0 moe0 moe1")
+    assert mixtral["confirmed"] == "moe0 moe1"
+    nobody = tables.table2(frame.assign(cornerstone=False))
+    assert nobody["confirmed"].tolist() == ["none", "none"]
 
 
 DROPS = {

@@ -12,7 +12,7 @@ from cornerstone.coalitions import name, parse
 from cornerstone.errors import CoalitionError, ConfigError
 from cornerstone.plan import plan, window_coalitions
 from cornerstone.workflow import Layout, check_coalition, code, fingerprint
-from tests.helpers import ROOT, configured
+from tests.helpers import ROOT, configured, windows
 
 WHEEL = {"source": "wheel", "id": "w", "revision": "1", "file": "f", "sha256": "0" * 64, "blocks": 4}
 

@@ -16,6 +16,7 @@ import yaml
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from tests import tiny
+from tests.helpers import windows
 
 ROOT = Path(__file__).parents[2]
 CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers")
@@ -27,7 +28,7 @@ def configuration(blocks: int, largest: int, limit: int) -> dict[str, Any]:
         "run": ["tiny"],
         "run_tasks": ["arc_easy", "openbookqa"],
         "documents": {"source": "embedded", "limit": limit},
-        "estimators": {"window": [largest]},
+        "estimators": windows(largest),
         "deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]},
         "intervals": {"bootstrap": 100},
         "tasks": {"arc_easy": {"metric": "acc_norm"}, "openbookqa": {"metric": "acc"}, "boolq": {"metric": "acc"}},

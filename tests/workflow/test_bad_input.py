@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import windows
 from tests.workflow.runner import Workflow, configuration, save_model
 
 pytestmark = pytest.mark.workflow
@@ -19,7 +20,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "unknown key": (lambda c: c.update(shapely=1), "config.yaml: shapely: there is no such key"),
     "unknown key below": (lambda c: c["models"]["tiny"].update(layers=1), "models.tiny.layers: there is no such key"),
     "unknown metric": (lambda c: c["tasks"]["boolq"].update(metric="f1"), "tasks.boolq.metric: Input should be"),
-    "K too large": (lambda c: c["estimators"].update(window=[9]), "K = 9, but tiny has only 6 players"),
+    "K too large": (lambda c: c.update(estimators=windows(9)), "window-k9: tiny has 6 players; choose a smaller"),
     "hub model not pinned": (lambda c: c["models"]["tiny"].update(source="hub"), "a hub model needs `revision`"),
 }
 
@@ -92,5 +93,5 @@ def test_unknown_architecture(workflow: Workflow) -> None:
     path.write_text(path.read_text().replace('"model_type": "llama"', '"model_type": "falcon"'))
     message = "architecture 'falcon' is not known"
     said = refused(workflow, message, "results/tiny/arc_easy/values.parquet")
-    assert "ARCHITECTURES in cornerstone/players.py" in said
+    assert "ARCHITECTURES in cornerstone/architectures.py" in said
     save_model(workflow.folder / "model", 3, 32)

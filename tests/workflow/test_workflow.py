@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.helpers import windows
 from tests.workflow.runner import Workflow, configuration, environment
 
 pytestmark = pytest.mark.workflow
@@ -91,7 +92,7 @@ def test_metric_changed(workflow: Workflow) -> None:
 
 def test_headline_changed(workflow: Workflow) -> None:
     config = workflow.config()
-    config["estimators"]["window"] = [1, LARGEST]
+    config["estimators"] = windows(1, LARGEST)
     workflow.write_config(config)
     jobs = workflow.planned_jobs()
     assert {name: jobs.get(name, 0) for name in ("estimate", "tables", "summary", "collect")} == {
