@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 from matplotlib.text import Text
 
-from cornerstone import figures
+from cornerstone import drawing, figures
 from cornerstone.errors import CornerstoneError
 from cornerstone.tables import TASK_NAMES
 
@@ -99,7 +99,7 @@ def test_files_repeat_byte_for_byte(kind: str, players: int, tmp_path: Path) -> 
     # Two tasks show as much as six do, in a third of the time.
     frames = make(players, documents=10, tasks=["boolq", "arc_easy"])
     for folder in ("a", "b"):
-        figures.save_figure(draw(kind, frames), tmp_path / folder / kind)
+        drawing.save_figure(draw(kind, frames), tmp_path / folder / kind)
     for extension in ("svg", "pdf", "png"):
         first, second = (tmp_path / folder / f"{kind}.{extension}" for folder in ("a", "b"))
         assert first.stat().st_size > 5000
@@ -111,22 +111,22 @@ def test_files_repeat_byte_for_byte(kind: str, players: int, tmp_path: Path) -> 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     figure = draw("ablation", make(8))
     for folder in ("a", "b"):
-        figures.save_figure(figure, tmp_path / folder / "x")
+        drawing.save_figure(figure, tmp_path / folder / "x")
     for extension in ("svg", "pdf", "png"):
         assert (tmp_path / f"a/x.{extension}").read_bytes() == (tmp_path / f"b/x.{extension}").read_bytes()
 
 
 def test_nothing_global_changes(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    figures.save_figure(draw("values", make(8)), tmp_path / "x")
+    drawing.save_figure(draw("values", make(8)), tmp_path / "x")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_the_users_own_settings_do_not_matter(tmp_path: Path) -> None:
     frames = make(8, tasks=["boolq"])
-    figures.save_figure(draw("values", frames), tmp_path / "a")
+    drawing.save_figure(draw("values", frames), tmp_path / "a")
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "svg.fonttype": "path"}):
-        figures.save_figure(draw("values", frames), tmp_path / "b")
+        drawing.save_figure(draw("values", frames), tmp_path / "b")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 

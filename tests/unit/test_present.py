@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone import estimate, figures, game, present, where
+from cornerstone import analysis, estimate, present, where
 from cornerstone.coalitions import name
 from cornerstone.config import Config
 from cornerstone.errors import CornerstoneError
-from cornerstone.files import write_csv
 from cornerstone.players import players_of
 from tests.helpers import configured, documents, raw
 
@@ -24,22 +23,21 @@ ENDINGS = ("csv", "md", "tex")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Two models and two tasks, with the estimates that the workflow would have made for them."""
     folder = tmp_path_factory.mktemp("results")
-    changes = {"run": MODELS, "models.llama3-8b": raw()["models"]["tiny"], "paths.results": str(folder)}
+    changes = {
+        "run": MODELS,
+        "models.llama3-8b": raw()["models"]["tiny"],
+        "paths.results": str(folder),
+        "value_functions": ["margin"],
+    }
     made = configured(changes)
     rng = np.random.default_rng(0)
     for model in MODELS:
         for task in made.run_tasks:
             _parquet(rng).to_parquet(_values(made, model, task), index=False)
         paths = [_values(made, model, task) for task in made.run_tasks]
-        games = game.read_all(made, model, paths)
-        (entry,) = made.estimators
-        found = estimate.samples(made, entry, {"accuracy": games})["accuracy"]
-        shapley, drops = estimate.shapley(made, model, entry, found, games), estimate.ablations(made, model, games)
         data = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in made.run_tasks}
-        write_csv(shapley, folder / model / "shapley_window-k2.csv")
-        write_csv(drops, folder / model / "ablation.csv")
-        write_csv(estimate.baselines(made, model, games, data), folder / model / "baselines.csv")
-        write_csv(estimate.cornerstones(made, shapley, found, model), folder / model / "cornerstones.csv")
+        analysis.write_estimates(made, model, paths, data)
+        analysis.write_interactions(made, model, paths)
     return made
 
 
@@ -58,7 +56,7 @@ def _parquet(rng: np.random.Generator) -> pd.DataFrame:
         rows.append(
             pd.DataFrame(
                 {"coalition": labels, "doc_id": range(9), "cluster": [str(i // 2) for i in range(9)],
-                 "acc": right.astype(np.int8), "acc_norm": right.astype(np.int8)}
+                 "acc": right.astype(np.int8), "acc_norm": right.astype(np.int8), "margin": right - rng.random(9)}
             )
         )  # fmt: skip
     return pd.concat(rows, ignore_index=True)
@@ -72,14 +70,16 @@ def write_tables(config: Config, folder: Path) -> None:
 
 def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
     write_tables(config, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {f"table{n}.{e}" for n in (1, 2, 3, 4) for e in ENDINGS}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{n}.{e}" for n in present.TABLE_CAPTIONS for e in ENDINGS}
     first, second, third, fourth = (pd.read_csv(tmp_path / f"table{n}.csv") for n in (1, 2, 3, 4))
     assert first["model"].tolist() == second["model"].tolist() == MODELS
     assert third["model"].tolist() == [model for model in MODELS for _ in range(2)]
     assert fourth["task"].tolist() == ["alpha", "beta"] * 2
     assert first["published_percent"].isna().tolist() == [True, False]
-    for number, caption in enumerate(present.TABLE_CAPTIONS.values(), 1):
-        assert (tmp_path / f"table{number}.md").read_text().startswith(caption)
+    for table, caption in present.TABLE_CAPTIONS.items():
+        assert (tmp_path / f"{table}.md").read_text().startswith(caption)
+    for table in ("hypotheses", "estimators"):
+        assert pd.read_csv(tmp_path / f"{table}.csv")["model"].unique().tolist() == MODELS
 
 
 def test_tables_repeat_themselves(config: Config, tmp_path: Path) -> None:
@@ -103,19 +103,19 @@ def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
 
 def test_an_unknown_figure(config: Config, tmp_path: Path) -> None:
     folder = Path(config.paths.results) / "tiny"
-    with pytest.raises(CornerstoneError, match="no figure 'pie'; there are shares, ablation, values and deletion"):
-        present.write_figure("pie", "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / "pie")
+    with pytest.raises(CornerstoneError, match="no figure 'pie'; there are shares, ablation, values, inter"):
+        present.write_figure(config, "pie", "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / "pie")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["shares", "ablation", "values"])
+@pytest.mark.parametrize("kind", ["shares", "ablation", "values", "interactions", "assumptions"])
 def test_each_figure_is_drawn_from_its_tables(
     kind: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, stem: saved.append((figure, stem)))
+    monkeypatch.setattr(present, "save_figure", lambda figure, stem: saved.append((figure, stem)))
     folder = Path(config.paths.results) / "tiny"
-    present.write_figure(kind, "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / kind)
+    present.write_figure(config, kind, "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / kind)
     ((figure, stem),) = saved
     assert stem == tmp_path / kind
     assert len(figure.axes) >= 2

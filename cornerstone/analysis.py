@@ -1,0 +1,81 @@
+"""From tables of values to files of estimates: what the estimate and interactions rules write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cornerstone import assumptions, estimate, game
+from cornerstone.config import Config
+from cornerstone.files import write_csv
+from cornerstone.tasks import TaskDocuments
+from cornerstone.workflow import Layout
+
+
+def write_estimates(config: Config, model: str, values: Sequence[Path], documents: Mapping[str, TaskDocuments]) -> None:
+    """Write Shapley values of every estimator and value function, cornerstones, ablation, baselines, comparison.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        values: the Parquet file of each task, in the config's order.
+        documents: those that were scored, by task.
+
+    Raises:
+        StoreError: a coalition that an estimator needs was not evaluated.
+    """
+    layout = Layout(config)
+    games = {function: game.read_all(config, model, list(values), function) for function in layout.value_functions}
+    accuracy = games[game.ACCURACY]
+    samples = {}
+    for entry in config.estimators:
+        found = estimate.samples(config, entry, games)
+        samples[entry.name] = found[game.ACCURACY]
+        for function, by_task in games.items():
+            frame = estimate.shapley(config, model, entry, found[function], by_task, function)
+            write_csv(frame, Path(layout.shapley(model, entry.name, function)))
+            if entry.name == layout.headline:
+                cornerstones = estimate.cornerstones(config, frame, found[function], model)
+                write_csv(cornerstones, Path(layout.cornerstones(model, function)))
+    coalitions = {name: len(needed) for name, needed in layout.wanted(model)}
+    folder = Path(layout.results) / model
+    write_csv(estimate.comparison(config, model, samples, coalitions, accuracy), folder / "estimators.csv")
+    write_csv(estimate.ablations(config, model, accuracy), folder / "ablation.csv")
+    write_csv(estimate.baselines(config, model, accuracy, documents), folder / "baselines.csv")
+
+
+def write_interactions(config: Config, model: str, values: Sequence[Path]) -> None:
+    """Write interactions of pairs, and the paper's assumptions and hypotheses measured.
+
+    Reads the baselines and cornerstones that `write_estimates` wrote.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        values: the Parquet file of each task, in the config's order.
+
+    Raises:
+        StoreError: a coalition that is needed was not evaluated.
+    """
+    layout = Layout(config)
+    folder = Path(layout.results) / model
+    games = {function: game.read_all(config, model, list(values), function) for function in layout.value_functions}
+    accuracy = games[game.ACCURACY]
+    distances = []
+    for name in layout.interaction_names(model):
+        for function, by_task in games.items():
+            pairs, found = assumptions.measured(config, name, by_task)
+            table = assumptions.interactions(config, model, name, pairs, found, by_task, function)
+            write_csv(table, Path(layout.interactions(model, name, function)))
+            if function == game.ACCURACY:
+                distances.append(assumptions.by_distance(config, model, name, pairs, found, by_task))
+    if distances:
+        write_csv(pd.concat(distances, ignore_index=True), folder / "by_distance.csv")
+    write_csv(assumptions.by_removed(config, model, accuracy), folder / "by_removed.csv")
+    headline = estimate.samples(config, config.estimators[0], {game.ACCURACY: accuracy})[game.ACCURACY]
+    chance = pd.read_csv(folder / "baselines.csv").set_index("task")["chance"].to_dict()
+    cornerstones = pd.read_csv(layout.cornerstones(model))
+    table = assumptions.hypotheses(config, model, accuracy, headline, cornerstones, chance)
+    write_csv(table, folder / "hypotheses.csv")
