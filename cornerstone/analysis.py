@@ -75,7 +75,8 @@ def write_interactions(config: Config, model: str, values: Sequence[Path]) -> No
         write_csv(pd.concat(distances, ignore_index=True), folder / "by_distance.csv")
     write_csv(assumptions.by_removed(config, model, accuracy), folder / "by_removed.csv")
     headline = estimate.samples(config, config.estimators[0], {game.ACCURACY: accuracy})[game.ACCURACY]
-    chance = pd.read_csv(folder / "baselines.csv").set_index("task")["chance"].to_dict()
+    baselines = pd.read_csv(folder / "baselines.csv")
+    chance = {str(task): float(value) for task, value in zip(baselines["task"], baselines["chance"], strict=True)}
     cornerstones = pd.read_csv(layout.cornerstones(model))
     table = assumptions.hypotheses(config, model, accuracy, headline, cornerstones, chance)
     write_csv(table, folder / "hypotheses.csv")

@@ -56,6 +56,7 @@ rule estimate:
         settings=METRICS_AND_INTERVALS,
         estimators=[entry.model_dump() for entry in cfg.estimators],
         code=code(
+            "analysis",
             "estimate",
             "intervals",
             "ranking",
@@ -111,6 +112,7 @@ for _model in cfg.run:
             estimators=[entry.model_dump() for entry in cfg.estimators],
             interactions=[entry.model_dump() for entry in cfg.interactions],
             code=code(
+                "analysis",
                 "assumptions",
                 "estimate",
                 "intervals",

@@ -11,6 +11,7 @@ from cornerstone import analysis, estimate, present, where
 from cornerstone.coalitions import name
 from cornerstone.config import Config
 from cornerstone.errors import CornerstoneError
+from cornerstone.files import write_csv
 from cornerstone.players import players_of
 from tests.helpers import configured, documents, raw
 
@@ -23,12 +24,8 @@ ENDINGS = ("csv", "md", "tex")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Two models and two tasks, with the estimates that the workflow would have made for them."""
     folder = tmp_path_factory.mktemp("results")
-    changes = {
-        "run": MODELS,
-        "models.llama3-8b": raw()["models"]["tiny"],
-        "paths.results": str(folder),
-        "value_functions": ["margin"],
-    }
+    changes = {"run": MODELS, "models.llama3-8b": raw()["models"]["tiny"], "paths.results": str(folder)}
+    changes["value_functions"] = ["margin"]
     made = configured(changes)
     rng = np.random.default_rng(0)
     for model in MODELS:
