@@ -119,7 +119,9 @@ class SampledInteractions(Section):
     """An interaction index from sampled coalitions; replayed on shapiq."""
 
     kind: Literal["sampled"]
-    index: Literal["k-SII", "FSII"] = Field("k-SII", description="k-SII by permutations, FSII by regression.")
+    index: Literal["k-SII", "FSII"] = Field(
+        "k-SII", description="Both by regression (KernelSHAP-IQ, faithful KernelSHAP)."
+    )
     budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
     replicates: int = Field(4, ge=2, description="Independent runs of budget / replicates coalitions each.")
 
@@ -156,8 +158,9 @@ def problem_with(entry: Estimator | Interactions, players: int) -> str | None:
 def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteractions, players: int) -> int:
     """Coalitions that one replicate needs, so that every player (or pair) is seen as the estimator prescribes.
 
-    One antithetic pair of permutations; each stratum of the stratified estimators once; as many equations as the
-    regressions have unknowns; one truncated removal order for every player.
+    One antithetic pair of permutations; each stratum of the stratified estimators once; one truncated removal order
+    for every player. A coalition and its complement, which the regressions draw together, tell single players and
+    pairs of players half as much as two coalitions would: below the numbers here the equations hardly ever suffice.
     """
     n = players
     match entry.kind:
@@ -168,6 +171,8 @@ def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteracti
         case "truncated-permutation":
             return 1 + -(-n // entry.removed) * entry.removed
         case "kadd-shap" | "sampled":
-            return min(2**n, 2 + n + n * (n - 1) // 2)
+            return min(2**n, 2 + n * (n + 1))
+        case "kernelshap" | "leverage-shap" | "regression-msr":
+            return min(2**n, 2 + 3 * n)
         case _:
             return min(2**n, 2 + 2 * n)

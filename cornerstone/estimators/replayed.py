@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ class Approximator:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     linear: bool = True
+    order: int = 0
+    """Largest interactions in the model that it fits by regression; 0: it fits none."""
     since: str = ""
 
 
@@ -38,15 +41,15 @@ _NEWER = "1.5 (Python 3.12 or newer)"
 APPROXIMATORS = {
     "permutation": Approximator("PermutationSamplingSV"),
     "stratified": Approximator("StratifiedSamplingSV"),
-    "kernelshap": Approximator("KernelSHAP", _PAIRED),
+    "kernelshap": Approximator("KernelSHAP", _PAIRED, order=1),
     "unbiased-kernelshap": Approximator("UnbiasedKernelSHAP", _PAIRED),
     "svarm": Approximator("SVARM", _PAIRED),
-    "kadd-shap": Approximator("kADDSHAP", {"max_order": 2, **_PAIRED}),
-    "leverage-shap": Approximator("LeverageSHAP", _PAIRED, since=_NEWER),
+    "kadd-shap": Approximator("kADDSHAP", {"max_order": 2, **_PAIRED}, order=2),
+    "leverage-shap": Approximator("LeverageSHAP", _PAIRED, order=1, since=_NEWER),
     "regression-msr": Approximator("RegressionMSR", {"index": "SV", **_PAIRED}, linear=False, since=_NEWER),
     "proxy-shap": Approximator("ProxySHAP", {"index": "SV", "max_order": 1}, linear=False, since=_NEWER),
-    "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}),
-    "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}),
+    "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2),
+    "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2),
 }
 """By `kind` of an estimator, or `index` of sampled interactions."""
 
@@ -116,7 +119,10 @@ def run(
         pair = least_budget(entry, players) - 2
         budget = 2 + (budget - 2) // pair * pair
         options["batch_size"] = 2
-    found = approximator.approximate(budget, game, **options)
+    with warnings.catch_warnings():  # a budget near or above 2^N is no mistake: it is an upper limit
+        for message in ("Not all budget is required", "Sampling might be inefficient"):
+            warnings.filterwarnings("ignore", message, UserWarning)
+        found = approximator.approximate(budget, game, **options)
     if isinstance(entry, SampledInteractions):
         return np.array([found[pair] for pair in itertools.combinations(range(players), 2)], np.float64)
     return np.array([found[(player,)] for player in range(players)], np.float64)
@@ -126,8 +132,10 @@ def requested(entry: Sampled, players: int, seed: int) -> list[list[int]]:
     """The distinct coalitions that each replicate asks for.
 
     Raises:
-        ConfigError: the installed shapiq does not have this estimator.
+        ConfigError: the installed shapiq does not have this estimator, or the coalitions do not determine its
+            regression (whose solution would be made of rounding errors).
     """
+    order = approximator_of(entry).order
     replicates = []
     for replicate in range(entry.replicates):
         asked: dict[int, None] = {}
@@ -138,8 +146,24 @@ def requested(entry: Sampled, players: int, seed: int) -> list[list[int]]:
             return np.zeros(len(masks))
 
         run(entry, players, seed, replicate, game)
+        if order and not determined(list(asked), players, order):
+            raise ConfigError(
+                f"{entry.name}: the {len(asked)} coalitions of replicate {replicate + 1} do not determine its "
+                "regression. Raise `budget`, or take fewer `replicates`."
+            )
         replicates.append(list(asked))
     return replicates
+
+
+def determined(coalitions: Sequence[int], players: int, order: int) -> bool:
+    """Whether no two games of interactions of at most `order` players (1 or 2) agree on all the coalitions."""
+    kept = np.array([[coalition >> player & 1 for player in range(players)] for coalition in coalitions], np.float64)
+    columns = [np.ones((len(kept), 1)), kept]
+    if order > 1:
+        first, second = np.triu_indices(players, 1)
+        columns.append(kept[:, first] * kept[:, second])
+    matrix = np.concatenate(columns, axis=1)
+    return int(np.linalg.matrix_rank(matrix.T @ matrix, hermitian=True)) == matrix.shape[1]
 
 
 def replay(
