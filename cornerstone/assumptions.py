@@ -243,9 +243,7 @@ def hypotheses(
     left = {task: game.full - drops[task][:, top].mean(axis=1) - chance[task] for task, game in games_used.items()}
     add(1, "without one cornerstone, accuracy is at chance", "= 0", mean_of(left, games_used), label, used)
     gap = {task: drop[:, top].mean(axis=1) - drop[:, others].mean(axis=1) for task, drop in drops.items()}
-    add(
-        1, "removing a cornerstone costs more than removing another layer", "> 0", mean_of(gap, games_used), label, used
-    )
+    add(1, "removing a cornerstone costs more than another layer", "> 0", mean_of(gap, games_used), label, used)
     little = {task: drop[:, others].mean(axis=1) for task, drop in drops.items()}
     add(2, "removing one other layer costs nothing", "= 0", mean_of(little, games_used), f"all but {label}", used)
     for length in range(2, Layout(config).largest_window(model) + 1):
