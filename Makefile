@@ -1,5 +1,6 @@
 # make run    environment, assets, workflow, results of config.yaml (about ten minutes on two cores)
 # make full   the same on more documents (config.full.yaml)
+# make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
 # make lint   style, types, workflow files
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
@@ -18,7 +19,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full test lint clean lock
+.PHONY: run full plan test lint clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
@@ -31,6 +32,9 @@ full: .venv/run
 	@$(call report,config.yaml config.full.yaml,--configfile config.full.yaml)
 	@$(BIN)/python scripts/where.py config.yaml config.full.yaml
 
+plan: .venv/run
+	@$(SNAKEMAKE) plan
+
 test: .venv/dev lint
 	$(BIN)/python -m pytest
 
@@ -42,7 +46,7 @@ lint: .venv/dev
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf results/*/ results/summary.md results/report.html results-full logs .snakemake
+	rm -rf results/*/ results/summary.md results/report.html results/plan.csv results/plan.md results-full logs .snakemake
 
 lock: .venv/bin/python
 	@$(PIP) pip-tools==7.6.2
