@@ -16,7 +16,6 @@ masked ones included, because masks are dense. Norms, activations and the softma
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,19 +28,18 @@ import pandas as pd
 import torch
 
 from cornerstone import assets, coalitions, models, outline, packing, plan, sweep, tasks
-from cornerstone.config import Config, Model
+from cornerstone.config import Config
 from cornerstone.files import write_csv, write_text
 from cornerstone.network import Network
 from cornerstone.packing import Batch
 from cornerstone.players import Player, Stage
+from cornerstone.speed import speed_of
 from cornerstone.workflow import Layout
 
 ALWAYS = "ablation"
 """The row of what every plan has: the whole model, the empty one, and each player removed."""
 DELETION = "deletion"
 ALL = "all"
-EFFICIENCY = 0.45
-"""Share of the rate of large matrix products that a sweep reaches."""
 
 
 @dataclass(frozen=True)
@@ -119,69 +117,6 @@ def _used(shape: torch.Size, config: Any) -> float:
     """Entries of a weight that one token meets: all of [out, in]; of [experts, out, in] those of its chosen experts."""
     share = config.num_experts_per_tok / shape[0] if len(shape) == 3 else 1
     return shape.numel() * share
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How fast a model's evaluate jobs are taken to be.
-
-    Attributes:
-        tflops: TFLOP/s of one job; None when it can't be said.
-        source: `config`, `measured here`, or empty.
-        note: how it came about, for people.
-    """
-
-    tflops: float | None
-    source: str
-    note: str
-
-
-def speed_of(name: str, entry: Model, arithmetic: Arithmetic) -> Speed:
-    """The speed from the config, else `EFFICIENCY` times the rate of this machine's matrix products."""
-    if entry.tflops is not None:
-        return Speed(entry.tflops, "config", f"{name}: {entry.tflops:g} TFLOP/s a job, from its `tflops`.")
-    device = entry.device_map
-    if device == "auto":
-        device = "cuda" if entry.resources.gpus else "cpu"
-    if device != "cpu" and not torch.cuda.is_available():
-        wanted = f"{entry.resources.gpus} GPU(s)" if entry.resources.gpus else f"the device {device}"
-        return Speed(
-            None,
-            "",
-            f"{name}: no hours, because its jobs ask for {wanted}, torch sees none here, and the speed of this "
-            f"machine's CPU would mislead. Set `models.{name}.tflops` in config.yaml.",
-        )
-    rate = product_rate(arithmetic.largest, entry.batch_tokens, entry.dtype, device, entry.threads) / 1e12
-    where = f"{entry.threads} thread(s)" if device == "cpu" else torch.cuda.get_device_name(device)
-    return Speed(
-        EFFICIENCY * rate,
-        "measured here",
-        f"{name}: {EFFICIENCY * rate:.3g} TFLOP/s a job, {EFFICIENCY:.0%} of what matrix products of its shapes reach "
-        f"here now ({rate:.3g} on {where}). Jobs elsewhere, or many side by side, differ: `models.{name}.tflops` "
-        "takes their speed.",
-    )
-
-
-def product_rate(
-    shape: tuple[int, int], rows: int, dtype: str, device: str, threads: int, seconds: float = 1.0
-) -> float:
-    """FLOP per second of the product of [rows, in] and [out, in]: the median of as many as fit in `seconds`."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        x = torch.randn(rows, shape[1], dtype=getattr(torch, dtype), device=device)
-        weight = torch.randn(*shape, dtype=x.dtype, device=device)
-        times: list[float] = []
-        started = time.monotonic()
-        while len(times) < 4 or time.monotonic() - started < seconds:
-            begun = time.perf_counter()
-            torch.nn.functional.linear(x, weight)
-            if x.device.type == "cuda":
-                torch.cuda.synchronize(x.device)
-            times.append(time.perf_counter() - begun)
-    finally:
-        torch.set_num_threads(before)
-    return 2 * rows * shape[0] * shape[1] / sorted(times[1:])[len(times[1:]) // 2]  # the first one warms up
 
 
 @lru_cache(maxsize=64)
@@ -293,7 +228,7 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
             packed = models.encode(found.network.model, found.tokenizer, scored)
             documents = Documents.of(packing.batches(packed, entry.batch_tokens))
             rows += task_rows(config, model, task, found.network, documents)
-        speed = speed_of(model, entry, Arithmetic.of(found.network))
+        speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
         frame = pd.DataFrame(rows)
         frame["tflops"] = float("nan") if speed.tflops is None else speed.tflops
         frame["speed_from"] = speed.source
