@@ -33,7 +33,7 @@ full: .venv/run
 	@$(BIN)/python scripts/where.py config.yaml config.full.yaml
 
 plan: .venv/run
-	@$(SNAKEMAKE) plan
+	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
 test: .venv/dev lint
 	$(BIN)/python -m pytest

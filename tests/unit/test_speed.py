@@ -40,3 +40,9 @@ def test_measuring_leaves_torchs_threads_alone() -> None:
     before = torch.get_num_threads()
     assert speed.product_rate((8, 16), 4, "bfloat16", "cpu", before + 1, seconds=0) > 0
     assert torch.get_num_threads() == before
+
+
+def test_a_busy_machine_is_as_fast_as_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(100))
+    monkeypatch.setattr(speed.time, "process_time", lambda: 0.5 * next(ticks))
+    assert speed.product_rate((8, 16), 4, "float32", "cpu", 1, seconds=0) == 2 * 4 * 8 * 16 / 0.5
