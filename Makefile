@@ -1,6 +1,7 @@
 # make run    environment, assets, workflow, results of config.yaml (about ten minutes on two cores)
 # make full   the same on more documents (config.full.yaml)
 # make groups ten players (runs of three blocks), exact values, all estimators against them (config.groups.yaml)
+# make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
 # make lint   style, types, workflow files
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
@@ -19,7 +20,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full groups test lint clean lock
+.PHONY: run full groups plan test lint clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
@@ -32,6 +33,9 @@ full groups: .venv/run
 	@$(call report,config.yaml config.$@.yaml,--configfile config.$@.yaml)
 	@$(BIN)/python scripts/where.py config.yaml config.$@.yaml
 
+plan: .venv/run
+	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
+
 test: .venv/dev lint
 	$(BIN)/python -m pytest
 
@@ -43,7 +47,7 @@ lint: .venv/dev
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf results/*/ results/summary.md results/report.html results-full results-groups logs .snakemake
+	rm -rf results/*/ results/summary.md results/report.html results/plan.csv results/plan.md results-full results-groups logs .snakemake
 
 lock: .venv/bin/python
 	@$(PIP) pip-tools==7.6.2

@@ -13,6 +13,7 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/assets.smk"
+include: "rules/plan.smk"
 include: "rules/evaluate.smk"
 include: "rules/estimate.smk"
 include: "rules/present.smk"

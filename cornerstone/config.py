@@ -112,6 +112,13 @@ class Model(Section):
         2.0, gt=0, description="Memory for live hidden states. Less means more walks, never other results."
     )
     threads: int = Field(1, ge=1, description="CPU threads of one evaluate job.")
+    tflops: float | None = Field(
+        None,
+        gt=0,
+        description="Speed of one evaluate job, in sustained TFLOP/s, from which `snakemake plan` forecasts hours; it "
+        "decides nothing else. To get it, run a few documents and divide the plan's FLOP by the seconds that the "
+        "evaluate logs and result files tell. null: measured where `plan` runs.",
+    )
     resources: Resources = Field(default_factory=Resources, description="What a job asks of the cluster.")
     documents: ModelDocuments = Field(
         default_factory=ModelDocuments, description="This model's documents, where they differ."

@@ -84,6 +84,16 @@ class Layout:
         """JSON file that says where a model's weights are; made by fetch."""
         return f"{self.config.paths.resources}/models/{model}.json"
 
+    def outline_marker(self, model: str) -> str:
+        """JSON file that says where a model's config and tokenizer are: the weights' own, where `plan` may use that.
+
+        A hub model whose weights were not fetched has one of its own: planning must not download them.
+        """
+        marker = self.model_marker(model)
+        if self.config.models[model].source != "hub" or Path(marker).is_file():
+            return marker
+        return f"{self.config.paths.resources}/outlines/{model}.json"
+
     def documents(self, source: str, task: str) -> str:
         """JSON file of a task's documents; made by fetch."""
         return f"{self.config.paths.resources}/documents/{source}/{task}.json"

@@ -1,0 +1,340 @@
+"""What a run will cost, before it runs: coalitions, tokens, floating-point operations, hours.
+
+Counted, not measured: the coalitions are those of the plan, the sublayer evaluations those that the sweep makes for
+them (same chunks, same groups), the tokens those of the packed documents. Floating-point operations are those of
+matrix products, two for a multiplication and an addition. For n evaluations of a sublayer, T tokens in batches of
+padded width S, and R rows at which a token is scored:
+
+    attention      n * sum over batches (2 * W * T  +  4 * h * d * T * S)
+    feed-forward   n * sum over batches  2 * W * T
+    head           coalitions * 2 * hidden * vocabulary * R
+
+W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
+h * d: query heads x width of a head; scores and weighted values are 2 * d operations each for every pair of positions,
+masked ones included, because masks are dense. Norms, activations and the softmax are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pandas as pd
+import torch
+
+from cornerstone import assets, coalitions, models, outline, packing, plan, sweep, tasks
+from cornerstone.config import Config
+from cornerstone.files import write_csv, write_text
+from cornerstone.network import Network
+from cornerstone.packing import Batch
+from cornerstone.players import Player, Stage
+from cornerstone.speed import speed_of
+from cornerstone.workflow import Layout
+
+ALWAYS = "ablation"
+"""The row of what every plan has: the whole model, the empty one, and each player removed."""
+DELETION = "deletion"
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The packed documents of a task.
+
+    Attributes:
+        count: documents.
+        tokens: tokens that go through each sublayer, padding included.
+        pairs: (token, position) pairs of attention, padding included.
+        rows: rows of the head.
+        largest: tokens of the largest batch.
+    """
+
+    count: int
+    tokens: int
+    pairs: int
+    rows: int
+    largest: int
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch]) -> Documents:
+        """Measure what `packing.batches` made."""
+        return cls(
+            count=sum(len(batch.documents) for batch in batches),
+            tokens=sum(batch.tokens for batch in batches),
+            pairs=sum(batch.tokens * batch.input_ids.shape[1] for batch in batches),
+            rows=sum(len(batch.rows) for batch in batches),
+            largest=max(batch.tokens for batch in batches),
+        )
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What decides a model's floating-point operations.
+
+    Attributes:
+        weights: of each sublayer, in execution order: entries of the matrices that a token is multiplied with.
+        attention: query heads x width of a head.
+        head: entries of the head's matrix.
+        largest: (rows, columns) of the largest matrix of the feed-forward sublayers.
+    """
+
+    weights: tuple[float, ...]
+    attention: int
+    head: int
+    largest: tuple[int, int]
+
+    @classmethod
+    def of(cls, network: Network) -> Arithmetic:
+        """Read the shapes off a model; its parameters need no values."""
+        config, layout = network.config, network.architecture
+        weights, shapes = [], []
+        for block in network.blocks:
+            for part in (layout.attention, layout.feed_forward):
+                found = [p.shape for path in part.modules for p in block.get_submodule(path).parameters() if p.ndim > 1]
+                weights.append(sum(_used(shape, config) for shape in found))
+                shapes += [tuple(shape[-2:]) for shape in found] if part is layout.feed_forward else []
+        heads = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        head = sum(p.numel() for p in network.head.parameters() if p.ndim > 1)
+        return cls(tuple(weights), heads * width, head, max(shapes, key=lambda shape: shape[0] * shape[1]))
+
+    def flops(self, evaluations: Mapping[int, int], coalitions: int, documents: Documents) -> float:
+        """Floating-point operations of a walk: how often each sublayer is evaluated, for how many coalitions."""
+        total = 2.0 * self.head * documents.rows * coalitions
+        for sublayer, count in evaluations.items():
+            total += count * 2 * self.weights[sublayer] * documents.tokens
+            if sublayer % 2 == 0:
+                total += count * 4 * self.attention * documents.pairs
+        return total
+
+
+def _used(shape: torch.Size, config: Any) -> float:
+    """Entries of a weight that one token meets: all of [out, in]; of [experts, out, in] those of its chosen experts."""
+    share = config.num_experts_per_tok / shape[0] if len(shape) == 3 else 1
+    return shape.numel() * share
+
+
+@lru_cache(maxsize=64)
+def evaluations(
+    wanted: tuple[int, ...], players: tuple[Player, ...], stages: tuple[Stage, ...], chunks: int, together: int
+) -> Counter[int]:
+    """How often each sublayer is evaluated for one batch: coalitions cut into chunks, and these into groups.
+
+    Args:
+        wanted: distinct coalitions in sweep order.
+        players: of the model.
+        stages: of the model.
+        chunks: evaluate jobs.
+        together: coalitions that are walked together.
+    """
+    total: Counter[int] = Counter()
+    for part in plan.chunks(list(wanted), chunks, players) if wanted else []:
+        for start in range(0, len(part), together):
+            total.update(sweep.work_by_sublayer(part[start : start + together], stages))
+    return total
+
+
+def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]:
+    """Coalitions of deletion curves. A random order stands in for each that only the estimates will tell."""
+    draw = Random(config.seed)
+    found: set[int] = set()
+    for order in config.deletion.orders:
+        positions = list(range(len(players)))
+        if order != "depth":
+            draw.shuffle(positions)
+        for count in plan.deletion_steps(len(players), config.deletion.share, config.deletion.points):
+            for removed in (positions[:count], positions[::-1][:count]):
+                found.add(coalitions.without(removed, players))
+    return found
+
+
+def task_rows(
+    config: Config, model: str, task: str, network: Network, documents: Documents
+) -> Iterator[dict[str, Any]]:
+    """What each estimator adds to the cost of a model on a task, in the config's order; deletion curves last.
+
+    The cost of a row is that of all coalitions so far less that of the rows before it, so that rows add up.
+    """
+    entry, layout, players = config.models[model], Layout(config), network.players
+    arithmetic, stages = Arithmetic.of(network), tuple(network.stages)
+    state_bytes = documents.largest * network.hidden_size * network.dtype.itemsize
+    together = len(sweep.groups_within(range(sweep.MOST_TOGETHER), state_bytes, entry.memory_budget_gb * 2**30)[0])
+    folder = Path(layout.coalition(model, task, "x")).parent
+    there = {path.stem for path in folder.glob("[!.]*.json")}
+    union: set[int] = set()
+    before: Counter[int] = Counter()
+
+    def row(name: str, wanted: set[int], work: Counter[int], done: int) -> dict[str, Any]:
+        new = wanted - union
+        return {
+            "model": model,
+            "task": task,
+            "estimator": name,
+            "documents": documents.count,
+            "coalitions": len(wanted),
+            "shared": len(wanted) - len(new),
+            "new": len(new),
+            "done": done,
+            "tokens": len(new) * documents.tokens,
+            "evaluations": work.total(),
+            "flops": arithmetic.flops(work, len(new), documents),
+        }
+
+    for name, needed in [(ALWAYS, plan.plan(players, [])), *layout.wanted(model)]:
+        wanted = set(needed)
+        both = tuple(plan.in_sweep_order(union | wanted, players))
+        after = evaluations(both, players, stages, entry.chunks, together)
+        added = Counter({sublayer: after[sublayer] - before[sublayer] for sublayer in after})
+        done = sum(coalitions.name(c, players) in there for c in wanted - union)
+        yield row(name, wanted, added, done)
+        union, before = union | wanted, after
+    if config.deletion.orders:
+        wanted = deletion_coalitions(config, players)
+        missing = tuple(plan.in_sweep_order(wanted - union, players))
+        finished = (folder.parent / "deletion.parquet").is_file()
+        work = evaluations(missing, players, stages, 1, together)
+        yield row(DELETION, wanted, work, len(missing) if finished else 0)
+
+
+def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, list[str]]:
+    """The forecast of all active models, and notes on how it was made.
+
+    Args:
+        config: the configuration.
+        markers: model -> JSON file that says where its config and tokenizer are.
+
+    Returns:
+        A row per model, task and estimator, and totals (`all`) of each model and task, each model, and everything.
+        `hours` are those of all jobs one after another, `wall_hours` those of all jobs side by side.
+
+    Raises:
+        CornerstoneError: assets that are missing or do not fit the config.
+    """
+    layout = Layout(config)
+    frames, notes = [], []
+    for model in config.run:
+        entry = config.models[model]
+        found = outline.read(assets.model_folder(markers[model], entry), entry)
+        rows: list[dict[str, Any]] = []
+        for task in config.run_tasks:
+            whole = tasks.read(Path(layout.documents_for(model, task)))
+            whole.need_metric(config.tasks[task].metric)
+            scored = whole.first(config.limit(model, task)).documents
+            packed = models.encode(found.network.model, found.tokenizer, scored)
+            documents = Documents.of(packing.batches(packed, entry.batch_tokens))
+            rows += task_rows(config, model, task, found.network, documents)
+        speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
+        frame = pd.DataFrame(rows)
+        frame["tflops"] = float("nan") if speed.tflops is None else speed.tflops
+        frame["speed_from"] = speed.source
+        frame["hours"] = frame["flops"] / frame["tflops"] / 1e12 / 3600
+        frame["wall_hours"] = frame["hours"] / frame["estimator"].eq(DELETION).map({True: 1, False: entry.chunks})
+        frames.append(frame)
+        notes.append(speed.note)
+    return with_totals(frames), notes
+
+
+def with_totals(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Each model's rows with totals: after each task, after each model, and after several models."""
+    parts, ends = [], []
+    for frame in frames:
+        task_ends = []
+        for task, rows in frame.groupby("task", sort=False):
+            task_ends.append(_total(rows, task=task, documents=rows["documents"].iloc[0]))
+            parts += [rows, task_ends[-1]]
+        ends.append(_total(pd.concat(task_ends), wall_hours=_longest(task_ends)))
+        parts.append(ends[-1])
+    if len(ends) > 1:
+        parts.append(_total(pd.concat(ends), model=ALL, wall_hours=_longest(ends)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _longest(ends: Sequence[pd.DataFrame]) -> float:
+    """Jobs of different tasks and models need not wait for each other."""
+    return pd.concat(ends)["wall_hours"].max(skipna=False)
+
+
+def _total(rows: pd.DataFrame, **known: Any) -> pd.DataFrame:
+    """One row that sums others; a sum with an unknown part is unknown."""
+    total: dict[str, Any] = {"model": rows["model"].iloc[0], "task": ALL, "estimator": ALL}
+    for column in ("documents", "coalitions", "shared", "new", "done", "tokens", "evaluations", "flops"):
+        total[column] = rows[column].sum()
+    for column in ("tflops", "speed_from"):
+        same = rows[column].nunique(dropna=False) == 1
+        total[column] = rows[column].iloc[0] if same else (float("nan") if column == "tflops" else "")
+    for column in ("hours", "wall_hours"):
+        total[column] = rows[column].sum(skipna=False)
+    return pd.DataFrame([total | known])
+
+
+def show(frame: pd.DataFrame) -> str:
+    """The forecast as an aligned Markdown table, in rounded numbers."""
+    heads = ["model", "task", "estimator", "documents", "coalitions", "shared", "new", "done", "tokens", "evaluations"]
+    heads += ["FLOP", "hours", "wall hours"]
+    lines = [heads]
+    for row in frame.to_dict("records"):
+        counts = [f"{row[key]:,}" for key in heads[3:8]]
+        sizes = [_si(row[key]) for key in ("tokens", "evaluations", "flops")]
+        lines.append(
+            [
+                row["model"],
+                row["task"],
+                row["estimator"],
+                *counts,
+                *sizes,
+                *map(_hours, (row["hours"], row["wall_hours"])),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [
+        [
+            cell.ljust(width) if i < 3 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in lines
+    ]
+    rule = [("-" * width if i < 3 else "-" * (width - 1) + ":") for i, width in enumerate(widths)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [aligned[0], rule, *aligned[1:]]) + "\n"
+
+
+def _si(number: float) -> str:
+    """Three digits and a prefix: 12.3 G."""
+    prefixes = ["", " k", " M", " G", " T", " P", " E"]
+    while abs(number) >= 999.5 and len(prefixes) > 1:
+        number /= 1000
+        prefixes.pop(0)
+    return f"{number:.3g}{prefixes[0]}"
+
+
+def _hours(hours: float) -> str:
+    if hours != hours:
+        return ""
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
+
+
+def forecast(config: Config, markers: Mapping[str, Path], folder: Path) -> str:
+    """Write plan.csv and plan.md to `folder`; return what the terminal shows.
+
+    Raises:
+        CornerstoneError: see `table`.
+    """
+    frame, notes = table(config, markers)
+    if config.deletion.orders:
+        notes.append(
+            "The coalitions of deletion curves are known only once values are estimated: random orders stand in for "
+            "them, and how many the plan will have is a guess."
+        )
+    if done := frame["done"].iloc[-1]:
+        notes.append(
+            f"{done:,} results are there already (nobody looked whether these settings made them). FLOP and hours are "
+            "those of a run from nothing."
+        )
+    write_csv(frame, folder / "plan.csv")
+    text = show(frame) + "\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+    write_text(folder / "plan.md", "# Budget plan\n\n" + text)
+    return text

@@ -1,0 +1,99 @@
+"""A model without its weights: the shapes of its layers and its tokenizer, which is all that planning needs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cornerstone.architectures import architecture_of
+from cornerstone.assets import asset_key
+from cornerstone.config import Model
+from cornerstone.console import say
+from cornerstone.errors import AssetError, ModelError, first_line
+from cornerstone.files import sha256, write_text
+from cornerstone.network import Network
+
+FILES = ("*.json", "tokenizer*", "*.model", "*.txt")
+"""Files of a hub repository that an outline needs: config and tokenizer, a few megabytes at most."""
+LEFT_OUT = ("*/*", "*.index.json")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A model whose parameters have shapes and no values.
+
+    Attributes:
+        network: the model as the engine sees it, on torch's `meta` device.
+        tokenizer: its tokenizer.
+    """
+
+    network: Network
+    tokenizer: Any
+
+
+def fetch(name: str, model: Model, resources: Path, marker: Path) -> None:
+    """Download config and tokenizer of a hub model, at its pinned commit, and describe them in `marker` (JSON).
+
+    Raises:
+        AssetError: no network, no such commit, or a gated repository and no login.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    folder = resources / "outlines" / f"{name}-{asset_key(model)}"
+    say(f"downloading config and tokenizer of {model.id} at {model.revision} from the hub; no weights")
+    try:
+        snapshot_download(
+            model.id,
+            revision=model.revision,
+            local_dir=folder,
+            allow_patterns=list(FILES),
+            ignore_patterns=list(LEFT_OUT),
+        )
+    except GatedRepoError as error:
+        raise AssetError(
+            f"{model.id} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept "
+            f"it at https://huggingface.co/{model.id}, log in (`hf auth login`), and run `snakemake plan` again."
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise AssetError(
+            f"could not download config and tokenizer of {model.id} at {model.revision} from the hub: "
+            f"{first_line(error)}. Run `snakemake plan` where there is network access; for a gated model log in first "
+            "(`hf auth login`)."
+        ) from error
+    if not (folder / "config.json").is_file():
+        raise AssetError(f"{model.id} at {model.revision} has no config.json. Choose a revision that has one.")
+    facts = {"path": str(folder), "source": model.source, "id": model.id, "revision": model.revision}
+    facts |= {"config_sha256": sha256(folder / "config.json"), "asset": asset_key(model)}
+    write_text(marker, json.dumps(facts, indent=2) + "\n")
+
+
+def read(folder: Path, entry: Model) -> Outline:
+    """The outline of a model from its config.json and tokenizer; weights that lie beside them are not read.
+
+    Raises:
+        ModelError: unknown architecture, unreadable files, or another model than the config describes.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+
+    try:
+        settings, _ = PretrainedConfig.get_config_dict(folder)
+        if "model_type" not in settings:
+            raise OSError("config.json is missing or names no model_type")
+        architecture_of(str(settings["model_type"]))
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, entry.dtype), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"config and tokenizer in {folder} can't be read: {first_line(error)}. Fetch the model again, or correct "
+            "its entry."
+        ) from error
+    return Outline(Network(model.eval(), entry.all_players(), entry.blocks, entry.feed_forward), tokenizer)

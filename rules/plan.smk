@@ -1,0 +1,36 @@
+# What will it cost? `snakemake plan` looks at configs, tokenizers and documents, and loads no weights.
+localrules:
+    fetch_outline,
+    plan,
+
+
+rule fetch_outline:
+    output:
+        f"{cfg.paths.resources}/outlines/{{model}}.json",
+    log:
+        "logs/fetch_outline/{model}.log",
+    params:
+        asset=lambda w: cfg.models[w.model].model_dump(
+            include={"source", "id", "revision", "file", "sha256"}
+        ),
+    message:
+        "Fetching config and tokenizer of {wildcards.model}"
+    script:
+        "../scripts/fetch_outline.py"
+
+
+# No outputs for Snakemake, though it writes two files: a plan is made, and shown, each time it is asked for.
+rule plan:
+    input:
+        outlines=[layout.outline_marker(model) for model in cfg.run],
+        documents=[
+            layout.documents_for(model, task)
+            for model in cfg.run
+            for task in cfg.run_tasks
+        ],
+    log:
+        "logs/plan.log",
+    message:
+        "Planning: what the active config costs"
+    script:
+        "../scripts/plan.py"

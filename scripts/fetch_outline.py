@@ -1,0 +1,14 @@
+"""Fetch config and tokenizer of one hub model, for planning."""
+
+import os
+from pathlib import Path
+
+from cornerstone import console, outline
+from cornerstone.config import check
+
+os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
+
+with console.script(snakemake.log[0]):
+    config = check(snakemake.config)
+    name = snakemake.wildcards.model
+    outline.fetch(name, config.models[name], Path(config.paths.resources), Path(snakemake.output[0]))
