@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from cornerstone.errors import ConfigError
 from cornerstone.estimator_config import (
@@ -67,6 +67,23 @@ class Groups(Section):
     )
 
 
+def _form_of_players(value: Any) -> str | None:
+    """Which of its forms an entry `players` means to have: errors are then about that one alone."""
+    if isinstance(value, str):
+        return "[name]"
+    if isinstance(value, Groups) or (isinstance(value, dict) and "groups" in value):
+        return "[groups]"
+    return "[runs]" if isinstance(value, Runs) or (isinstance(value, dict) and "blocks" in value) else None
+
+
+Players = Annotated[
+    Annotated[Literal["sublayers", "blocks", "experts"], Tag("[name]")]
+    | Annotated[Runs, Tag("[runs]")]
+    | Annotated[Groups, Tag("[groups]")],
+    Discriminator(_form_of_players),
+]
+
+
 class Model(Section):
     """One language model."""
 
@@ -87,7 +104,7 @@ class Model(Section):
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
     )
     experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
-    players: Literal["sublayers", "blocks", "experts"] | Runs | Groups = Field(
+    players: Players = Field(
         "sublayers",
         description="Who plays: each sublayer (the paper), each block, each attention and each expert of a mixture, "
         "`{blocks: 3}` for runs of three blocks, or `{groups: {name: [attn0, block1, blocks2to5], ...}}`. Few players "
@@ -322,12 +339,23 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain(problem: Any, where: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(top level)"
+    unseen = ("[key]", "[name]", "[runs]", "[groups]")
+    key = ".".join(str(part) for part in problem["loc"] if part not in unseen) or "(top level)"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"{where}: {key}: there is no such key. Remove it, or see docs/configuration.md for the keys."
     if problem["type"] == "value_error":
         return f"{where}: {key}: {message}."
+    if problem["type"] == "union_tag_invalid":
+        wrong, kinds = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+        return f"{where}: {key}.kind: there is no {wrong!r}; choose {kinds}. See docs/configuration.md."
+    if problem["type"] == "union_tag_not_found" and key.endswith("players"):
+        return (
+            f"{where}: {key}: {problem['input']!r} says no players; write sublayers, blocks, experts, {{blocks: 3}} or "
+            "{groups: {name: [attn0, ...]}}. See docs/configuration.md."
+        )
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}: {key}.kind: is missing in {problem['input']!r}. See docs/configuration.md for the kinds."
     if problem["type"] == "missing":
         return f"{where}: {key}: is missing. See docs/configuration.md."
     return f"{where}: {key}: {message}; it is {problem['input']!r}. See docs/configuration.md."

@@ -35,12 +35,14 @@ class Estimate:
     def p_above(self) -> np.ndarray:
         """One-sided p-values [N] of "not above 0", from the t distribution that the intervals use.
 
-        Where the interval is wider than the standard error says (no document differed), so is the test.
+        Where the interval is wider than the standard error says (no document differed), so is the test. Where it has
+        no width at all, the sign decides, and 0 up to rounding is 0.5.
         """
         half = (self.high - self.low) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
             t = self.value / half * stats.t.ppf((1 + self.level) / 2, self.df)
-        return np.where(half > 0, stats.t.sf(np.where(half > 0, t, 0), self.df), np.where(self.value > 0, 0.0, 1.0))
+        certain = 0.5 - 0.5 * np.sign(np.where(np.abs(self.value) > 1e-12, self.value, 0.0))
+        return np.where(half > 0, stats.t.sf(np.where(half > 0, t, 0), self.df), certain)
 
 
 def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:

@@ -94,6 +94,42 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"estimators": windows(9, 3)}, ["`estimators`: window-k9: tiny has 8 players; choose a smaller `removed`"]),
         ({"estimators": windows(0)}, ["estimators.0.window.removed:", "it is 0"]),
         ({"estimators": []}, ["estimators: List should have at least 1 item", "[]"]),
+        ({"estimators": windows(2, 3, 2)}, ["`estimators` names an entry twice: window-k2, window-k3, window-k2"]),
+        ({"estimators": [{"kind": "foo"}]}, ["estimators.0.kind: there is no 'foo'; choose 'window', 'exact', 'perm"]),
+        ({"estimators": [{}]}, ["estimators.0.kind: is missing in {}"]),
+        ({"estimators": [{"removed": 4}]}, ["estimators.0.kind: is missing in {'removed': 4}"]),
+        ({"estimators": [{"kind": "svarm"}]}, ["estimators.0.svarm.budget: is missing"]),
+        ({"estimators": [{"kind": "window", "budget": 9}]}, ["estimators.0.window.budget: there is no such key"]),
+        ({"estimators": {"window": [4]}}, ["estimators: Input should be a valid list", "{'window': [4]}"]),
+        ({"interactions": [{"kind": "trios"}]}, ["interactions.0.kind: there is no 'trios'", "'pairs', 'exact'"]),
+        ({"interactions": [{"kind": "pairs"}] * 2}, ["`interactions` names an entry twice: pairs, pairs"]),
+        ({"interactions": [{"kind": "exact", "index": "STII"}]}, ["interactions.0.exact.index:", "it is 'STII'"]),
+        ({"value_functions": ["accuracy"]}, ["value_functions.0:", "'margin' or 'log-probability'", "'accuracy'"]),
+        ({"value_functions": ["margin"] * 2}, ["`value_functions` names an entry twice: margin, margin"]),
+        ({"models.tiny.players": "heads"}, ["models.tiny.players:", "'blocks' or 'experts'", "it is 'heads'"]),
+        ({"models.tiny.players": None}, ["models.tiny.players: None says no players; write sublayers, blocks"]),
+        ({"models.tiny.players": {"block": 3}}, ["models.tiny.players: {'block': 3} says no players", "{blocks: 3}"]),
+        ({"models.tiny.players": {"blocks": 0}}, ["models.tiny.players.blocks:", "it is 0"]),
+        ({"models.tiny.players": {"groups": {}}}, ["models.tiny.players.groups:", "at least 1 item"]),
+        ({"models.tiny.players": {"groups": {"a": "attn0"}}}, ["models.tiny.players.groups.a:", "it is 'attn0'"]),
+        ({"models.tiny.players": {"groups": {"a": []}}}, ["models.tiny: `groups`: group 'a' is empty"]),
+        ({"models.tiny.players": {"groups": {"A": ["attn0"]}}}, ["models.tiny: `groups`: 'A' can't name a player"]),
+        (
+            {"models.tiny.players": {"groups": {"a": ["attn9"]}}},
+            ["models.tiny: `groups`: 'attn9' in group 'a' is not a part of this model", "block0 to block3"],
+        ),
+        (
+            {"models.tiny.players": {"groups": {"a": ["attn0"], "b": ["block0"]}}},
+            ["models.tiny: `groups`: 'block0' in group 'b' is also in group 'a'"],
+        ),
+        (
+            {"models.tiny.players": {"groups": {"a": ["attn0"]}, "blocks": 2}},
+            ["models.tiny.players.blocks: there is no such key"],
+        ),
+        (
+            {"models.tiny.players": "experts"},
+            ["models.tiny: `players: experts` needs `feed_forward: moe`", "`experts`"],
+        ),
         ({"tasks.alpha.metric": "f1"}, ["tasks.alpha.metric:", "'acc' or 'acc_norm'", "it is 'f1'"]),
         ({"tasks.alpha": {}}, ["tasks.alpha.metric: is missing"]),
         ({"models.other.revision": None}, ["models.other:", "`revision`", "40-digit commit hash"]),
@@ -119,6 +155,37 @@ def test_one_message_names_key_and_value(changes: dict[str, Any], parts: list[st
     assert len(text.splitlines()) == 2
     for part in parts:
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("sublayers", [f"{kind}{block}" for block in range(4) for kind in ("attn", "moe")]),
+        ("blocks", ["block0", "block1", "block2", "block3"]),
+        ({"blocks": 3}, ["blocks0to2", "block3"]),
+        ({"groups": {"late": ["blocks2to3"], "early": ["attn0", "moe1"]}}, ["early", "late"]),
+        ("experts", [f"{part}" for block in range(4) for part in (f"attn{block}", f"moe{block}e0", f"moe{block}e1")]),
+    ],
+)
+def test_players_have_five_forms(form: Any, names: list[str]) -> None:
+    moe = {"models.tiny.feed_forward": "moe", "models.tiny.experts": 2, "estimators": windows(1)}
+    text = yaml.safe_dump(raw({**moe, "models.tiny.players": form}))
+    made = check(yaml.safe_load(text)).models["tiny"]
+    assert [player.name for player in made.all_players()] == names
+    again = config.Model.model_validate(made.model_dump())
+    assert again == made
+
+
+def test_every_model_that_runs_must_fit_every_estimator() -> None:
+    text = message({"run": ["tiny", "other"], "estimators": [{"kind": "exact"}]})
+    assert "`estimators`: exact: other has 64 players; `exact` takes at most 16: group them" in text
+    grouped = {"run": ["tiny", "other"], "estimators": [{"kind": "exact"}], "models.other.players": {"blocks": 2}}
+    assert configured(grouped).estimators[0].name == "exact"
+
+
+def test_interactions_must_fit_too() -> None:
+    text = message({"interactions": [{"kind": "sampled", "budget": 40}]})
+    assert "`interactions`: k-sii-b40: tiny has 8 players; with 4 replicates it needs a budget of at least 296" in text
 
 
 def test_all_problems_are_listed_at_once() -> None:

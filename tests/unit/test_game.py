@@ -75,5 +75,10 @@ def test_games_of_all_tasks_use_their_own_metric(tmp_path: Path) -> None:
     assert list(found) == ["alpha", "beta"]
     assert found["alpha"].full.tolist() == [0, 1, 1]  # acc
     assert found["beta"].full.tolist() == [1, 1, 1]  # acc_norm
+    ROWS.assign(margin=[-0.5 * i for i in range(len(ROWS))]).to_parquet(paths[0], index=False)
+    ROWS.assign(margin=1.5).to_parquet(paths[1], index=False)
+    margins = read_all(configured({"models.tiny.blocks": 2}), "tiny", paths, "margin")
+    assert margins["beta"].full.tolist() == [1.5, 1.5, 1.5]
+    assert margins["alpha"].full.tolist() == [-0.5, 0, -1.0]  # documents 0, 2, 10
     with pytest.raises(ValueError, match="zip"):
         read_all(configured({"models.tiny.blocks": 2}), "tiny", paths[:1])

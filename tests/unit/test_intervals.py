@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from cornerstone.errors import CornerstoneError
-from cornerstone.intervals import Estimate, over_documents, over_tasks
+from cornerstone.estimators.values import Values
+from cornerstone.intervals import Estimate, of_values, over_documents, over_tasks
 
 
 def distinct(count: int) -> np.ndarray:
@@ -170,3 +171,149 @@ def test_intervals_with_clusters_cover_and_without_they_do_not() -> None:
 
     assert 0.93 <= coverage(passages) <= 0.97
     assert coverage(distinct(240)) < 0.8
+
+
+def replicated(rows: np.ndarray) -> Values:
+    """From [R, D, N]."""
+    return Values(rows.mean(axis=0), rows)
+
+
+def test_sampled_coalitions_by_hand() -> None:
+    # two replicates of one player on three documents
+    rows = np.array([[[1.0], [2.0], [3.0]], [[3.0], [4.0], [11.0]]])
+    found = of_values(replicated(rows), distinct(3), 0.9, None)
+    means = np.array([2.0, 3.0, 7.0])  # over replicates
+    documents = np.var(means, ddof=1) / 3
+    coalitions = np.var([2.0, 6.0], ddof=1) / 2
+    # deviations of the replicates from their mean: -1, -1, -4 and 1, 1, 4; each replicate's variance over documents
+    both = 2 * (np.var([1.0, 1.0, 4.0], ddof=1) / 3) / (2 * 1)
+    variance = documents + coalitions - both
+    df = (documents + coalitions) ** 2 / (documents**2 / 2 + coalitions**2 / 1)
+    assert found.value[0] == pytest.approx(4)
+    assert found.se_documents[0] == pytest.approx(np.sqrt(documents))
+    assert found.se_coalitions[0] == pytest.approx(np.sqrt(coalitions))
+    assert found.se[0] == pytest.approx(np.sqrt(variance))
+    assert found.df[0] == pytest.approx(df)
+    assert found.high[0] - 4 == pytest.approx(stats.t.ppf(0.95, df) * np.sqrt(variance))
+    assert 4 - found.low[0] == pytest.approx(stats.t.ppf(0.95, df) * np.sqrt(variance))
+    assert found.level == 0.9
+
+
+def test_clusters_count_in_every_part_of_the_variance() -> None:
+    once = np.random.default_rng(0).normal(size=(4, 9, 2))
+    plain = of_values(replicated(once), distinct(9), 0.95)
+    copied = of_values(replicated(np.repeat(once, 3, axis=1)), np.repeat(distinct(9), 3), 0.95)
+    for name in ("value", "se", "low", "high", "df", "se_documents", "se_coalitions"):
+        assert getattr(copied, name) == pytest.approx(getattr(plain, name))
+
+
+def test_what_documents_and_coalitions_both_count_is_never_more_than_the_coalitions() -> None:
+    """Where replicates differ only document by document, their spread adds nothing below 0."""
+    rows = np.random.default_rng(1).normal(size=(5, 40, 300))
+    found = of_values(replicated(rows), distinct(40), 0.95)
+    assert (found.se >= found.se_documents - 1e-15).all()
+    assert np.median(found.se / found.se_documents) < 1.1
+
+
+def test_without_replicates_it_is_the_interval_over_documents() -> None:
+    scores = np.random.default_rng(2).normal(size=(20, 3))
+    first, second = over_documents(scores, distinct(20), 0.9), of_values(Values(scores), distinct(20), 0.9)
+    same = of_values(Values(scores, np.stack([scores] * 4)), distinct(20), 0.9)
+    for name in ("value", "se", "low", "high", "se_documents", "se_coalitions"):
+        assert getattr(first, name).tolist() == getattr(second, name).tolist()
+        assert getattr(same, name) == pytest.approx(getattr(first, name))
+    assert (first.se_coalitions == 0).all()
+    assert first.se.tolist() == first.se_documents.tolist()
+    assert same.df == pytest.approx(first.df)
+
+
+def test_of_a_bootstrap_the_spread_counts() -> None:
+    rng = np.random.default_rng(3)
+    resampled, replicates = rng.normal(0, 0.2, (500, 2)), np.repeat(rng.normal(size=(4, 1, 2)), 9, axis=1)
+    found = of_values(Values(replicates.mean(axis=0), replicates, resampled), distinct(9), 0.95)
+    documents, coalitions = resampled.var(axis=0, ddof=1), replicates[:, 0].var(axis=0, ddof=1) / 4
+    assert found.se_documents == pytest.approx(np.sqrt(documents))
+    assert found.se_coalitions == pytest.approx(np.sqrt(coalitions))
+    assert found.se == pytest.approx(np.sqrt(documents + coalitions))
+    assert found.df == pytest.approx((documents + coalitions) ** 2 / (documents**2 / 8 + coalitions**2 / 3))
+
+
+def test_a_bootstrap_without_spread_has_the_width_of_what_was_never_seen() -> None:
+    found = of_values(Values(np.zeros((9, 1)), None, np.zeros((100, 1))), distinct(9), 0.95)
+    assert found.high[0] == pytest.approx(stats.beta.ppf(0.975, 1, 9))
+
+
+def test_where_no_document_differs_the_coalitions_still_count() -> None:
+    rows = np.repeat(np.array([0.1, 0.2, 0.4])[:, None, None], 8, axis=1)
+    found = of_values(replicated(rows), distinct(8), 0.95)
+    se = np.std([0.1, 0.2, 0.4], ddof=1) / np.sqrt(3)
+    assert found.se_documents[0] == 0
+    assert found.se[0] == pytest.approx(se)
+    assert found.df[0] == pytest.approx(2)
+    assert found.high[0] - found.value[0] == pytest.approx(
+        np.hypot(stats.t.ppf(0.975, 2) * se, stats.beta.ppf(0.975, 1, 8))
+    )
+
+
+@pytest.mark.parametrize(("documents", "coalitions", "both"), [(1, 0.1, 1), (0.3, 1, 0.3), (1, 1, 1), (0, 0, 1)])
+def test_intervals_cover_whatever_the_error_comes_from(documents: float, coalitions: float, both: float) -> None:
+    """2000 experiments with 30 documents and 8 replicates; one value, 0, is the truth of all."""
+    rng = np.random.default_rng(9)
+    rows = (
+        documents * rng.normal(size=(1, 30, 2000))
+        + coalitions * rng.normal(size=(8, 1, 2000))
+        + both * rng.normal(size=(8, 30, 2000))
+    )
+    found = of_values(replicated(rows), distinct(30), 0.95)
+    assert 0.935 <= np.mean((found.low <= 0) & (found.high >= 0)) <= 0.985
+    if coalitions >= documents > 0:
+        naive = over_documents(rows.mean(axis=0), distinct(30), 0.95)
+        assert np.mean((naive.low <= 0) & (naive.high >= 0)) < 0.8
+
+
+def test_the_parts_of_tasks_combine_like_the_whole() -> None:
+    rng = np.random.default_rng(10)
+    parts = [of_values(replicated(rng.normal(size=(4, 12, 2))), distinct(12), 0.9) for _ in range(3)]
+    found = over_tasks(parts, 0.9)
+    for name in ("se", "se_documents", "se_coalitions"):
+        squares = sum(getattr(part, name) ** 2 for part in parts)
+        assert getattr(found, name) == pytest.approx(np.sqrt(squares) / 3)
+    assert found.level == 0.9
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_a_p_value_is_below_half_of_alpha_where_the_interval_is_above_0(level: float) -> None:
+    rng = np.random.default_rng(11)
+    rows = rng.normal(rng.choice([-0.5, 0, 0.5], 600), 1, (5, 20, 600))
+    parts = [of_values(replicated(rows), distinct(20), level), over_documents(rows[0], distinct(20), level)]
+    for found in (*parts, over_tasks(parts, level)):
+        p = found.p_above()
+        assert (found.low > 0).tolist() == (p < (1 - level) / 2).tolist()
+        assert (found.high < 0).tolist() == (p > 1 - (1 - level) / 2).tolist()
+        assert 0 < np.mean(found.low > 0) < 1
+
+
+def test_p_values_are_students() -> None:
+    scores = np.random.default_rng(12).normal(0.2, 1, (15, 5))
+    expected = stats.ttest_1samp(scores, 0, alternative="greater").pvalue
+    assert over_documents(scores, distinct(15), 0.9).p_above() == pytest.approx(expected)
+
+
+def test_p_values_are_uniform_where_nothing_is_there() -> None:
+    scores = np.random.default_rng(13).normal(size=(25, 3000))
+    p = over_documents(scores, distinct(25), 0.95).p_above()
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("value", [0.2, -0.2])
+def test_where_no_document_differs_the_test_is_as_wide_as_the_interval(value: float) -> None:
+    found = over_documents(np.full((5, 1), value), distinct(5), 0.95)
+    assert 0.025 < found.p_above()[0] < 0.975  # five documents are not enough: the interval holds 0
+    many = over_documents(np.full((500, 1), value), distinct(500), 0.95)
+    assert (many.p_above()[0] < 0.025) == (value > 0)
+
+
+def test_without_any_width_the_sign_decides_and_rounding_does_not() -> None:
+    values = [0.2, -0.2, 0.0, 1e-17, -1e-17]
+    found = over_documents(np.tile(values, (4, 1)), distinct(4), 0.95, None)
+    assert found.p_above().tolist() == [0, 1, 0.5, 0.5, 0.5]

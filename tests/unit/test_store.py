@@ -193,6 +193,37 @@ def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> No
     assert found["cluster"].tolist() == ["0", "1", "2"] * 2
     assert found["acc"].tolist() == [1, 1, 1, 0, 0, 1]
     assert found["acc_norm"].tolist() == [0, 1, 1, 0, 0, 1]
+    assert list(found.columns) == ["coalition", "doc_id", "cluster", "acc", "acc_norm", "margin", "log-probability"]
+    # SCORES over lengths: -1/2, -2/6; -3/2, -1/6, -1/4; -3/4, -3/4. Gold is 0, 1, 0
+    assert found["margin"].tolist()[:3] == pytest.approx([-1 / 2 + 2 / 6, -1 / 6 + 1 / 4, 0])
+    assert found["margin"].tolist()[3:] == pytest.approx([-2 / 2 + 1 / 6, -2 / 2 + 1 / 2, -1 / 2 + 2 / 2])
+    assert found["log-probability"].tolist() == [-1.0, -1 / 3, -1.5, -2.0, -2.0, -1.0]
+
+
+def test_value_functions_by_hand() -> None:
+    found = store.value_functions(
+        [[-4.0, -2.0], [-3.0, -9.0, -1.0], [-5.0, -7.0]], [[4, 1], [3, 3, 2], [0, 7]], [0, 2, 1]
+    )
+    assert list(found) == ["margin", "log-probability"]
+    # per character: -1, -2; -1, -3, -1/2; -5 (nothing counts as one character), -1
+    assert found["margin"].tolist() == pytest.approx([1, 0.5, 4])
+    assert found["log-probability"].tolist() == [-4, -1, -7]
+    assert all(values.dtype == np.float64 for values in found.values())
+
+
+def test_the_margin_is_positive_where_the_answer_is_right() -> None:
+    """The normalised answer: as acc_norm has it, whose lengths the margin takes."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 9, (200, 4)).tolist()
+    scores, gold = rng.normal(-9, 3, (200, 4)).tolist(), rng.integers(0, 4, 200).tolist()
+    found = store.value_functions(scores, lengths, gold)
+    best = (np.array(scores) / np.array(lengths)).argmax(axis=1)
+    assert (found["margin"] > 0).tolist() == (best == gold).tolist()
+
+
+def test_value_functions_need_a_length_and_a_gold_for_each_document() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        store.value_functions([[-1.0, -2.0]], [[1, 1]], [0, 1])
 
 
 def test_a_table_survives_its_file(tmp_path: Path) -> None:

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cornerstone import workflow
+from cornerstone import estimators, workflow
 from cornerstone.coalitions import name, parse
 from cornerstone.errors import CoalitionError, ConfigError
+from cornerstone.estimators import interactions
 from cornerstone.plan import plan, window_coalitions
 from cornerstone.workflow import Layout, check_coalition, code, fingerprint
-from tests.helpers import ROOT, configured, windows
+from tests.helpers import ROOT, configured, raw, windows
 
 WHEEL = {"source": "wheel", "id": "w", "revision": "1", "file": "f", "sha256": "0" * 64, "blocks": 4}
 
@@ -61,6 +66,131 @@ def test_any_coalition_can_be_asked_for() -> None:
     assert check_coalition(config, "tiny", "drop-attn0-ffn3") == "drop-attn0-ffn3"
     with pytest.raises(CoalitionError, match="no player 'ffn4'"):
         check_coalition(config, "tiny", "drop-ffn4")
+
+
+SAMPLED: dict[str, Any] = {
+    "estimators": [
+        {"kind": "window", "removed": 2},
+        {"kind": "exact"},
+        {"kind": "permutation", "budget": 60, "replicates": 2},
+        {"kind": "truncated-permutation", "removed": 3, "budget": 60, "replicates": 2},
+    ],
+    "interactions": [
+        {"kind": "pairs", "per_distance": 2},
+        {"kind": "exact", "index": "FSII"},
+        {"kind": "sampled", "index": "k-SII", "budget": 300, "replicates": 4},
+    ],
+}
+
+
+def layout_in(folder: Path, changes: dict[str, Any] | None = None) -> Layout:
+    return Layout(configured({**SAMPLED, "paths.resources": str(folder), **(changes or {})}))
+
+
+def test_each_estimator_and_interaction_wants_its_coalitions(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path)
+    config, players = layout.config, layout.config.models["tiny"].all_players()
+    wanted = layout.wanted("tiny")
+    assert [name for name, _ in wanted] == [
+        "window-k2", "exact", "permutation-b60", "truncated-permutation-k3-b60", "pairs-2", "exact-fsii", "k-sii-b300"
+    ]  # fmt: skip
+    expected = [estimators.coalitions_of(entry, players, config.seed) for entry in config.estimators]
+    expected += [interactions.coalitions_of(entry, players, config.seed) for entry in config.interactions]
+    assert [found for _, found in wanted] == expected
+    assert {parse(n, players) for n in layout.planned("tiny")} == set(range(256))
+
+
+def test_what_sampled_estimators_want_is_planned(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path, {"estimators": SAMPLED["estimators"][2:], "interactions": []})
+    players = layout.config.models["tiny"].all_players()
+    planned = {parse(n, players) for n in layout.planned("tiny")}
+    assert planned == set(plan(players, [found for _, found in layout.wanted("tiny")]))
+    assert len(planned) < 140
+
+
+def test_a_plan_is_drawn_once_and_read_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = layout_in(tmp_path).wanted("tiny")
+    files = sorted((tmp_path / "plans").iterdir())
+    assert [re.sub("-[0-9a-f]{16}.json", "", path.name) for path in files] == [
+        "k-sii-b300", "pairs-2", "permutation-b60", "truncated-permutation-k3-b60"
+    ]  # fmt: skip
+    for module in (estimators, interactions):
+        monkeypatch.setattr(module, "coalitions_of", None)
+    assert layout_in(tmp_path).wanted("tiny") == first
+    files[2].write_text("[1, ")  # truncated
+    with pytest.raises(TypeError):
+        layout_in(tmp_path).wanted("tiny")
+    monkeypatch.undo()
+    assert layout_in(tmp_path).wanted("tiny") == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"models.tiny.blocks": 3},
+        {"estimators": [{**entry, **({"budget": 66} if "budget" in entry else {})} for entry in SAMPLED["estimators"]]},
+        {"estimators": [{**e, **({"replicates": 3} if "budget" in e else {})} for e in SAMPLED["estimators"]]},
+    ],
+)
+def test_another_seed_or_budget_is_another_plan(tmp_path: Path, change: dict[str, Any]) -> None:
+    before = dict(layout_in(tmp_path).wanted("tiny"))
+    files = set((tmp_path / "plans").iterdir())
+    after = dict(layout_in(tmp_path, {"models.tiny.blocks": 4, **change}).wanted("tiny"))
+    new = set((tmp_path / "plans").iterdir()) - files
+    assert {path.name.split("-")[0] for path in new} >= {"permutation", "truncated"}
+    for kind in ("permutation", "truncated-permutation"):
+        (old,), (found,) = (
+            [masks for name, masks in wanted.items() if name.startswith(kind)] for wanted in (before, after)
+        )
+        assert old != found
+    assert dict(layout_in(tmp_path).wanted("tiny")) == before
+
+
+def test_other_code_or_another_shapiq_draws_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout_in(tmp_path).wanted("tiny")
+    monkeypatch.setattr(workflow.importlib.metadata, "version", lambda _: "9.9")
+    layout_in(tmp_path).wanted("tiny")
+    assert len(list((tmp_path / "plans").iterdir())) == 8
+    monkeypatch.setattr(workflow, "code", lambda *modules: "0" * 16)
+    layout_in(tmp_path).wanted("tiny")
+    assert len(list((tmp_path / "plans").iterdir())) == 12
+
+
+def test_parsing_with_plans_at_hand_imports_nothing_heavy(tmp_path: Path) -> None:
+    layout_in(tmp_path).wanted("tiny")
+    code = (
+        "import json, sys; from cornerstone import config, workflow; "
+        "layout = workflow.Layout(config.check(json.load(sys.stdin))); assert len(layout.planned('tiny')) == 256; "
+        "heavy = {'shapiq', 'torch', 'pandas', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(', '.join(heavy) or None)"
+    )
+    given = json.dumps(raw({**SAMPLED, "paths.resources": str(tmp_path)}))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, input=given, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_estimator_of_a_newer_shapiq_is_an_error_that_names_the_versions(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path, {"estimators": [{"kind": "proxy-shap", "budget": 300}]})
+    installed = importlib.metadata.version("shapiq")
+    with pytest.raises(
+        ConfigError, match=rf"proxy-shap-b300: needs ProxySHAP of shapiq 1\.5 .*installed is {installed}"
+    ):
+        layout.wanted("tiny")
+    assert not (tmp_path / "plans").exists()
+
+
+def test_files_of_value_functions_have_its_name() -> None:
+    layout = Layout(configured({"value_functions": ["margin"], "estimators": windows(3, 2)}))
+    assert layout.value_functions == ["accuracy", "margin"]
+    assert layout.headline == "window-k3"
+    assert layout.shapley("tiny", "exact") == "results/tiny/shapley_exact.csv"
+    assert layout.shapley("tiny", "exact", "margin") == "results/tiny/shapley_exact_margin.csv"
+    assert layout.cornerstones("tiny") == "results/tiny/cornerstones.csv"
+    assert layout.cornerstones("tiny", "margin") == "results/tiny/cornerstones_margin.csv"
+    assert layout.interactions("tiny", "pairs", "margin") == "results/tiny/interactions_pairs_margin.csv"
 
 
 BASE: dict[str, Any] = {"documents.limit": 10}
