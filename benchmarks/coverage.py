@@ -252,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--documents", type=int, default=100)
-    parser.add_argument("--pool", type=int, default=200, help="replicates of each estimator to draw from")
+    parser.add_argument("--pool", type=int, default=150, help="replicates of each estimator to draw from")
     parser.add_argument("--per-replicate", type=int, default=64, help="coalitions at the larger budget")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)

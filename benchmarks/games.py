@@ -75,6 +75,14 @@ class SimulatedGame:
             raise ValueError(f"{self.name}: probabilities from {found.min():.3f} to {found.max():.3f}")
         return found
 
+    def expected(self, kept: np.ndarray) -> np.ndarray:
+        """[M] v(S) of coalitions given as rows of kept players, bool [M, N]; for games too large for `values`."""
+        found = np.full(len(kept), self.chance)
+        for share, dividends in self.kinds:
+            for members, dividend in dividends.items():
+                found += share * dividend * kept[:, list(members)].all(axis=1)
+        return found
+
     @property
     def values(self) -> np.ndarray:
         """[2^N] v(S): the expected accuracy over the population."""
@@ -138,23 +146,28 @@ def gated(count: int) -> SimulatedGame:
 
 
 def redundant(count: int) -> SimulatedGame:
-    """Of each of the pairs 0-1, 2-4 and 3-7 one player is enough; the rest is additive."""
-    pairs = [frozenset({0, 1}), frozenset({2, 4}), frozenset({3, 7})]
-    alone = [i for i in range(count) if not any(i in pair for pair in pairs)]
+    """Of the pairs 0-1 and 3-7 and of the trio 2-4-5 one player is enough; the rest is additive."""
+    groups = {frozenset({0, 1}): 0.16, frozenset({2, 4, 5}): 0.12, frozenset({3, 7}): 0.08}
+    alone = [i for i in range(count) if not any(i in group for group in groups)]
     dividends: dict[frozenset[int], float] = {frozenset({i}): 0.09 / len(alone) for i in alone}
-    for pair, worth in zip(pairs, (0.16, 0.12, 0.08), strict=True):
-        dividends |= {frozenset({i}): worth for i in pair} | {pair: -worth}
+    for group, worth in groups.items():
+        for size in range(1, len(group) + 1):  # inclusion and exclusion
+            dividends |= {frozenset(part): worth * (-1) ** (size + 1) for part in combinations(group, size)}
     return _graded("redundant", count, 0.25, dividends)
 
 
 def near_chance(count: int) -> SimulatedGame:
-    """Chance 0.5, effects of a few points of either sign, weak interactions, and answers that flip for no reason."""
+    """Chance 0.5, effects of a few points of either sign, small interactions, and answers that flip for no reason.
+
+    The interactions are 4 N random ones of 2 to 4 players; 0 and 1 have none.
+    """
     effects = 0.03 * np.cos(np.arange(count) * 2.0)
     effects[1] = effects[0]
     dividends: dict[frozenset[int], float] = {frozenset({i}): e for i, e in enumerate(effects)}
     rng = np.random.default_rng(0)
-    for i, j in combinations(range(2, count), 2):
-        dividends[frozenset({i, j})] = float(rng.normal(0, 0.004))
+    for _ in range(4 * count):
+        members = frozenset(rng.choice(np.arange(2, count), rng.integers(2, 5), replace=False).tolist())
+        dividends[members] = dividends.get(members, 0.0) + float(rng.normal(0, 0.06 / count))
     return SimulatedGame("near-chance", count, 0.5, ((1.0, dividends),), 0.5)
 
 

@@ -43,7 +43,7 @@ def sampled(
         asked, weights = truncated.sample(players, entry.removed, entry.budget // entry.replicates, rng)
     else:
         asked = requested(entry, len(players), seed, replicate)
-        with _strata_once():
+        with strata_once():
             weights = replayed.replay(entry, len(players), seed, replicate, asked, np.eye(len(asked))).T
     found[:, asked] = weights
     return found
@@ -63,7 +63,7 @@ def requested(entry: SampledEstimator, players: int, seed: int, replicate: int) 
 
 
 @contextmanager
-def _strata_once() -> Iterator[None]:
+def strata_once() -> Iterator[None]:
     """SVARM finds out which coalition lies in which stratum once, not once for each game: a fifth of the time.
 
     With one seed the coalitions are the same whatever the game is, so the strata are, too.

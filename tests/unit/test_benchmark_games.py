@@ -15,6 +15,8 @@ shapes = pytest.mark.parametrize("make", SHAPES.values(), ids=SHAPES)
 def test_the_closed_form_is_the_definition(make) -> None:
     game = make(8)
     assert game.shapley == pytest.approx(exact.estimate(game.population)[0])
+    kept = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(bool)
+    assert game.expected(kept) == pytest.approx(game.values)
 
 
 @shapes
