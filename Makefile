@@ -3,6 +3,8 @@
 # make groups ten players (runs of three blocks), exact values, all estimators against them (config.groups.yaml)
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
+# make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
+# make bench-estimators  error of every estimator, on simulated games and, after make groups, on a real model
 # make lint   style, types, workflow files
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
 # make lock   pin the environment anew after an edit of envs/*.in
@@ -20,7 +22,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full groups plan test lint clean lock
+.PHONY: run full groups plan test bench-coverage bench-estimators lint clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
@@ -38,6 +40,12 @@ plan: .venv/run
 
 test: .venv/dev lint
 	$(BIN)/python -m pytest
+
+bench-coverage: .venv/run
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
+
+bench-estimators: .venv/run
+	$(BIN)/python -m benchmarks.estimators
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -158,9 +158,10 @@ def problem_with(entry: Estimator | Interactions, players: int) -> str | None:
 def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteractions, players: int) -> int:
     """Coalitions that one replicate needs, so that every player (or pair) is seen as the estimator prescribes.
 
-    One antithetic pair of permutations; each stratum of the stratified estimators once; one truncated removal order
-    for every player. A coalition and its complement, which the regressions draw together, tell single players and
-    pairs of players half as much as two coalitions would: below the numbers here the equations hardly ever suffice.
+    One antithetic pair of permutations; each stratum of the stratified estimators once (a stratum that SVARM does not
+    see counts as 0, which pulls its values to 0); three times as many equations as the regression has unknowns, since
+    coalitions come in pairs that tell the same about single players, and with fewer the random design is singular now
+    and then; twice as many for pairs of players; one truncated removal order for every player.
     """
     n = players
     match entry.kind:
@@ -168,11 +169,13 @@ def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteracti
             return 2 + 2 * (n - 1)
         case "stratified":
             return 2 + 2 * n + 2 * n * max(0, n - 2)
+        case "svarm":
+            return min(2**n, 2 + 2 * n + 2 * n * max(0, n - 2))
         case "truncated-permutation":
             return 1 + -(-n // entry.removed) * entry.removed
         case "kadd-shap" | "sampled":
-            return min(2**n, 2 + n * (n + 1))
-        case "kernelshap" | "leverage-shap" | "regression-msr":
-            return min(2**n, 2 + 3 * n)
-        case _:
+            return min(2**n, 2 * (2 + n + n * (n - 1) // 2))
+        case "unbiased-kernelshap":
             return min(2**n, 2 + 2 * n)
+        case _:
+            return min(2**n, 2 + 6 * n)

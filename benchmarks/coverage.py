@@ -1,0 +1,274 @@
+"""How often the intervals hold the truth: `make bench-coverage`.
+
+Each repetition draws new documents from a simulated game and, for estimators that sample, new coalitions, computes
+the intervals of `intervals.of_values` and notes for each player whether the known Shapley value lies within.
+
+The coalition samples come from a pool: `--pool` independent replicates of each estimator, of which every repetition
+takes 10 at random, without replacement. The pool knows nothing of the documents.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from benchmarks import report, weights
+from benchmarks.games import SHAPES, SimulatedGame
+from cornerstone import intervals
+from cornerstone.estimator_config import (
+    Estimator,
+    ExactEstimator,
+    SampledEstimator,
+    TruncatedEstimator,
+    WindowEstimator,
+    least_budget,
+)
+from cornerstone.estimators.values import Values
+from cornerstone.players import players_of
+
+PLAYERS = 8
+REPLICATES = 10
+LEVEL = 0.95
+PART = 50
+"""Repetitions at a time, so that there is progress to see."""
+UNBIASED = ("permutation", "stratified", "svarm", "unbiased-kernelshap", "truncated-permutation")
+"""Sampling estimators that their authors show to be unbiased (the last with K = N)."""
+CONSISTENT = ("kernelshap", "kadd-shap")
+"""Regressions on sampled coalitions: their bias vanishes as the budget grows."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An estimator, how many coalitions each of its replicates may ask for, and what to call that budget."""
+
+    entry: Estimator
+    budget: str
+    matrices: np.ndarray
+    """[P, N, 2^N] a pool of replicates; of an estimator that draws nothing, one."""
+
+
+def entries(pool: int, per_replicate: int) -> list[tuple[Estimator, str]]:
+    """The estimators; those that sample with the least budget that the config accepts, and with a larger one.
+
+    Args:
+        pool: replicates.
+        per_replicate: coalitions of a replicate at the larger budget; estimators that need more have the least only.
+    """
+    found: list[tuple[Estimator, str]] = [(ExactEstimator(kind="exact"), "")]
+    for kind in (*UNBIASED, *CONSISTENT):
+        least, larger = entry_of(kind, pool), entry_of(kind, pool, per_replicate)
+        found += [(least, "least"), (larger, "larger")] if larger.budget > least.budget else [(least, "least")]
+    return [*found, (WindowEstimator(kind="window", removed=4), "")]
+
+
+def entry_of(kind: str, replicates: int, each: int | None = None) -> SampledEstimator | TruncatedEstimator:
+    """An estimator with so many coalitions a replicate, or with the least that it needs."""
+    settings: dict[str, Any] = {"kind": kind, "budget": 4, "replicates": replicates}
+    made: SampledEstimator | TruncatedEstimator
+    if kind == "truncated-permutation":
+        made = TruncatedEstimator(removed=PLAYERS, **settings)
+    else:
+        made = SampledEstimator(**settings)
+    least = least_budget(made, PLAYERS)
+    return made.model_copy(update={"budget": replicates * (each if each is not None and each > least else least)})
+
+
+def pooled(entry: Estimator, pool: int, seed: int) -> np.ndarray:
+    """The matrices [P, N, 2^N] of an estimator."""
+    players = players_of(PLAYERS // 2, "ffn")
+    if isinstance(entry, ExactEstimator | WindowEstimator):
+        return weights.fixed(entry, players)[None]
+    return np.stack([weights.sampled(entry, players, seed, replicate) for replicate in range(pool)])
+
+
+def values(matrices: np.ndarray, scores: np.ndarray) -> Values:
+    """What the estimator says of documents; matrices: [R, N, C] of its replicates, scores: [D, C]."""
+    found = matrices.reshape(-1, matrices.shape[2]) @ scores.T
+    replicates = found.reshape(*matrices.shape[:2], -1).transpose(0, 2, 1)
+    return Values(replicates.mean(axis=0), replicates if len(matrices) > 1 else None)
+
+
+def repeat(
+    game: SimulatedGame, contestants: Sequence[Contestant], repetitions: int, documents: int, seed: Sequence[int]
+) -> np.ndarray:
+    """Repetitions of the experiment.
+
+    Returns:
+        float64 [3, contestants, repetitions, N]: whether the interval holds the truth, how wide it is, and the share
+        of its variance that the sampled coalitions add.
+    """
+    rng = np.random.default_rng(list(seed))
+    truth = game.shapley
+    found = np.zeros((3, len(contestants), repetitions, game.count))
+    for repetition in range(repetitions):
+        scores, clusters = game.draw(rng, documents)
+        for c, contestant in enumerate(contestants):
+            chosen = contestant.matrices
+            if len(chosen) > 1:
+                chosen = chosen[rng.choice(len(chosen), REPLICATES, replace=False)]
+            estimate = intervals.of_values(values(chosen, scores), clusters, LEVEL)
+            added = 1 - estimate.se_documents**2 / np.maximum(estimate.se**2, 1e-30)
+            found[:, c, repetition] = (
+                (estimate.low <= truth) & (truth <= estimate.high),
+                estimate.high - estimate.low,
+                np.maximum(0, added),
+            )
+    return found
+
+
+def summary(game: SimulatedGame, contestants: Sequence[Contestant], found: np.ndarray) -> pd.DataFrame:
+    """The rows of one game, from what `repeat` returns; columns as in `measure`."""
+    rows = []
+    for contestant, (hits, widths, shares) in zip(contestants, found.transpose(1, 0, 2, 3), strict=True):
+        covered = hits.mean(axis=1)  # of each repetition
+        errors = contestant.matrices @ game.values - game.shapley  # [P, N]
+        worst = np.argmax(np.abs(errors.mean(axis=0)))
+        rows.append(
+            {
+                "game": game.name,
+                "estimator": weights.title(contestant.entry),
+                "budget": contestant.budget,
+                "coalitions": _coalitions(contestant),
+                "coverage": covered.mean(),
+                "coverage_se": covered.std(ddof=1) / np.sqrt(len(covered)),
+                "worst_player": hits.mean(axis=0).min(),
+                "width": widths.mean(),
+                "coalition_share": shares.mean(),
+                "bias": np.abs(errors.mean(axis=0)).max(),
+                "bias_se": errors.std(axis=0, ddof=1)[worst] / np.sqrt(len(errors)) if len(errors) > 1 else 0.0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _coalitions(contestant: Contestant) -> int:
+    """Coalitions that an interval rests on, as `budget` in the config counts them."""
+    entry = contestant.entry
+    if isinstance(entry, SampledEstimator | TruncatedEstimator):
+        return REPLICATES * (entry.budget // entry.replicates)
+    return int((contestant.matrices[0] != 0).any(axis=0).sum())
+
+
+_contestants: list[Contestant] = []
+"""Of this process: too large to be sent with each piece of work."""
+
+
+def _take(contestants: list[Contestant]) -> None:
+    _contestants[:] = contestants
+
+
+def _part(work: tuple[SimulatedGame, int, int, list[int]]) -> np.ndarray:
+    game, repetitions, documents, seed = work
+    return repeat(game, _contestants, repetitions, documents, seed)
+
+
+def _pool(work: tuple[Estimator, int, int]) -> np.ndarray:
+    return pooled(*work)
+
+
+def measure(
+    repetitions: int,
+    documents: int,
+    pool: int,
+    per_replicate: int,
+    seed: int = 0,
+    jobs: int = 1,
+    shapes: Sequence[str] = tuple(SHAPES),
+) -> pd.DataFrame:
+    """Coverage of every estimator on every game.
+
+    Returns:
+        A row per game, estimator and budget: `coverage` (mean over players) with its Monte-Carlo standard error,
+        `worst_player` (lowest of the players' coverages), `width` (mean, of the whole interval), `coalition_share`
+        (of the variance, that the sampled coalitions add), `bias` (largest of the players', of the mean of the pool
+        on the game without document noise) and `bias_se` (its Monte-Carlo error). Fractions, not points.
+    """
+    wanted = entries(pool, per_replicate)
+    games = [SHAPES[shape](PLAYERS) for shape in shapes]
+    made = _mapped(_pool, [(entry, pool, seed) for entry, _ in wanted], jobs, "coalitions")
+    contestants = [Contestant(*entry, matrices) for entry, matrices in zip(wanted, made, strict=True)]
+    starts = list(range(0, repetitions, PART))
+    work = [
+        (game, min(PART, repetitions - start), documents, [seed, g, start])
+        for g, game in enumerate(games)
+        for start in starts
+    ]
+    parts = _mapped(_part, work, jobs, f"repetitions, {PART} at a time", contestants)
+    return pd.concat(
+        [
+            summary(game, contestants, np.concatenate(parts[g * len(starts) : (g + 1) * len(starts)], axis=2))
+            for g, game in enumerate(games)
+        ],
+        ignore_index=True,
+    )
+
+
+def _mapped(
+    function: Callable[[Any], np.ndarray],
+    work: Sequence[Any],
+    jobs: int,
+    label: str,
+    contestants: Sequence[Contestant] = (),
+) -> list[np.ndarray]:
+    if jobs == 1:
+        _take(list(contestants))
+        return [function(item) for item in tqdm(work, label)]
+    with ProcessPoolExecutor(jobs, initializer=_take, initargs=(list(contestants),)) as executor:
+        return list(tqdm(executor.map(function, work), label, len(work)))
+
+
+def text(frame: pd.DataFrame, origin: str) -> str:
+    """The Markdown file: coverage by game, and then every number."""
+    percent = frame.copy()
+    shares = ["coverage", "coverage_se", "worst_player", "coalition_share"]
+    points = ["width", "bias", "bias_se"]
+    percent[shares + points] *= 100
+    wide = percent.pivot(index=["estimator", "budget", "coalitions"], columns="game", values="coverage")
+    order = percent.drop_duplicates(["estimator", "budget"])[["estimator", "budget", "coalitions"]]
+    wide = wide.loc[[tuple(row) for row in order.to_numpy()], list(dict.fromkeys(percent["game"]))].reset_index()
+    formats = dict.fromkeys(wide.columns[3:], ".1f")
+    error = percent["coverage_se"].max()
+    return (
+        "# Coverage of the 95 % intervals\n\n"
+        f"{origin}\nMean over players, in percent; Monte-Carlo standard errors up to {error:.1f}.\n\n"
+        f"{report.markdown(wide, formats)}\n"
+        "All numbers: coverage, its Monte-Carlo error, that of the worst player and the share of the variance that "
+        "the sampled coalitions add in percent; the width of the interval and the largest bias of a player in "
+        "points.\n\n"
+        f"{report.markdown(percent, dict.fromkeys(shares, '.1f') | dict.fromkeys(points, '.2f'))}"
+    )
+
+
+def main() -> None:
+    """Run the benchmark and write its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--documents", type=int, default=100)
+    parser.add_argument("--pool", type=int, default=150, help="replicates of each estimator to draw from")
+    parser.add_argument("--per-replicate", type=int, default=64, help="coalitions at the larger budget")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=report.RESULTS)
+    chosen = parser.parse_args()
+    settings = {
+        "players": PLAYERS,
+        "repetitions": chosen.repetitions,
+        "documents": chosen.documents,
+        "level": LEVEL,
+        "replicates": f"{REPLICATES} from a pool of {chosen.pool}",
+        "seed": chosen.seed,
+    }
+    frame = measure(chosen.repetitions, chosen.documents, chosen.pool, chosen.per_replicate, chosen.seed, chosen.jobs)
+    report.write(chosen.results, "coverage", frame, text(frame, report.origin(settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What the benchmarks write: a CSV, and a Markdown file that says what made it."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("numpy", "scipy", "shapiq")
+
+
+def markdown(frame: pd.DataFrame, formats: Mapping[str, str]) -> str:
+    """A frame as a Markdown table; `formats` gives a column's format, such as `.1f`. Missing numbers stay empty."""
+    rows = [list(frame.columns), ["---"] * len(frame.columns)]
+    for record in frame.itertuples(index=False):
+        cells = zip(frame.columns, record, strict=True)
+        rows.append(["" if pd.isna(cell) else format(cell, formats.get(name, "")) for name, cell in cells])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def origin(settings: Mapping[str, object]) -> str:
+    """A line on date, commit, packages and settings."""
+    root = Path(__file__).parents[1]
+    git = ["git", "-C", str(root)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", "cornerstone", "benchmarks/*.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    made_by = (commit.stdout.strip() or "unknown") + (" with changes" if changed.stdout.strip() else "")
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
+    chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return (
+        f"Made {datetime.datetime.now(datetime.UTC):%Y-%m-%d} by commit {made_by}; Python "
+        f"{platform.python_version()}, {versions}. Settings: {chosen}.\n"
+    )
+
+
+def write(folder: Path, name: str, frame: pd.DataFrame, text: str) -> None:
+    """Write `name`.csv and `name`.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
