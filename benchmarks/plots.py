@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from cornerstone import figures
+from cornerstone import drawing
 from cornerstone.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
 LINES: dict[str, tuple[str, str, Any]] = {
@@ -35,7 +35,7 @@ REPLICATES = 2
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     with tempfile.TemporaryDirectory() as folder:
-        figures.save_figure(figure, Path(folder) / path.stem)
+        drawing.save_figure(figure, Path(folder) / path.stem)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(folder) / path.name, path)
 
@@ -50,13 +50,13 @@ def window_bias(frame: pd.DataFrame) -> Figure:
     tasks = frame["game"].str.startswith("SmolLM2")
     frame = frame[~tasks | frame["game"].str.endswith("mean of six tasks")]
     games = list(dict.fromkeys(frame["game"]))
-    with matplotlib.rc_context(fname=str(figures.STYLE)):
+    with matplotlib.rc_context(fname=str(drawing.STYLE)):
         figure, axes = _grid(games, height=1.75)
         for ax, game in zip(axes, games, strict=True):
             part = frame[frame["game"] == game]
             exact = part[part["K"] == 1]
             x = np.arange(len(exact))
-            ax.bar(x, 100 * exact["exact"], width=0.9, color=figures.PALE_GREY, linewidth=0)
+            ax.bar(x, 100 * exact["exact"], width=0.9, color=drawing.PALE_GREY, linewidth=0)
             for k, (colour, marker) in KS.items():
                 y = 100 * part[part["K"] == k]["value"].to_numpy()
                 shifted = x + 0.2 * (k - 2.5)
@@ -78,7 +78,7 @@ def window_bias(frame: pd.DataFrame) -> Figure:
             ax.set_xlabel("blocks of the player" if game.startswith("SmolLM2") else "player")
         _left(axes, "value (points)")
         handles: list[Any] = [
-            Line2D([], [], color=figures.PALE_GREY, linewidth=6, label="exact Shapley value"),
+            Line2D([], [], color=drawing.PALE_GREY, linewidth=6, label="exact Shapley value"),
             *(
                 Line2D(
                     [],
@@ -109,7 +109,7 @@ def error_against_budget(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
     games = list(dict.fromkeys(frame["game"]))
     large = [game for game in games if game.endswith("60 players")]
     games = [game for game in games if game not in large] + large[1:2]
-    with matplotlib.rc_context(fname=str(figures.STYLE)):
+    with matplotlib.rc_context(fname=str(drawing.STYLE)):
         figure, axes = _grid(games, height=2.0)
         for ax, game in zip(axes, games, strict=True):
             part = frame[frame["game"] == game]
@@ -157,7 +157,7 @@ FLOOR = 0.01
 def _grid(games: list[str], height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
     """A figure with a panel for each game; the last one fills its row."""
     lines = -(-len(games) // columns)
-    figure = Figure(figsize=(figures.WIDTH, lines * height + 0.5), layout="constrained")
+    figure = Figure(figsize=(drawing.WIDTH, lines * height + 0.5), layout="constrained")
     grid = figure.add_gridspec(lines, columns)
     axes = []
     for i in range(len(games)):
