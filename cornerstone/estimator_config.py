@@ -159,9 +159,9 @@ def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteracti
     """Coalitions that one replicate needs, so that every player (or pair) is seen as the estimator prescribes.
 
     One antithetic pair of permutations; each stratum of the stratified estimators once (a stratum that SVARM does not
-    see counts as 0, which pulls its values to 0); three times as many equations as the regression has unknowns, since
-    coalitions come in pairs that tell the same about single players, and with fewer the random design is singular now
-    and then; twice as many for pairs of players; one truncated removal order for every player.
+    see counts as 0, which pulls its values to 0); several times as many equations as a regression has unknowns, since
+    coalitions come with their complements, which tell the same about single players, and with fewer the random design
+    is singular now and then; one truncated removal order for every player.
     """
     n = players
     match entry.kind:
@@ -174,7 +174,7 @@ def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteracti
         case "truncated-permutation":
             return 1 + -(-n // entry.removed) * entry.removed
         case "kadd-shap" | "sampled":
-            return min(2**n, 2 * (2 + n + n * (n - 1) // 2))
+            return min(2**n, 3 * (1 + n + n * (n - 1) // 2))
         case "unbiased-kernelshap":
             return min(2**n, 2 + 2 * n)
         case _:

@@ -185,7 +185,7 @@ def test_every_model_that_runs_must_fit_every_estimator() -> None:
 
 def test_interactions_must_fit_too() -> None:
     text = message({"interactions": [{"kind": "sampled", "budget": 40}]})
-    assert "`interactions`: k-sii-b40: tiny has 8 players; with 4 replicates it needs a budget of at least 296" in text
+    assert "`interactions`: k-sii-b40: tiny has 8 players; with 4 replicates it needs a budget of at least 444" in text
 
 
 def test_all_problems_are_listed_at_once() -> None:

@@ -78,7 +78,7 @@ SAMPLED: dict[str, Any] = {
     "interactions": [
         {"kind": "pairs", "per_distance": 2},
         {"kind": "exact", "index": "FSII"},
-        {"kind": "sampled", "index": "k-SII", "budget": 300, "replicates": 4},
+        {"kind": "sampled", "index": "k-SII", "budget": 444, "replicates": 4},
     ],
 }
 
@@ -92,7 +92,7 @@ def test_each_estimator_and_interaction_wants_its_coalitions(tmp_path: Path) -> 
     config, players = layout.config, layout.config.models["tiny"].all_players()
     wanted = layout.wanted("tiny")
     assert [name for name, _ in wanted] == [
-        "window-k2", "exact", "permutation-b60", "truncated-permutation-k3-b60", "pairs-2", "exact-fsii", "k-sii-b300"
+        "window-k2", "exact", "permutation-b60", "truncated-permutation-k3-b60", "pairs-2", "exact-fsii", "k-sii-b444"
     ]  # fmt: skip
     expected = [estimators.coalitions_of(entry, players, config.seed) for entry in config.estimators]
     expected += [interactions.coalitions_of(entry, players, config.seed) for entry in config.interactions]
@@ -112,7 +112,7 @@ def test_a_plan_is_drawn_once_and_read_afterwards(tmp_path: Path, monkeypatch: p
     first = layout_in(tmp_path).wanted("tiny")
     files = sorted((tmp_path / "plans").iterdir())
     assert [re.sub("-[0-9a-f]{16}.json", "", path.name) for path in files] == [
-        "k-sii-b300", "pairs-2", "permutation-b60", "truncated-permutation-k3-b60"
+        "k-sii-b444", "pairs-2", "permutation-b60", "truncated-permutation-k3-b60"
     ]  # fmt: skip
     for module in (estimators, interactions):
         monkeypatch.setattr(module, "coalitions_of", None)
@@ -173,10 +173,10 @@ def test_parsing_with_plans_at_hand_imports_nothing_heavy(tmp_path: Path) -> Non
 
 
 def test_an_estimator_of_a_newer_shapiq_is_an_error_that_names_the_versions(tmp_path: Path) -> None:
-    layout = layout_in(tmp_path, {"estimators": [{"kind": "proxy-shap", "budget": 300}]})
+    layout = layout_in(tmp_path, {"estimators": [{"kind": "proxy-shap", "budget": 500}]})
     installed = importlib.metadata.version("shapiq")
     with pytest.raises(
-        ConfigError, match=rf"proxy-shap-b300: needs ProxySHAP of shapiq 1\.5 .*installed is {installed}"
+        ConfigError, match=rf"proxy-shap-b500: needs ProxySHAP of shapiq 1\.5 .*installed is {installed}"
     ):
         layout.wanted("tiny")
     assert not (tmp_path / "plans").exists()
