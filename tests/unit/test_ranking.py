@@ -202,14 +202,15 @@ def test_the_choice_does_not_see_the_second_half_nor_the_test_the_first() -> Non
             assert player not in first_values or value == first_values[player]
 
 
-def test_what_is_chosen_is_highest_on_the_first_half_and_estimated_on_the_second() -> None:
-    samples = drawn(APART, 7, scale=2, clusters=20)
-    found = held_out(samples, 0.9, seed=3, count=2)
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_chosen_is_highest_on_the_first_half_and_estimated_on_the_second(seed: int) -> None:
+    samples = drawn(APART, seed, scale=12, clusters=20)  # so noisy that the median player differs between the halves
+    found = held_out(samples, 0.9, seed, count=2)
     assert found is not None
     sides = [
         {
             task: Sample(samples[task].values.of(parts[half]), samples[task].clusters[parts[half]], None)
-            for task, parts in split(samples, 3).items()
+            for task, parts in split(samples, seed).items()
         }
         for half in (0, 1)
     ]
