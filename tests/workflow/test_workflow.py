@@ -44,12 +44,12 @@ def test_straight_run_makes_everything(finished: Workflow) -> None:
     results = finished.folder / "results"
     for task in ("arc_easy", "openbookqa"):
         assert len(finished.coalitions(task)) >= PLANNED
-    for kind in ("shares", "ablation", "values", "deletion"):
+    for kind in ("shares", "ablation", "values", "interactions", "assumptions", "deletion"):
         for ending in ("svg", "pdf", "png"):
             assert (results / "figures" / "tiny" / f"{kind}.{ending}").stat().st_size > 1000
-    for n in (1, 2, 3, 4):
+    for table in ("table1", "table2", "table3", "table4", "hypotheses", "estimators"):
         for ending in ("csv", "md", "tex"):
-            assert (results / "tables" / f"table{n}.{ending}").read_text().strip()
+            assert (results / "tables" / f"{table}.{ending}").read_text().strip()
     values = pd.read_csv(results / "tiny" / f"shapley_window-k{LARGEST}.csv")
     assert values.groupby("task")["player"].count().to_dict() == dict.fromkeys(["arc_easy", "mean", "openbookqa"], 6)
     assert ((values["low"] <= values["value"]) & (values["value"] <= values["high"])).all()
@@ -87,7 +87,9 @@ def test_metric_changed(workflow: Workflow) -> None:
     workflow.write_config(config)
     jobs = workflow.planned_jobs()
     assert jobs.pop("deletion_tiny") == 2  # the order of removal may change
-    assert jobs == {"estimate": 1, "deletion_curves": 1, "figure": 4, "tables": 1, "summary": 1}
+    assert jobs == {
+        "estimate": 1, "interactions_tiny": 1, "deletion_curves": 1, "figure": 6, "tables": 1, "summary": 1
+    }  # fmt: skip
 
 
 def test_headline_changed(workflow: Workflow) -> None:
