@@ -220,7 +220,7 @@ def main() -> None:
     """Run the benchmark; write tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results-groups", help="made by `make groups`")
-    parser.add_argument("--runs", type=int, default=40, help="replicates of each setting")
+    parser.add_argument("--runs", type=int, default=24, help="replicates of each setting")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=report.RESULTS)
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
