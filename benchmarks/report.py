@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ def markdown(frame: pd.DataFrame, formats: Mapping[str, str]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
-def _cell(value: object, spec: str) -> str:
+def _cell(value: Any, spec: str) -> str:
     if pd.isna(value):
         return ""
     text = format(value, spec)
