@@ -32,7 +32,7 @@ KINDS = ("permutation", "stratified", "svarm", "unbiased-kernelshap", "kernelsha
 REPLICATES = (2, 5, 10)
 SMALL = (40, 63, 100, 160, 250, 400, 630, 1000)
 LARGE = (250, 500, 1000, 2000, 4000)
-"""Budgets: for 10 players, and for 60."""
+"""Budgets: for 10 players, and for 20 and 60."""
 
 
 @dataclass(frozen=True)
@@ -220,22 +220,24 @@ def main() -> None:
     """Run the benchmark; write tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results-groups", help="made by `make groups`")
-    parser.add_argument("--runs", type=int, default=40, help="replicates of each setting")
+    parser.add_argument("--runs", type=int, default=24, help="replicates of each setting")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=report.RESULTS)
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
     chosen = parser.parse_args()
     tasks = real(chosen.results)
-    small, large = simulated(10), simulated(60)
+    small, medium, large = simulated(10), simulated(20), simulated(60)
     bias = window_bias([*small, *tasks, *large])
     report.write(chosen.output, "window_bias", bias, bias_text(bias, report.origin({"K": "1 to 4"})))
+    half = max(2, chosen.runs // 2)
     frames = [
         error_against_budget([*small, *tasks[-1:]], SMALL, chosen.runs, chosen.seed),
-        error_against_budget(large, LARGE, max(2, chosen.runs // 2), chosen.seed),
+        error_against_budget(medium, LARGE, half, chosen.seed),
+        error_against_budget(large, LARGE, half, chosen.seed),
     ]
     errors = pd.concat(frames, ignore_index=True)
     points = ["rmse", "bias"]
-    made = report.origin({"runs": f"{chosen.runs} (half with 60 players)", "seed": chosen.seed})
+    made = report.origin({"runs": f"{chosen.runs} (half with 20 and 60 players)", "seed": chosen.seed})
     text = f"# Error against budget\n\n{made}\n`rmse` and `bias` in points of accuracy.\n\n"
     table = errors.assign(**{name: 100 * errors[name] for name in points})
     formats = {"rmse": ".2f", "bias": ".2f", "coalitions": ".0f"}

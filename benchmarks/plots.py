@@ -106,7 +106,7 @@ def error_against_budget(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
         bias: as `estimators.window_bias` returns it; the window estimator's error for K = 1 to 4.
     """
     frame = frame[frame["replicates"] == REPLICATES]
-    games = list(dict.fromkeys(frame["game"]))
+    games = [game for game in dict.fromkeys(frame["game"]) if not game.endswith("20 players")]
     large = [game for game in games if game.endswith("60 players")]
     games = [game for game in games if game not in large] + large[1:2]
     with matplotlib.rc_context(fname=str(drawing.STYLE)):
@@ -133,7 +133,7 @@ def error_against_budget(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
             top = 100 * max(part["rmse"].max(), windows["rmse"].max())
             ax.set_ylim(0.8 * FLOOR, top * 1.3)
             ax.set_title(game.replace("-135M", ""))
-            ticks = [300, 1000, 3000] if game in large else [10, 30, 100, 300, 1000]
+            ticks = [100, 300, 1000, 3000] if game in large else [10, 30, 100, 300, 1000]
             ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.yaxis.set_major_formatter(

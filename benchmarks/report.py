@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,8 +21,15 @@ def markdown(frame: pd.DataFrame, formats: Mapping[str, str]) -> str:
     rows = [list(frame.columns), ["---"] * len(frame.columns)]
     for record in frame.itertuples(index=False):
         cells = zip(frame.columns, record, strict=True)
-        rows.append(["" if pd.isna(cell) else format(cell, formats.get(name, "")) for name, cell in cells])
+        rows.append([_cell(cell, formats.get(name, "")) for name, cell in cells])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _cell(value: Any, spec: str) -> str:
+    if pd.isna(value):
+        return ""
+    text = format(value, spec)
+    return text[1:] if text.startswith("-") and not text.strip("-0.") else text
 
 
 def origin(settings: Mapping[str, object]) -> str:

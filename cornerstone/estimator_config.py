@@ -159,7 +159,7 @@ def least_budget(entry: SampledEstimator | TruncatedEstimator | SampledInteracti
     """Coalitions that one replicate needs, so that every player (or pair) is seen as the estimator prescribes.
 
     One antithetic pair of permutations; each stratum of the stratified estimators once (a stratum that SVARM does not
-    see counts as 0, which pulls its values to 0); several times as many equations as a regression has unknowns, since
+    see counts as 0, which biases it); several times as many equations as a regression has unknowns, since
     coalitions come with their complements, which tell the same about single players, and with fewer the random design
     is singular now and then; one truncated removal order for every player.
     """

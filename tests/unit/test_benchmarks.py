@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import coverage, plots, report, weights
@@ -31,6 +32,12 @@ def test_a_matrix_of_the_window_estimator() -> None:
     entry = WindowEstimator(kind="window", removed=3)
     expected = estimators.estimate(entry, {"": lookup(players, scores)}, 0, 0)[""]
     assert scores @ weights.fixed(entry, players).T == pytest.approx(expected.documents)
+
+
+def test_tables_have_no_negative_zero_and_no_nan() -> None:
+    frame = pd.DataFrame({"name": ["a", "b"], "x": [-0.001, -1.0], "y": [np.nan, 0.5]})
+    table = report.markdown(frame, {"x": ".2f", "y": ".1f"})
+    assert table.splitlines()[2:] == ["| a | 0.00 |  |", "| b | -1.00 | 0.5 |"]
 
 
 def test_coverage_runs(tmp_path) -> None:

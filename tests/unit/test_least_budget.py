@@ -41,7 +41,7 @@ def test_an_additive_game_is_solved_by_every_replicate(kind: str, players: int) 
 
 
 @pytest.mark.parametrize("players", [6, 8])
-def test_svarm_is_not_pulled_to_zero(players: int) -> None:
+def test_svarm_is_not_biased_by_empty_strata(players: int) -> None:
     worth = np.ones(players)
     off = errors(with_least("svarm", players), players, kept(players) @ worth, worth).mean(axis=0)
     assert np.abs(off).max() < 0.1
