@@ -16,6 +16,7 @@ include: "rules/assets.smk"
 include: "rules/evaluate.smk"
 include: "rules/estimate.smk"
 include: "rules/present.smk"
+include: "rules/preflight.smk"
 
 
 localrules:
