@@ -2,6 +2,7 @@
 # make full   the same on more documents (config.full.yaml)
 # make test   environment, lint, all tests
 # make lint   style, types, workflow files
+# make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
 # make lock   pin the environment anew after an edit of envs/*.in
 
@@ -18,7 +19,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full test lint clean lock
+.PHONY: run full test lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
@@ -32,6 +33,7 @@ full: .venv/run
 	@$(BIN)/python scripts/where.py config.yaml config.full.yaml
 
 test: .venv/dev lint
+	$(BIN)/python tests/hpc/install.py
 	$(BIN)/python -m pytest
 
 lint: .venv/dev
@@ -40,6 +42,9 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+image: .venv/run
+	$(BIN)/python -m cornerstone.image build
 
 clean:
 	rm -rf results/*/ results/summary.md results/report.html results-full logs .snakemake

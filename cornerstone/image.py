@@ -26,8 +26,9 @@ from cornerstone.console import say
 from cornerstone.errors import CornerstoneError, ImageError
 from cornerstone.files import sha256, write_text
 
-LOCK = Path("envs/run.lock")
-DEFINITION = Path("containers/evaluate.def")
+ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "envs" / "run.lock"
+DEFINITION = ROOT / "containers" / "evaluate.def"
 LABEL = "cornerstone.lock"
 """Label of the image: checksum of the pins that it was built from."""
 
@@ -94,7 +95,7 @@ def stale(config: Config) -> str | None:
     if pins is None:
         return f"{config.container} was not built from containers/evaluate.def. Build it with `make image`."
     if LOCK.is_file() and pins != sha256(LOCK):
-        return f"{config.container} was built from other pins than {LOCK} has now. Build it again with `make image`."
+        return f"{config.container} was built from other pins than envs/run.lock has now. Run `make image` again."
     return None
 
 

@@ -42,7 +42,7 @@ class Circumstances:
         return cls(
             container="APPTAINER" in methods,
             cluster=bool(workflow.non_local_exec),
-            defaults={key: str(value) for key, value in defaults.items()},
+            defaults={key: str(getattr(value, "raw", value) or "").strip("'\"") for key, value in defaults.items()},
         )
 
 

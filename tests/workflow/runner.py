@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
-CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers")
+CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers", "envs")
 
 
 def configuration(blocks: int, largest: int, limit: int) -> dict[str, Any]:
