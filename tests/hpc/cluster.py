@@ -6,8 +6,10 @@ munge and no accounting database.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import re
 import shutil
 import signal
 import socket
@@ -52,7 +54,7 @@ JobSubmitPlugins=lua
 # Partition `urgent` takes nodes from the others; what was there goes back to the queue, soon and not in two minutes.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-AuthInfo=cred_expire=3
+AuthInfo=cred_expire=5
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 # A limit in minutes is kept to the second, so that a test need not wait.
 OverTimeLimit=0
@@ -211,27 +213,26 @@ class Cluster:
         self.start_controller()
 
     def kill_node(self, name: str) -> None:
-        """What a power cut does: the node's daemon and all that runs under it are gone at once."""
+        """What a power cut does: the node's daemon and all that runs under it are gone, without a last word."""
+        jobs = [job for job, node in self.running().items() if node == name]
         self.end(name, signal.SIGKILL)
-        for pid in self._processes_of(name):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        self._kill(jobs)
 
-    def _processes_of(self, name: str) -> list[int]:
-        """Processes of jobs on a node: SLURM tells each by its environment."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
+    def _kill(self, jobs: list[str]) -> None:
+        """Kill the processes of jobs; first those of SLURM's own that would report the end of the others."""
+        config = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        marks = [f"SLURM_JOB_ID={job}".encode() for job in jobs]
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*"):
             try:
-                content = path.read_bytes().split(b"\0")
+                content = (path / "environ").read_bytes().split(b"\0")
+                if config in content and any(mark in content for mark in marks):
+                    found = [*_stewards(int(path.name)), *found, int(path.name)]
             except OSError:
                 continue
-            spool = f"{self.folder}/spool/".encode()
-            if f"SLURMD_NODENAME={name}".encode() in content and any(spool in entry or
-                    str(self.folder).encode() in entry for entry in content):  # fmt: skip
-                found.append(int(path.parent.name))
-        return found
+        for pid in dict.fromkeys(found):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def jobs(self) -> dict[str, tuple[str, str]]:
         """Every job that the controller remembers: id -> (state, node)."""
@@ -270,6 +271,14 @@ class Cluster:
             self.end(name)
         for name in list(self.daemons):
             self.end(name)
-        for name in self.names:
-            for pid in self._processes_of(name):
-                os.kill(pid, signal.SIGKILL)
+
+
+def _stewards(pid: int) -> list[int]:
+    """The slurmstepd above a job's process."""
+    found = []
+    while pid > 1:
+        status = Path(f"/proc/{pid}/status").read_text()
+        pid = int(re.search(r"PPid:\s*(\d+)", status)[1])  # type: ignore[index]
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"slurmstepd"):
+            found.append(pid)
+    return found

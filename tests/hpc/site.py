@@ -78,7 +78,7 @@ class Site:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=400,
+            timeout=500,
         )
 
     def succeed(self, *arguments: str) -> str:
@@ -94,7 +94,7 @@ class Site:
         """What the runs started by `start` have printed."""
         return (self.workflow.folder / "snakemake.out").read_text()
 
-    def wait_for_results(self, task: str, count: int, seconds: float = 90) -> None:
+    def wait_for_results(self, task: str, count: int, seconds: float = 240) -> None:
         """Wait until so many coalitions are finished."""
         wait(lambda: len(self.workflow.coalitions(task)) >= count, seconds, f"{count} results of {task}")
 
