@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,3 +158,19 @@ def test_snakemake_killed_and_started_again_at_once(trial: Trial) -> None:
     assert jobs[first][0] == jobs[second][0] == "COMPLETED"
     trial.check()
     assert "Nothing to be done" in trial.site.succeed(target(TASKS[0]))
+
+
+def test_out_of_memory(real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
+    """300 MB of weights do not fit beside the packages in the 1 GiB asked for; a later try asks for more."""
+    config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
+    site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1024), cluster, apptainer)
+    jobs = submitted(site.succeed(target(TASKS[0])))
+    states = [cluster.jobs()[job][0] for job in jobs]
+    assert 2 <= len(jobs) <= 3
+    assert states[-1] == "COMPLETED"
+    assert set(states[:-1]) <= {"OUT_OF_MEMORY", "CANCELLED", "FAILED"}
+    asked = [re.search(r"MinMemoryNode=(\S+)", cluster.client("scontrol", "show", "job", job)) for job in jobs]
+    assert [found[1] for found in asked if found] == ["1G", "1.50G", "2G"][: len(jobs)]
+    log = next(site.workflow.folder.glob(f"logs/slurm/**/{jobs[0]}.log")).read_text()
+    assert "memory limit" in log
+    assert len(site.workflow.results(TASKS[0])) == 18

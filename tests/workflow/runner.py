@@ -52,6 +52,14 @@ class Workflow:
     @classmethod
     def create(cls, folder: Path, resources: Path, config: dict[str, Any], width: int = 32) -> Workflow:
         """Copy the code, save a model, and lay out documents and config."""
+        workflow = cls.lay_out(folder, config)
+        shutil.copytree(resources / "documents", folder / "resources" / "documents")
+        save_model(folder / "model", config["models"]["tiny"]["blocks"], width)
+        return workflow
+
+    @classmethod
+    def lay_out(cls, folder: Path, config: dict[str, Any]) -> Workflow:
+        """Copy the code and write the config."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in CODE:
             source = ROOT / name
@@ -59,10 +67,8 @@ class Workflow:
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.sif"))
             else:
                 shutil.copy(source, folder / name, follow_symlinks=False)
-        shutil.copytree(resources / "documents", folder / "resources" / "documents")
         workflow = cls(folder)
         workflow.write_config(config)
-        save_model(folder / "model", config["models"]["tiny"]["blocks"], width)
         return workflow
 
     def copy(self, folder: Path) -> Workflow:
