@@ -49,6 +49,16 @@ def job_resources(entry: Model) -> dict[str, Any]:
     return {"mem_mb": mem_mb, "runtime": runtime, **{key: value for key, value in named.items() if value is not None}}
 
 
+def shown(entry: Model) -> str:
+    """What a job of a model that wants GPUs asks for, to be put behind the job's message (Snakemake fills it in)."""
+    if not entry.resources.gpus:
+        return ""
+    # threads as stated: a dry run would scale them down to the cores that it was not given
+    return (
+        f": {entry.resources.gpus} GPUs, {{resources.mem_mb}} MB, {{resources.runtime}} minutes, {entry.threads} CPUs"
+    )
+
+
 def request(entry: Model, defaults: Mapping[str, Any]) -> list[str]:
     """The options of `sbatch` for the first try of a model's job.
 

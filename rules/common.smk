@@ -8,7 +8,7 @@ from snakemake.logging import logger
 sys.path.insert(0, workflow.basedir)
 
 from cornerstone import image, preflight
-from cornerstone.cluster import job_resources
+from cornerstone.cluster import job_resources, shown
 from cornerstone.config import check
 from cornerstone.errors import CornerstoneError
 from cornerstone.workflow import (

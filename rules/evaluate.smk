@@ -36,7 +36,7 @@ for _model in cfg.run:
             params:
                 **evaluate_params(_model),
             message:
-                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}"
+                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
             script:
                 "../scripts/evaluate.py"
 
@@ -61,7 +61,7 @@ for _model in cfg.run:
             **evaluate_params(_model),
             checked=lambda w, model=_model: checked_coalition(model, w.coalition),
         message:
-            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}"
+            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
         script:
             "../scripts/evaluate.py"
 
@@ -88,7 +88,7 @@ for _model in cfg.run:
             deletion=cfg.deletion.model_dump(),
             code=code("estimate", "plan", "coalitions"),
         message:
-            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}"
+            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
         script:
             "../scripts/deletion.py"
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import collections
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from cornerstone import cluster as package
 from tests.hpc.cluster import Cluster
 from tests.hpc.container import Apptainer
 from tests.hpc.site import Site, settings
-from tests.workflow.runner import Workflow
+from tests.workflow.runner import ROOT, Workflow
 
 pytestmark = [pytest.mark.workflow, pytest.mark.hpc]
 Change = Callable[[dict[str, Any]], object]
@@ -55,16 +58,6 @@ BAD: dict[str, tuple[Change, list[str], str]] = {
         ["--default-resources", "slurm_partition=billed"],
         "SLURM says: partition billed needs an account",
     ),
-    "too much memory": (
-        lambda c: c["models"]["tiny"]["resources"].update(memory_gb=900),
-        [],
-        "SLURM says: Requested node configuration is not available",
-    ),
-    "too many GPUs": (
-        lambda c: c["models"]["tiny"]["resources"].update(gpus=16),
-        [],
-        "--gpus=16) would be refused. SLURM says: Requested node configuration is not available",
-    ),
 }
 
 
@@ -84,9 +77,19 @@ def test_refused(site: Site, image: Path, case: str) -> None:
     assert not (site.workflow.folder / "results").exists()
 
 
+@pytest.mark.parametrize(
+    "option", ["--mem=900000", "--gpus=16", "--constraint=v100", "--time=99-0", "--account=x -pnope"]
+)
+def test_what_the_controller_refuses(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    for key, value in cluster.environment.items():
+        monkeypatch.setenv(key, value)
+    assert package.refusal(["--mem=1000", "--gpus=1", "--ntasks=1", "--constraint=a100|h100"]) is None
+    assert str(package.refusal(["--ntasks=1", *option.split()])).startswith("SLURM says: ")
+
+
 def test_no_apptainer(site: Site, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.workflow.write_config(settings(image))
-    environment = {**site.environment, "PATH": os.pathsep.join([site.cluster.environment["PATH"]])}
+    environment = {**site.environment, "PATH": site.cluster.environment["PATH"]}
     monkeypatch.setattr(Site, "environment", environment)
     done = site.run("results/tiny/arc_easy/values.parquet")
     assert done.returncode != 0
@@ -105,31 +108,26 @@ def test_preflight_lists_what_is_there_and_what_is_missing(site: Site, image: Pa
     assert "cornerstone: ok: weights of tiny" in site.succeed("preflight")
 
 
+ASKED = re.compile(
+    r"^Job \d+: Evaluating .* of (\S+) on \w+: (\d+) GPUs, (\d+) MB, (\d+) minutes, (\d+) CPUs$", re.MULTILINE
+)
+
+
 def test_the_papers_models(site: Site, image: Path) -> None:
     """What a dry run shows for the three models: jobs, GPUs, memory and time that clusters of A100 or H100 have."""
-    import re
-
-    import yaml
-
-    from tests.workflow.runner import ROOT
-
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["run"] = ["llama3-8b", "llama3-70b", "mixtral-8x7b"]
     site.workflow.write_config({**config, "container": str(image)})
-    said = site.succeed("--dry-run")
-    asked: dict[str, set[tuple[int, int, int]]] = {}
-    jobs: dict[str, int] = {}
-    for block in re.split(r"\n(?=rule |localrule |\[)", said):
-        name = re.search(r"rule (evaluate|deletion)_(llama3-8b|llama3-70b|mixtral-8x7b)", block)
-        if name is None or "resources:" not in block:
-            continue
-        values = {key: int(re.search(rf"\b{key}=(\d+)", block)[1]) for key in ("gpu", "mem_mb", "runtime")}  # type: ignore[index]
-        jobs[name[2]] = jobs.get(name[2], 0) + 1
-        asked.setdefault(name[2], set()).add((values["gpu"], values["mem_mb"] // 1024, values["runtime"]))
-    assert jobs == {"llama3-8b": 12 + 6, "llama3-70b": 48 + 6, "mixtral-8x7b": 24 + 6}
-    assert asked == {"llama3-8b": {(1, 64, 480)}, "llama3-70b": {(4, 256, 1440)}, "mixtral-8x7b": {(2, 192, 960)}}
-    gigabytes = {"llama3-8b": 16, "llama3-70b": 141, "mixtral-8x7b": 93}  # weights in bfloat16
-    for name, ((gpus, memory, minutes),) in ((name, tuple(values)) for name, values in asked.items()):
-        assert gigabytes[name] + 32 < 80 * gpus  # with room for hidden states
-        assert gigabytes[name] < memory <= 120 * gpus  # a node of 8 GPUs has 1 TB and more
-        assert minutes <= 2 * 24 * 60
+    asked = collections.Counter(ASKED.findall(site.succeed("--dry-run")))
+    assert asked == {
+        ("llama3-8b", "1", str(64 * 1024), "480", "8"): 12 + 6,
+        ("llama3-70b", "4", str(256 * 1024), "1440", "16"): 48 + 6,
+        ("mixtral-8x7b", "2", str(192 * 1024), "960", "16"): 24 + 6,
+    }
+    weights = {"llama3-8b": 16, "llama3-70b": 141, "mixtral-8x7b": 93}  # GB in bfloat16
+    for name, gpus, megabytes, minutes, threads in asked:
+        room = 80 * int(gpus) - weights[name]
+        assert room > config["models"][name]["memory_budget_gb"]  # for hidden states, beside the weights
+        assert weights[name] < int(megabytes) / 1024 <= 128 * int(gpus)  # a node of 8 GPUs has 1 TB and more
+        assert int(threads) <= 16 * int(gpus)
+        assert int(minutes) <= 2 * 24 * 60

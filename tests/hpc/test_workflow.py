@@ -31,7 +31,9 @@ def finished(
 ) -> tuple[Site, str]:
     """A straight run from nothing to figures."""
     folder = tmp_path_factory.mktemp("hpc") / "work"
-    site = Site(Workflow.create(folder, real_assets, settings(image)), running_cluster, apptainer)
+    config = settings(image)
+    config["models"]["tiny"]["threads"] = 2
+    site = Site(Workflow.create(folder, real_assets, config), running_cluster, apptainer)
     site.workflow.copy(folder.with_name("local"))
     return site, site.succeed(OFFLINE)
 
@@ -56,7 +58,7 @@ def test_few_jobs(finished: tuple[Site, str]) -> None:
     assert len(jobs) == 4
     for job in jobs:
         shown = site.cluster.client("scontrol", "show", "job", job)
-        for part in ("TresPerJob=gres:gpu:1", "MinMemoryNode=2G", "TimeLimit=00:10:00", "NumCPUs=1 ", "Requeue=1"):
+        for part in ("TresPerJob=gres:gpu:1", "MinMemoryNode=2G", "TimeLimit=00:10:00", "NumCPUs=2 ", "Requeue=1"):
             assert part in shown
     logs = [path.read_text() for path in sorted(site.workflow.folder.glob("logs/slurm/**/*.log"))]
     assert len(logs) == 4  # kept, also of jobs that ended well
