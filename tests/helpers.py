@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,11 @@ def packed(seed: int, count: int, vocabulary: int = 320, longest: int = 40) -> l
 def left_over(folder: Path) -> list[str]:
     """Hidden files: what an interrupted or careless writer leaves behind."""
     return sorted(path.name for path in folder.rglob(".*"))
+
+
+def script(folder: Path, name: str, text: str) -> None:
+    """A program that stands in for one of the cluster's."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)

@@ -13,9 +13,9 @@ import yaml
 
 from cornerstone import image as package
 from cornerstone.config import check
+from tests.helpers import script
 from tests.hpc.container import Apptainer
 from tests.hpc.site import settings
-from tests.unit.test_cluster import script
 from tests.workflow.runner import ROOT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.hpc]

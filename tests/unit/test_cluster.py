@@ -1,24 +1,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cornerstone import cluster
-from tests.helpers import configured
+from tests.helpers import configured, script
 
 RESOURCES = {"gpus": 4, "memory_gb": 256, "runtime_minutes": 1440}
-
-
-def script(folder: Path, name: str, text: str) -> None:
-    """A program that stands in for one of the cluster's."""
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IEXEC)
 
 
 @pytest.fixture

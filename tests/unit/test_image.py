@@ -11,8 +11,7 @@ from cornerstone import image
 from cornerstone.config import Config
 from cornerstone.errors import ImageError
 from cornerstone.files import sha256
-from tests.helpers import configured
-from tests.unit.test_cluster import script
+from tests.helpers import configured, script
 
 FAKE = """
 case "$1" in

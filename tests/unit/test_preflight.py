@@ -11,8 +11,7 @@ from cornerstone import preflight
 from cornerstone.config import Config
 from cornerstone.errors import PreflightError
 from cornerstone.preflight import Circumstances, look
-from tests.helpers import configured
-from tests.unit.test_cluster import script
+from tests.helpers import configured, script
 
 LOCAL = Circumstances(container=False, cluster=False, defaults={})
 
