@@ -109,7 +109,7 @@ def test_preflight_lists_what_is_there_and_what_is_missing(site: Site, image: Pa
 
 
 ASKED = re.compile(
-    r"^Job \d+: Evaluating .* of (\S+) on \w+: (\d+) GPUs, (\d+) MB, (\d+) minutes, (\d+) CPUs$", re.MULTILINE
+    r"^Job \d+: Evaluating .* of (\S+) on \w+: (\d+) GPUs?, (\d+) MB, (\d+) minutes, (\d+) CPUs$", re.MULTILINE
 )
 
 

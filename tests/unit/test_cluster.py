@@ -33,6 +33,13 @@ def test_each_try_asks_for_more() -> None:
     assert made["gpu"] == 4
 
 
+def test_what_a_dry_run_shows() -> None:
+    models = configured({"models.tiny.resources": {"gpus": 2}}).models
+    filled = cluster.shown(models["tiny"]).replace("{resources.mem_mb}", "8192").replace("{resources.runtime}", "240")
+    assert filled == ": 2 GPUs, 8192 MB, 240 minutes, 1 CPUs"
+    assert cluster.shown(models["other"]) == ""
+
+
 def test_what_is_not_set_is_left_to_the_profile() -> None:
     assert set(resources(gpus=0)) == {"mem_mb", "runtime"}
     named = resources(partition="a100", account="project", constraint="a100|h100")
