@@ -60,7 +60,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 OverTimeLimit=0
 KillWait=2
 EnforcePartLimits=ALL
-MinJobAge=300
+MinJobAge=36000
 ReturnToService=2
 SlurmdTimeout=6
 MessageTimeout=5
