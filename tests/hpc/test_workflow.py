@@ -83,10 +83,10 @@ def test_embedded_default(
     config |= {"container": str(image), "container_sha256": files.sha256(image), "run_tasks": ["openbookqa"]}
     config["documents"]["limit"] = 2
     config["estimators"]["window"] = [1]
-    config["paths"]["resources"] = str(real_assets)  # outside of the working folder, and shown to jobs read-only
     config["deletion"] = {"share": 0.1, "points": 1, "orders": ["depth"]}
     config["models"]["smollm2-135m"]["resources"] = {"gpus": 0, "memory_gb": 4, "runtime_minutes": 20}
     site = Site(Workflow.lay_out(tmp_path / "work", config), cluster, apptainer)
+    (site.workflow.folder / "resources").symlink_to(real_assets)  # on another disk, as often on a cluster
     local = site.workflow.copy(tmp_path / "local")
     target = "results/smollm2-135m/openbookqa/values.parquet"
     assert len(submitted(site.succeed(target, OFFLINE))) == 1
