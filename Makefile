@@ -6,6 +6,7 @@
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
 # make bench-estimators  error of every estimator, on simulated games and, after make groups, on a real model
 # make lint   style, types, workflow files
+# make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
 # make lock   pin the environment anew after an edit of envs/*.in
 
@@ -22,7 +23,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full groups plan test bench-coverage bench-estimators lint clean lock
+.PHONY: run full groups plan test bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
@@ -39,6 +40,7 @@ plan: .venv/run
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
 test: .venv/dev lint
+	$(BIN)/python tests/hpc/install.py
 	$(BIN)/python -m pytest
 
 bench-coverage: .venv/run
@@ -53,6 +55,9 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+image: .venv/run
+	$(BIN)/python -m cornerstone.image build
 
 clean:
 	rm -rf results/*/ results/summary.md results/report.html results/plan.csv results/plan.md results-full results-groups logs .snakemake

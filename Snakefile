@@ -17,6 +17,7 @@ include: "rules/plan.smk"
 include: "rules/evaluate.smk"
 include: "rules/estimate.smk"
 include: "rules/present.smk"
+include: "rules/preflight.smk"
 
 
 localrules:

@@ -39,9 +39,18 @@ TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 class Resources(Section):
     """What one evaluate job asks of the cluster."""
 
-    gpus: int = Field(0, ge=0, description="GPUs of one evaluate job; 0 runs on the CPU.")
-    memory_gb: int = Field(8, ge=1, description="Host memory of one evaluate job, in GiB.")
-    runtime_minutes: int = Field(240, ge=1, description="Time limit of one evaluate job.")
+    gpus: int = Field(0, ge=0, description="GPUs of one evaluate job, on one node; 0 runs on the CPU.")
+    memory_gb: int = Field(
+        8, ge=1, description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more."
+    )
+    runtime_minutes: int = Field(
+        240, ge=1, description="Time limit of one evaluate job. Each retry asks for half as much more."
+    )
+    partition: str | None = Field(
+        None, description="SLURM partition of this model's jobs, where it is not the profile's (`profiles/slurm`)."
+    )
+    account: str | None = Field(None, description="SLURM account, likewise.")
+    constraint: str | None = Field(None, description="Features that nodes must have, such as `a100|h100`.")
 
 
 class ModelDocuments(Section):
@@ -253,6 +262,11 @@ class Config(Section):
     paths: Paths = Field(default_factory=Paths, description="Folders.")
     container: str = Field(
         "containers/evaluate.sif", description="Apptainer image that GPU rules run in when that is asked for."
+    )
+    container_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Checksum that the image must have; null: the one that `make image` noted beside it.",
     )
     tasks: dict[TaskName, Task] = Field(description="Tasks that can be run, by their name in lm-eval.")
     models: dict[Name, Model] = Field(description="Models that can be run, by a name of your choice.")

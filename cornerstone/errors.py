@@ -6,6 +6,8 @@
     ├── AssetError       a model or a document file is missing, damaged, or can't be downloaded
     ├── ModelError       the weights do not fit the config, or the architecture is unknown
     ├── TaskError        lm-eval does not know the task, or the task can't be scored here
+    ├── ImageError       the image of the GPU rules is missing, is another one, or can't be built
+    ├── PreflightError   something that cluster jobs need is missing
     └── StoreError       a result file is truncated, foreign, or missing
 
 Each message says what is wrong, where, and what to do; `console.script` prints it
@@ -37,6 +39,14 @@ class ModelError(CornerstoneError):
 
 class TaskError(CornerstoneError):
     """A task is unknown to lm-eval or is not multiple choice."""
+
+
+class ImageError(CornerstoneError):
+    """The image is missing, is not the one expected, or can't be built."""
+
+
+class PreflightError(CornerstoneError):
+    """Something that jobs need is missing."""
 
 
 class StoreError(CornerstoneError):

@@ -126,17 +126,20 @@ class Job:
                 ) from error
             seconds = (time.monotonic() - started) / len(group)
             path_of = {target.coalition: target.path for target in targets}
+            # a second job for the same files may have been faster: what it wrote stays, with its date
+            still_missing = set(self._missing([t for t in targets if t.coalition in group], wanted, data))
             for coalition, rows in zip(group, scores, strict=True):
-                rows_as_lists = [row.tolist() for row in rows]
-                store.write(
-                    path_of[coalition],
-                    coalition,
-                    entry.all_players(),
-                    data,
-                    rows_as_lists,
-                    origin,
-                    seconds,
-                )
+                if coalition in still_missing:
+                    rows_as_lists = [row.tolist() for row in rows]
+                    store.write(
+                        path_of[coalition],
+                        coalition,
+                        entry.all_players(),
+                        data,
+                        rows_as_lists,
+                        origin,
+                        seconds,
+                    )
                 forget_backup(path_of[coalition])
             computed += len(group)
             progress.finished(computed)

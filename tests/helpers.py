@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,11 @@ def right_or_wrong(players: tuple[Player, ...]) -> dict[str, Game]:
         table[-1, ::4] = 0.0
         made[task] = game(players, table.__getitem__)
     return made
+
+
+def script(folder: Path, name: str, text: str) -> None:
+    """A program that stands in for one of the cluster's."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)

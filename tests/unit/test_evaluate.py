@@ -339,3 +339,26 @@ def test_documents_of_another_source_are_refused(job: Maker) -> None:
     made = job({"documents.source": "hub"})
     with pytest.raises(AssetError, match="was made from 'alpha embedded"):
         made.run_files(planned(made))
+
+
+def test_two_jobs_for_the_same_files(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one computes a group, another finishes it: the first leaves those files alone and goes on with the rest."""
+    made, wanted = job({"models.tiny.memory_budget_gb": 0.0001}), straight(job)
+    paths = planned(made)
+    real, groups, between = sweep.choice_scores, [], {}
+
+    def choice_scores(network: Any, batches: Any, group: list[int], *rest: Any) -> Any:
+        groups.append(group)
+        scores = real(network, batches, group, *rest)
+        if len(groups) == 1:
+            monkeypatch.setattr(sweep, "choice_scores", real)
+            assert job({"models.tiny.memory_budget_gb": 0.0001}).run_files(paths) == len(paths)
+            between.update({path: path.stat().st_ino for path in paths})
+        return scores
+
+    monkeypatch.setattr(sweep, "choice_scores", choice_scores)
+    assert made.run_files(paths) == len(groups[0])  # it had these in hand; the rest it found finished
+    assert len(groups) == 1
+    assert {path: path.stat().st_ino for path in paths} == between
+    assert contents(paths) == wanted
+    assert left_over(Path(made.config.paths.results)) == []

@@ -19,7 +19,7 @@ from tests import tiny
 from tests.helpers import windows
 
 ROOT = Path(__file__).parents[2]
-CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers")
+CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers", "envs")
 
 
 def configuration(blocks: int, largest: int, limit: int) -> dict[str, Any]:
@@ -53,6 +53,14 @@ class Workflow:
     @classmethod
     def create(cls, folder: Path, resources: Path, config: dict[str, Any], width: int = 32) -> Workflow:
         """Copy the code, save a model, and lay out documents and config."""
+        workflow = cls.lay_out(folder, config)
+        shutil.copytree(resources / "documents", folder / "resources" / "documents")
+        save_model(folder / "model", config["models"]["tiny"]["blocks"], width)
+        return workflow
+
+    @classmethod
+    def lay_out(cls, folder: Path, config: dict[str, Any]) -> Workflow:
+        """Copy the code and write the config."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in CODE:
             source = ROOT / name
@@ -60,10 +68,8 @@ class Workflow:
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.sif"))
             else:
                 shutil.copy(source, folder / name, follow_symlinks=False)
-        shutil.copytree(resources / "documents", folder / "resources" / "documents")
         workflow = cls(folder)
         workflow.write_config(config)
-        save_model(folder / "model", config["models"]["tiny"]["blocks"], width)
         return workflow
 
     def copy(self, folder: Path) -> Workflow:

@@ -192,10 +192,6 @@ def test_report_is_made(workflow: Workflow) -> None:
     assert "arc_easy acc_norm" in (workflow.folder / "report.html").read_text()
 
 
-def test_slurm_profile_plans(workflow: Workflow) -> None:
-    assert "evaluate_tiny_0" in workflow.succeed("--profile", "slurm", "--dry-run", "--forceall")
-
-
 def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of an evaluate job: what was finished stays, and the result is that of a straight run."""
     config: dict[str, Any] = configuration(blocks=16, largest=4, limit=8)

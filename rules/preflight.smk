@@ -1,0 +1,25 @@
+# What jobs need is looked at before any is submitted. `snakemake preflight` lists it all and starts nothing else.
+localrules:
+    preflight,
+
+
+rule preflight:
+    log:
+        "logs/preflight.log",
+    params:
+        how=lambda w: vars(preflight.Circumstances.of(workflow)),
+    message:
+        "Looking at what jobs need"
+    script:
+        "../scripts/preflight.py"
+
+
+onstart:
+    # Jobs of the cluster parse this file, too, but run no such hook. The rule above does its own looking.
+    if any(job.container_img_url for job in workflow.dag.needrun_jobs()):
+        how = preflight.Circumstances.of(workflow)
+        if how.container or how.cluster:
+            try:
+                preflight.need(preflight.look(cfg, how, fetched=False))
+            except CornerstoneError as error:
+                raise WorkflowError(str(error))

@@ -1,0 +1,104 @@
+"""A working folder whose jobs go to the private cluster, in the image."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cornerstone import files
+from tests.hpc.cluster import Cluster, wait
+from tests.hpc.container import Apptainer
+from tests.workflow.runner import Workflow, configuration
+
+QUICK = [
+    "--slurm-status-command", "squeue",  # there is no accounting database
+    "--slurm-init-seconds-before-status-checks", "1",
+    "--max-status-checks-per-second", "2",
+    "--max-jobs-per-timespan", "20/1s",
+    "--latency-wait", "5",
+]  # fmt: skip
+"""Where the tests' cluster differs from a real one: it is small, quick, and has no database."""
+
+
+def settings(image: Path, blocks: int = 3, largest: int = 2, limit: int = 6, **resources: Any) -> dict[str, Any]:
+    """The tiny model's configuration: one pretended GPU, computed on the CPU."""
+    config = configuration(blocks, largest, limit)
+    config["container"] = str(image)
+    config["container_sha256"] = files.sha256(image)
+    wanted = {"gpus": 1, "memory_gb": 2, "runtime_minutes": 10, **resources}
+    config["models"]["tiny"] |= {"device_map": "cpu", "resources": wanted}
+    return config
+
+
+@dataclass(frozen=True)
+class Site:
+    """A workflow's folder, the cluster and the container runtime."""
+
+    workflow: Workflow
+    cluster: Cluster
+    apptainer: Apptainer
+
+    @property
+    def environment(self) -> dict[str, str]:
+        ours = self.cluster.environment
+        env = {**self.apptainer.environment, "SLURM_CONF": ours["SLURM_CONF"]}
+        del env["APPTAINER_CACHEDIR"]  # a user has none; Snakemake would take it for its own
+        env["PATH"] = f"{ours['PATH'].split(os.pathsep)[0]}{os.pathsep}{env['PATH']}"
+        env.pop("PYTHONPATH", None)
+        return env
+
+    def command(self, *arguments: str, quick: bool = True) -> list[str]:
+        """The command of the README: targets and other options first."""
+        return [sys.executable, "-m", "snakemake", *arguments, "--profile", "slurm", *(QUICK if quick else [])]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it and go on."""
+        with (self.workflow.folder / "snakemake.out").open("a") as out:
+            return subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.workflow.folder,
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                text=True,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.workflow.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+
+    def succeed(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + self.logs()
+        return done.stdout
+
+    def logs(self) -> str:
+        """What jobs said, for a failed test's report."""
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self.workflow.folder.glob("logs/slurm/**/*.log")))
+
+    def said(self) -> str:
+        """What the runs started by `start` have printed."""
+        return (self.workflow.folder / "snakemake.out").read_text()
+
+    def wait_for_results(self, task: str, count: int, seconds: float = 240) -> None:
+        """Wait until so many coalitions are finished."""
+        wait(lambda: len(self.workflow.coalitions(task)) >= count, seconds, f"{count} results of {task}")
+
+
+def submitted(said: str) -> list[str]:
+    """The SLURM ids of the jobs that a run submitted, from what it printed."""
+    return re.findall(r"has been submitted with SLURM jobid (\d+)", said)

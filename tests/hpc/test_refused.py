@@ -1,0 +1,133 @@
+"""What is wrong is said once and clearly, before any job is submitted."""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cornerstone import cluster as package
+from tests.hpc.cluster import Cluster
+from tests.hpc.container import Apptainer
+from tests.hpc.site import Site, settings
+from tests.workflow.runner import ROOT, Workflow
+
+pytestmark = [pytest.mark.workflow, pytest.mark.hpc]
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture(scope="module")
+def site(
+    real_assets: Path,
+    running_cluster: Cluster,
+    apptainer: Apptainer,
+    image: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Site:
+    folder = tmp_path_factory.mktemp("refused") / "work"
+    return Site(Workflow.create(folder, real_assets, settings(image)), running_cluster, apptainer)
+
+
+def nothing(config: dict[str, Any]) -> None:
+    return None
+
+
+BAD: dict[str, tuple[Change, list[str], str]] = {
+    "no image": (
+        lambda c: c.update(container="nowhere.sif"),
+        [],
+        "there is no image at nowhere.sif (`container` in config.yaml). Build it with `make image`",
+    ),
+    "another image": (
+        lambda c: c.update(container_sha256="0" * 64),
+        [],
+        "but container_sha256 in config.yaml says 0000",
+    ),
+    "no such partition": (
+        nothing,
+        ["--default-resources", "slurm_partition=nope"],
+        "SLURM says: invalid partition specified: nope",
+    ),
+    "no account": (
+        nothing,
+        ["--default-resources", "slurm_partition=billed"],
+        "SLURM says: partition billed needs an account",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refused(site: Site, image: Path, case: str) -> None:
+    change, arguments, message = BAD[case]
+    config = settings(image)
+    change(config)
+    site.workflow.write_config(config)
+    before = site.cluster.jobs()
+    done = site.run("results/tiny/arc_easy/values.parquet", *arguments)
+    assert done.returncode != 0
+    assert done.stdout.count(message) == 1
+    assert "1 thing(s) that jobs need are missing or wrong" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert site.cluster.jobs() == before
+    assert not (site.workflow.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--mem=900000", "--gpus=16", "--constraint=v100", "--time=99-0", "--account=x -pnope"]
+)
+def test_what_the_controller_refuses(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    for key, value in cluster.environment.items():
+        monkeypatch.setenv(key, value)
+    assert package.refusal(["--mem=1000", "--gpus=1", "--ntasks=1", "--constraint=a100|h100"]) is None
+    assert str(package.refusal(["--ntasks=1", *option.split()])).startswith("SLURM says: ")
+
+
+def test_no_apptainer(site: Site, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.workflow.write_config(settings(image))
+    environment = {**site.environment, "PATH": site.cluster.environment["PATH"]}
+    monkeypatch.setattr(Site, "environment", environment)
+    done = site.run("results/tiny/arc_easy/values.parquet")
+    assert done.returncode != 0
+    assert done.stdout.count("The apptainer or singularity command has to be available") == 1
+    assert "Traceback" not in done.stdout
+
+
+def test_preflight_lists_what_is_there_and_what_is_missing(site: Site, image: Path) -> None:
+    site.workflow.write_config(settings(image))
+    done = site.run("preflight")
+    assert done.returncode != 0
+    for what in (f"image {image}", "pins of the image", "room for results", "SLURM takes jobs of tiny"):
+        assert f"cornerstone: ok: {what}" in done.stdout
+    assert "weights of tiny: resources/models/tiny.json is missing or damaged" in done.stdout
+    site.succeed("fetch")
+    assert "cornerstone: ok: weights of tiny" in site.succeed("preflight")
+
+
+ASKED = re.compile(
+    r"^Job \d+: Evaluating .* of (\S+) on \w+: (\d+) GPUs?, (\d+) MB, (\d+) minutes, (\d+) CPUs$", re.MULTILINE
+)
+
+
+def test_the_papers_models(site: Site, image: Path) -> None:
+    """What a dry run shows for the three models: jobs, GPUs, memory and time that clusters of A100 or H100 have."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["run"] = ["llama3-8b", "llama3-70b", "mixtral-8x7b"]
+    site.workflow.write_config({**config, "container": str(image)})
+    asked = collections.Counter(ASKED.findall(site.succeed("--dry-run")))
+    assert asked == {
+        ("llama3-8b", "1", str(64 * 1024), "480", "8"): 12 + 6,
+        ("llama3-70b", "4", str(256 * 1024), "1440", "16"): 48 + 6,
+        ("mixtral-8x7b", "2", str(192 * 1024), "960", "16"): 24 + 6,
+    }
+    weights = {"llama3-8b": 16, "llama3-70b": 141, "mixtral-8x7b": 93}  # GB in bfloat16
+    for name, gpus, megabytes, minutes, threads in asked:
+        room = 80 * int(gpus) - weights[name]
+        assert room > config["models"][name]["memory_budget_gb"]  # for hidden states, beside the weights
+        assert weights[name] < int(megabytes) / 1024 <= 128 * int(gpus)  # a node of 8 GPUs has 1 TB and more
+        assert int(threads) <= 16 * int(gpus)
+        assert int(minutes) <= 2 * 24 * 60

@@ -1,0 +1,101 @@
+"""The whole workflow through `snakemake --profile slurm`, each evaluate job in the image, on nodes without network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from cornerstone import files
+from tests.helpers import windows
+from tests.hpc.cluster import Cluster
+from tests.hpc.container import Apptainer
+from tests.hpc.site import Site, settings, submitted
+from tests.workflow.runner import ROOT, Workflow, without_seconds
+
+pytestmark = [pytest.mark.workflow, pytest.mark.hpc]
+TASKS = ("arc_easy", "openbookqa")
+OFFLINE = "--apptainer-args=--nv --net --network none"
+
+
+@pytest.fixture(scope="module")
+def finished(
+    real_assets: Path,
+    running_cluster: Cluster,
+    apptainer: Apptainer,
+    image: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Site, str]:
+    """A straight run from nothing to figures."""
+    folder = tmp_path_factory.mktemp("hpc") / "work"
+    config = settings(image)
+    config["models"]["tiny"]["threads"] = 2
+    site = Site(Workflow.create(folder, real_assets, config), running_cluster, apptainer)
+    site.workflow.copy(folder.with_name("local"))
+    return site, site.succeed(OFFLINE)
+
+
+def test_equal_to_a_local_run(finished: tuple[Site, str]) -> None:
+    site, _ = finished
+    local = Workflow(site.workflow.folder.with_name("local"))
+    local.succeed("results/tiny/deletion.csv")
+    for task in TASKS:
+        assert len(local.results(task)) >= 13
+        assert site.workflow.results(task) == local.results(task)
+    for name in ("ablation.csv", "shapley_window-k2.csv", "cornerstones.csv", "deletion.csv"):
+        ours, theirs = (pd.read_csv(w.folder / "results/tiny" / name) for w in (site.workflow, local))
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert (site.workflow.folder / "results/summary.md").is_file()
+
+
+def test_few_jobs(finished: tuple[Site, str]) -> None:
+    """One job for each task's evaluation and one for its deletion curves; everything else runs where Snakemake does."""
+    site, said = finished
+    jobs = submitted(said)
+    assert len(jobs) == 4
+    for job in jobs:
+        shown = site.cluster.client("scontrol", "show", "job", job)
+        for part in ("TresPerJob=gres:gpu:1", "MinMemoryNode=2G", "TimeLimit=00:10:00", "NumCPUs=2 ", "Requeue=1"):
+            assert part in shown
+    logs = [path.read_text() for path in sorted(site.workflow.folder.glob("logs/slurm/**/*.log"))]
+    assert len(logs) == 4  # kept, also of jobs that ended well
+    assert all(f"Activating singularity image {site.workflow.config()['container']}" in log for log in logs)
+
+
+def test_a_single_target_is_one_job(finished: tuple[Site, str]) -> None:
+    site, _ = finished
+    target = "results/tiny/arc_easy/coalitions/drop-attn0.json"
+    path = site.workflow.folder / target
+    before = site.workflow.results("arc_easy")
+    path.unlink()
+    assert len(submitted(site.succeed(target))) == 1
+    assert site.workflow.results("arc_easy") == before
+
+
+def test_embedded_default(
+    real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path
+) -> None:
+    """The real model of config.yaml on a few real documents."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config |= {"container": str(image), "container_sha256": files.sha256(image), "run_tasks": ["openbookqa"]}
+    config["documents"]["limit"] = 2
+    config["estimators"] = windows(1)
+    config["deletion"] = {"share": 0.1, "points": 1, "orders": ["depth"]}
+    config["models"]["smollm2-135m"]["resources"] = {"gpus": 0, "memory_gb": 4, "runtime_minutes": 20}
+    site = Site(Workflow.lay_out(tmp_path / "work", config), cluster, apptainer)
+    (site.workflow.folder / "resources").symlink_to(real_assets)  # on another disk, as often on a cluster
+    local = site.workflow.copy(tmp_path / "local")
+    target = "results/smollm2-135m/openbookqa/values.parquet"
+    assert len(submitted(site.succeed(target, OFFLINE))) == 1
+    local.succeed(target)
+    found = [read_all(w.folder / "results/smollm2-135m/openbookqa/coalitions") for w in (site.workflow, local)]
+    assert len(found[0]) == 62
+    assert found[0] == found[1]
+
+
+def read_all(folder: Path) -> dict[str, Any]:
+    return {path.stem: without_seconds(json.loads(path.read_text())) for path in folder.glob("[!.]*.json")}
