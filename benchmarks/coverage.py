@@ -4,7 +4,7 @@ Each repetition draws new documents from a simulated game and, for estimators th
 the intervals of `intervals.of_values` and notes for each player whether the known Shapley value lies within.
 
 The coalition samples come from a pool: `--pool` independent replicates of each estimator, of which every repetition
-takes 10 at random, without replacement. The pool knows nothing of the documents.
+takes `--replicates` at random, without replacement. The pool knows nothing of the documents.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Contestant:
     budget: str
     matrices: np.ndarray
     """[P, N, 2^N] a pool of replicates; of an estimator that draws nothing, one."""
+    replicates: int = REPLICATES
+    """So many of the pool make an estimate."""
 
 
 def entries(pool: int, per_replicate: int) -> list[tuple[Estimator, str]]:
@@ -113,7 +115,7 @@ def repeat(
         for c, contestant in enumerate(contestants):
             chosen = contestant.matrices
             if len(chosen) > 1:
-                chosen = chosen[rng.choice(len(chosen), REPLICATES, replace=False)]
+                chosen = chosen[rng.choice(len(chosen), contestant.replicates, replace=False)]
             estimate = intervals.of_values(values(chosen, scores), clusters, LEVEL)
             added = 1 - estimate.se_documents**2 / np.maximum(estimate.se**2, 1e-30)
             found[:, c, repetition] = (
@@ -153,7 +155,7 @@ def _coalitions(contestant: Contestant) -> int:
     """Coalitions that an interval rests on, as `budget` in the config counts them."""
     entry = contestant.entry
     if isinstance(entry, SampledEstimator | TruncatedEstimator):
-        return REPLICATES * (entry.budget // entry.replicates)
+        return contestant.replicates * (entry.budget // entry.replicates)
     return int((contestant.matrices[0] != 0).any(axis=0).sum())
 
 
@@ -182,6 +184,7 @@ def measure(
     seed: int = 0,
     jobs: int = 1,
     shapes: Sequence[str] = tuple(SHAPES),
+    replicates: int = REPLICATES,
 ) -> pd.DataFrame:
     """Coverage of every estimator on every game.
 
@@ -194,7 +197,7 @@ def measure(
     wanted = entries(pool, per_replicate)
     games = [SHAPES[shape](PLAYERS) for shape in shapes]
     made = _mapped(_pool, [(entry, pool, seed) for entry, _ in wanted], jobs, "coalitions")
-    contestants = [Contestant(*entry, matrices) for entry, matrices in zip(wanted, made, strict=True)]
+    contestants = [Contestant(*entry, matrices, replicates) for entry, matrices in zip(wanted, made, strict=True)]
     starts = list(range(0, repetitions, PART))
     work = [
         (game, min(PART, repetitions - start), documents, [seed, g, start])
@@ -254,6 +257,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=100)
     parser.add_argument("--pool", type=int, default=150, help="replicates of each estimator to draw from")
     parser.add_argument("--per-replicate", type=int, default=64, help="coalitions at the larger budget")
+    parser.add_argument("--replicates", type=int, default=REPLICATES, help="of the pool, in every estimate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--results", type=Path, default=report.RESULTS)
@@ -263,10 +267,18 @@ def main() -> None:
         "repetitions": chosen.repetitions,
         "documents": chosen.documents,
         "level": LEVEL,
-        "replicates": f"{REPLICATES} from a pool of {chosen.pool}",
+        "replicates": f"{chosen.replicates} from a pool of {chosen.pool}",
         "seed": chosen.seed,
     }
-    frame = measure(chosen.repetitions, chosen.documents, chosen.pool, chosen.per_replicate, chosen.seed, chosen.jobs)
+    frame = measure(
+        chosen.repetitions,
+        chosen.documents,
+        chosen.pool,
+        chosen.per_replicate,
+        chosen.seed,
+        chosen.jobs,
+        replicates=chosen.replicates,
+    )
     report.write(chosen.results, "coverage", frame, text(frame, report.origin(settings)))
 
 

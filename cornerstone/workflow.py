@@ -181,6 +181,19 @@ class Layout:
         pairs = ["interactions", "assumptions"] if self.interaction_names(model) else []
         return ["shares", "ablation", "values", *pairs, *(["deletion"] if self.config.deletion.orders else [])]
 
+    def figure_input(self, model: str, kind: str) -> list[str]:
+        """What a kind of figure shows that the others do not."""
+        folder = f"{self.results}/{model}"
+        match kind:
+            case "deletion":
+                return [f"{folder}/deletion.csv"]
+            case "interactions":
+                return [self.interactions(model, self.interaction_names(model)[0])]
+            case "assumptions":
+                return [f"{folder}/by_removed.csv", f"{folder}/by_distance.csv"]
+            case _:
+                return []
+
     def shapley(self, model: str, estimator: str, value_function: str = ACCURACY) -> str:
         """Layer Shapley values of one estimator."""
         return f"{self.results}/{model}/shapley_{estimator}{_suffix(value_function)}.csv"

@@ -12,20 +12,6 @@ FIGURES = [
 ]
 
 
-def figure_input(model, kind):
-    """What a kind of figure shows that the others do not."""
-    if kind == "deletion":
-        return f"{RESULTS}/{model}/deletion.csv"
-    if kind == "interactions":
-        return layout.interactions(model, layout.interaction_names(model)[0])
-    if kind == "assumptions":
-        return [
-            f"{RESULTS}/{model}/by_removed.csv",
-            f"{RESULTS}/{model}/by_distance.csv",
-        ]
-    return []
-
-
 localrules:
     tables,
     figure,
@@ -77,7 +63,7 @@ rule figure:
         drops=f"{RESULTS}/{{model}}/ablation.csv",
         baselines=f"{RESULTS}/{{model}}/baselines.csv",
         cornerstones=f"{RESULTS}/{{model}}/cornerstones.csv",
-        own=lambda w: figure_input(w.model, w.kind),
+        own=lambda w: layout.figure_input(w.model, w.kind),
     output:
         report(
             f"{RESULTS}/figures/{{model}}/{{kind}}.svg",

@@ -41,11 +41,13 @@ def test_tables_have_no_negative_zero_and_no_nan() -> None:
 
 
 def test_coverage_runs(tmp_path) -> None:
-    frame = coverage.measure(6, 40, 12, 0, shapes=["additive", "passages"])
+    frame = coverage.measure(6, 40, 12, 0, shapes=["additive", "passages"], replicates=5)
     assert set(frame["game"]) == {"additive", "passages"}
     assert frame["coverage"].between(0, 1).all()
     exact = frame[frame["estimator"] == "exact"]
     assert exact["bias"].max() < 1e-12
+    permutation = frame[(frame["estimator"] == "permutation") & (frame["budget"] == "least")]
+    assert set(permutation["coalitions"]) == {5 * 16}
     assert exact["coverage"].min() > 0.7
     report.write(tmp_path, "coverage", frame, coverage.text(frame, "Made today.\n"))
     assert "| exact |" in (tmp_path / "coverage.md").read_text(encoding="utf-8")
