@@ -79,9 +79,9 @@ def test_a_single_target_is_one_job(finished: tuple[Site, str]) -> None:
 def test_embedded_default(
     real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path
 ) -> None:
-    """The real model of config.yaml on a few real documents."""
+    """The real model of config.yaml on a few real documents, from nothing to figures."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config |= {"container": str(image), "container_sha256": files.sha256(image), "run_tasks": ["openbookqa"]}
+    config |= {"container": str(image), "container_sha256": files.sha256(image), "run_tasks": ["openbookqa", "winogrande"]}
     config["documents"]["limit"] = 2
     config["estimators"] = windows(1)
     config["deletion"] = {"share": 0.1, "points": 1, "orders": ["depth"]}
@@ -89,12 +89,18 @@ def test_embedded_default(
     site = Site(Workflow.lay_out(tmp_path / "work", config), cluster, apptainer)
     (site.workflow.folder / "resources").symlink_to(real_assets)  # on another disk, as often on a cluster
     local = site.workflow.copy(tmp_path / "local")
-    target = "results/smollm2-135m/openbookqa/values.parquet"
-    assert len(submitted(site.succeed(target, OFFLINE))) == 1
-    local.succeed(target)
-    found = [read_all(w.folder / "results/smollm2-135m/openbookqa/coalitions") for w in (site.workflow, local)]
-    assert len(found[0]) == 62
-    assert found[0] == found[1]
+    assert len(submitted(site.succeed(OFFLINE))) == 4  # a task: its coalitions, and those of its deletion curves
+    local.succeed("results/smollm2-135m/deletion.csv")
+    results = [w.folder / "results" for w in (site.workflow, local)]
+    for task in config["run_tasks"]:
+        found = [read_all(folder / "smollm2-135m" / task / "coalitions") for folder in results]
+        assert len(found[0]) == 62
+        assert found[0] == found[1]
+    for name in ("shapley_window-k1.csv", "deletion.csv"):
+        ours, theirs = (pd.read_csv(folder / "smollm2-135m" / name) for folder in results)
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert "## smollm2-135m" in (results[0] / "summary.md").read_text()
+    assert (results[0] / "figures/smollm2-135m/values.png").stat().st_size > 1000
 
 
 def read_all(folder: Path) -> dict[str, Any]:
