@@ -36,10 +36,10 @@ def fresh(straight: Workflow) -> Path:
 @pytest.fixture(scope="module")
 def straight(real_assets: Path, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """A model that takes a while, and its results from a local run without any fault."""
-    config = settings(image, BLOCKS, LARGEST, limit=12, memory_gb=3)
+    config = settings(image, BLOCKS, LARGEST, limit=24, memory_gb=3)
     config["run_tasks"] = list(TASKS)
     config["models"]["tiny"]["memory_budget_gb"] = 0.001  # few coalitions together: results come bit by bit
-    workflow = Workflow.create(tmp_path_factory.mktemp("faults") / "straight", real_assets, config, width=64)
+    workflow = Workflow.create(tmp_path_factory.mktemp("faults") / "straight", real_assets, config, width=128)
     workflow.copy(fresh(workflow))
     workflow.succeed(*map(target, TASKS))
     assert all(len(workflow.results(task)) == PLANNED for task in TASKS)

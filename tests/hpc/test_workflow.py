@@ -81,7 +81,11 @@ def test_embedded_default(
 ) -> None:
     """The real model of config.yaml on a few real documents, from nothing to figures."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config |= {"container": str(image), "container_sha256": files.sha256(image), "run_tasks": ["openbookqa", "winogrande"]}
+    config |= {
+        "container": str(image),
+        "container_sha256": files.sha256(image),
+        "run_tasks": ["openbookqa", "winogrande"],
+    }
     config["documents"]["limit"] = 2
     config["estimators"] = windows(1)
     config["deletion"] = {"share": 0.1, "points": 1, "orders": ["depth"]}
