@@ -205,6 +205,16 @@ def test_these_give_a_dummy_something(kind: str) -> None:
     assert max(map(abs, found)) > 0.05
 
 
+@pytest.mark.parametrize("count", [6, 7, 8])
+def test_exact_is_the_mean_over_all_orders_of_up_to_eight_players(count: int) -> None:
+    table = np.random.default_rng(count).normal(size=(1 << count, 1))
+    orders = np.array(list(itertools.permutations(range(count))))
+    after = np.cumsum(1 << orders, axis=1)  # the coalition once each player of an order has joined
+    gained = table[after, 0] - table[after - (1 << orders), 0]
+    mean = [gained[orders == player].mean() for player in range(count)]
+    assert exact.estimate(of(table))[0] == pytest.approx(mean, abs=1e-12)
+
+
 @FEW
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_exact_is_the_mean_over_all_orders(count: int, seed: int) -> None:
