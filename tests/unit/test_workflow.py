@@ -6,17 +6,20 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cornerstone import estimators, workflow
 from cornerstone.coalitions import name, parse
 from cornerstone.errors import CoalitionError, ConfigError
 from cornerstone.estimators import interactions
 from cornerstone.plan import plan, window_coalitions
-from cornerstone.workflow import Layout, check_coalition, code, fingerprint
+from cornerstone.workflow import Layout, any_of, check_coalition, code, fingerprint
 from tests.helpers import ROOT, configured, raw, windows
 
 WHEEL = {"source": "wheel", "id": "w", "revision": "1", "file": "f", "sha256": "0" * 64, "blocks": 4}
@@ -303,3 +306,19 @@ def test_jobs_find_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH")
     workflow.share_with_jobs("/root")
     assert os.environ["PYTHONPATH"] == "/root"
+
+
+@given(st.lists(st.text("ab-1", max_size=5), min_size=1, max_size=8), st.text("ab-1", max_size=6))
+def test_any_of_matches_exactly_its_words(words: list[str], other: str) -> None:
+    pattern = re.compile(any_of(words))
+    assert all(pattern.fullmatch(word) for word in words)
+    assert bool(pattern.fullmatch(other)) == (other in words)
+
+
+def test_a_pattern_of_all_coalitions_of_sixteen_players_is_quick() -> None:
+    names = [f"mask-{mask:04x}" for mask in range(1 << 16)]
+    pattern = re.compile(rf"(?!{any_of(names)}\.json)[a-z0-9-]+")
+    started = time.monotonic()
+    assert not any(pattern.match(f"{name}.json") for name in names)
+    assert time.monotonic() - started < 5  # an alternation takes minutes
+    assert pattern.match("mask-10000.json")
