@@ -35,8 +35,8 @@ def fresh(straight: Workflow) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(real_assets: Path, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A model that takes a while, and its results from a local run without any fault."""
-    config = settings(image, BLOCKS, LARGEST, limit=24, memory_gb=3)
+    """Jobs that outlast the half minute after which SLURM looks at time limits, run locally without any fault."""
+    config = settings(image, BLOCKS, LARGEST, limit=60, memory_gb=3)
     config["run_tasks"] = list(TASKS)
     config["models"]["tiny"]["memory_budget_gb"] = 0.001  # few coalitions together: results come bit by bit
     workflow = Workflow.create(tmp_path_factory.mktemp("faults") / "straight", real_assets, config, width=128)
