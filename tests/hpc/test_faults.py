@@ -36,7 +36,7 @@ def fresh(straight: Workflow) -> Path:
 @pytest.fixture(scope="module")
 def straight(real_assets: Path, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """Jobs that outlast the half minute after which SLURM looks at time limits, run locally without any fault."""
-    config = settings(image, BLOCKS, LARGEST, limit=60, memory_gb=3)
+    config = settings(image, BLOCKS, LARGEST, limit=36, memory_gb=3)
     config["run_tasks"] = list(TASKS)
     config["models"]["tiny"]["memory_budget_gb"] = 0.001  # few coalitions together: results come bit by bit
     workflow = Workflow.create(tmp_path_factory.mktemp("faults") / "straight", real_assets, config, width=128)
@@ -153,7 +153,7 @@ def test_snakemake_killed_and_started_again_at_once(trial: Trial) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     (second,) = submitted(trial.site.succeed(target(TASKS[0])))
-    wait(lambda: not trial.site.cluster.running(), 240, "both jobs ended")
+    wait(lambda: not trial.site.cluster.running(), 480, "both jobs ended")
     jobs = trial.site.cluster.jobs()
     assert jobs[first][0] == jobs[second][0] == "COMPLETED"
     trial.check()
