@@ -1,8 +1,8 @@
 """What the workflow costs beside the sweep: `python -m benchmarks.workflow`.
 
-- Orchestration: a real `make run`, in a folder of its own with the weights and documents of this one. Its *core-seconds*
-  are its wall time x the cores it may use. The *sweep* is what the results say that they took: the sum of
-  `provenance.seconds` of every file that the run wrote, x `threads` of the model. The share of orchestration is
+- Orchestration: a real `make run`, in a folder of its own with the weights and documents of this one. Its
+  *core-seconds* are its wall time x the cores it may use. The *sweep* is what the results say that it took: the sum
+  of `provenance.seconds` of every file that the run wrote, x `threads` of the model. The share of orchestration is
   1 - sweep / core-seconds: process starts, imports, model load, encoding, JSON, Snakemake, estimates, figures, the
   report, and also cores that have nothing to do. That is the strict way to count: where two jobs run side by side,
   each has its own core-seconds, and a core that waits at the end counts as a cost of the workflow.

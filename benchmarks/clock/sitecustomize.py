@@ -79,7 +79,9 @@ class Clock:
             if module in sys.modules:
                 name = pending.pop(target)
                 *owners, attribute = path.split(".")
-                owner: Any = functools.reduce(lambda at, key: getattr(at, key, None), owners, sys.modules[module])
+                owner: Any = sys.modules[module]
+                for part in owners:
+                    owner = getattr(owner, part, None)
                 function = getattr(owner, attribute, None)
                 if function is not None:
                     setattr(owner, attribute, self.timed(function, name))
