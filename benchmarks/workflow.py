@@ -5,7 +5,9 @@
   of `provenance.seconds` of every file that the run wrote, x `threads` of the model. The share of orchestration is
   1 - sweep / core-seconds: process starts, imports, model load, encoding, JSON, Snakemake, estimates, figures, the
   report, and also cores that have nothing to do. That is the strict way to count: where two jobs run side by side,
-  each has its own core-seconds, and a core that waits at the end counts as a cost of the workflow.
+  each has its own core-seconds, and a core that waits at the end counts as a cost of the workflow. On a machine that
+  is busy with other things, all wall times are longer; the share of the CPU seconds beside it knows nothing of that,
+  nor of idle cores.
   The parts: jobs of the GPU rules (evaluate, deletion) by what they do, all other jobs by rule, each with the seconds
   that its process lived; of Snakemake and make, which wait for most of the time, the CPU seconds. What is then left of
   the core-seconds is `idle cores`. (Jobs of estimates may use more than one core at times: then it is too small.)
@@ -140,7 +142,7 @@ def orchestration(changes: Mapping[str, Any] | None = None, cores: int = os.cpu_
         notes.mkdir()
         paths = f"PYTHONPATH={ROOT / 'benchmarks' / 'clock'}{os.pathsep}{folder}"
         # the environment is there: make must not look whether it is older than its pins
-        command = ["make", "--assume-old", ".venv/run", "run", f"CORES={cores}", paths]
+        command = ["make", "--assume-old", ".venv/ready", "run", f"CORES={cores}", paths]
         used = measured(command, folder, os.environ | {"CORNERSTONE_CLOCK": str(notes)})
         processes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(notes.glob("*.json"))]
         config = check(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
@@ -162,25 +164,27 @@ def shares(processes: Sequence[Mapping[str, Any]], sweep: float, used: Used, cor
         cores: that it might use.
     """
     total = used.wall * cores
+    sweep_cpu = sum(process["parts"].get("sweep", [0.0, 0.0])[1] for process in processes)
     parts: dict[str, float] = {}
     for process in processes:
         kind, lived = kind_of(process["arguments"]), process["seconds"]
         if kind in SWEEPING:
             told = {f"{kind}: {part}": process["parts"].get(part, [0.0])[0] for part in PARTS}
-            told[f"{kind}: other"] = lived - sum(told.values())
+            told[f"{kind}: other"] = lived - sum(told.values())  # with the sweep
         elif kind.startswith("snakemake"):
             told = {kind: process["cpu"]}
         else:
             told = {kind: lived}
         for part, seconds in told.items():
             parts[part] = parts.get(part, 0.0) + seconds
-    # other than the parts, the jobs do the sweep; the results do not say which job they are from
+    # the results do not say which job they are from
     inside = sum(seconds for part, seconds in parts.items() if part.endswith(": other"))
     others = {part: seconds for part, seconds in parts.items() if not part.endswith(": other")}
     others["evaluate, deletion: other"] = inside - sweep
     others["idle cores"] = total - sweep - sum(others.values())
     return [
         at_most("orchestration, of the core-seconds of a run", 100 * (1 - sweep / total), 15, "%"),
+        *([Row("orchestration, of the CPU time of a run", 100 * (1 - sweep_cpu / used.cpu), "%")] if sweep_cpu else []),
         Row("run, wall time", used.wall, "s"),
         Row("run, CPU time", used.cpu, "s"),
         Row(f"run, core-seconds on {cores} cores", total, "core-s"),

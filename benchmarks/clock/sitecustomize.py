@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PARTS = {
+    "cornerstone.sweep:choice_scores": "sweep",
     "cornerstone.models:load": "model load",
     "cornerstone.models:encode": "encoding",
     "cornerstone.store:write": "JSON writing",
