@@ -104,14 +104,14 @@ def measured(command: Sequence[str], folder: Path, environment: Mapping[str, str
 
 
 @contextmanager
-def fresh_folder(changes: Mapping[str, Any]) -> Iterator[Path]:
+def fresh_folder(changes: Mapping[str, Any], resources: Path = ROOT / "resources") -> Iterator[Path]:
     """A working folder with a copy of the code, a config with changes, and the assets and environment of this one.
 
     Raises:
         FileNotFoundError: there are no assets here yet.
     """
-    if not (ROOT / "resources" / "documents").is_dir():
-        raise FileNotFoundError("there are no weights and documents in resources/. Run `snakemake fetch` first.")
+    if not (resources / "documents").is_dir():
+        raise FileNotFoundError(f"there are no weights and documents in {resources}. Run `snakemake fetch` first.")
     with tempfile.TemporaryDirectory(prefix="cornerstone-") as made:
         folder = Path(made)
         for part in CODE:
@@ -125,7 +125,7 @@ def fresh_folder(changes: Mapping[str, Any]) -> Iterator[Path]:
         # older than the assets, or Snakemake takes the code that fetched them for changed and fetches again
         for path in folder.rglob("*"):
             os.utime(path, (LONG_AGO, LONG_AGO))
-        (folder / "resources").symlink_to((ROOT / "resources").resolve())
+        (folder / "resources").symlink_to(resources.resolve())
         (folder / ".venv").symlink_to(sys.prefix)
         yield folder
 
