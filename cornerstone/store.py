@@ -179,7 +179,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
     if not labels:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
     joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
-    joined.insert(0, "coalition", pd.Series(labels).repeat(counts).array)
+    joined.insert(0, "coalition", pd.Series(labels).repeat(counts).to_numpy())
     joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
     return joined
 

@@ -1,0 +1,145 @@
+"""How coalitions are evaluated without the sweep: stock lm-eval on a model whose removed sublayers are hooked to zero.
+
+- P1: one `lm_eval.simple_evaluate` per coalition, in batches of two, the way of the paper's authors. The model stays
+  loaded and the task objects are kept, which a run from the command line does not do.
+- P2: the best stock loop: requests built once, the model kept in lm-eval's wrapper at its best batch size, one call of
+  `loglikelihood` per coalition.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cornerstone import models, tasks
+from cornerstone.allocation import keep_freed_memory
+from cornerstone.players import Player
+from cornerstone.tasks import Document
+
+P1_BATCH = 2
+BATCHES = (2, 4, 8, 16, 32)
+"""Batch sizes among which P2 may choose."""
+
+
+def _zero(module: Any, inputs: Any, output: Any) -> Any:
+    return (torch.zeros_like(output[0]), *output[1:]) if isinstance(output, tuple) else torch.zeros_like(output)
+
+
+@contextmanager
+def without(model: Any, removed: Sequence[Player]) -> Iterator[None]:
+    """A Llama model whose sublayers `removed` contribute nothing."""
+    places = [(block, part) for player in removed for block, part in (divmod(p, 2) for p, _ in player.parts)]
+    modules = [model.model.layers[block].mlp if part else model.model.layers[block].self_attn for block, part in places]
+    handles = [module.register_forward_hook(_zero) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Peers:
+    """Both of them, for one model and the first documents of some tasks.
+
+    Args:
+        folder: of the model.
+        dtype: number format.
+        documents: task -> documents.
+        resources: folder of the fetched documents.
+    """
+
+    def __init__(self, folder: Path, dtype: str, documents: Mapping[str, Sequence[Document]], resources: Path) -> None:
+        from lm_eval.api.instance import Instance
+
+        model, tokenizer = models.load(folder, dtype)
+
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        self.model, self.tokenizer, self.documents = model, tokenizer, documents
+        self._wrappers: dict[int, Any] = {}
+        self._requests = {
+            task: [
+                Instance(request_type="loglikelihood", doc={}, arguments=request, idx=0)
+                for document in scored
+                for request in document.requests
+            ]
+            for task, scored in documents.items()
+        }
+        with tempfile.TemporaryDirectory() as workspace:
+            self._tasks = {task: tasks._load(task, "embedded", None, resources, Path(workspace)) for task in documents}
+
+    def _wrapper(self, batch: int) -> Any:
+        from lm_eval.models.huggingface import HFLM
+
+        if batch not in self._wrappers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._wrappers[batch] = HFLM(
+                    pretrained=self.model, tokenizer=self.tokenizer, backend="causal", batch_size=batch
+                )
+        return self._wrappers[batch]
+
+    def p1(self, task: str, removed: Sequence[Player]) -> None:
+        """Evaluate one coalition on one task."""
+        from lm_eval.evaluator import simple_evaluate
+
+        with warnings.catch_warnings(), without(self.model, removed):
+            warnings.simplefilter("ignore")
+            simple_evaluate(
+                model=self._wrapper(P1_BATCH),
+                tasks=[self._tasks[task]],
+                limit=len(self.documents[task]),
+                bootstrap_iters=0,
+            )
+
+    def p2(self, task: str, removed: Sequence[Player], batch: int) -> list[float]:
+        """Evaluate one coalition on one task: the log-likelihood of each choice of each document."""
+        with without(self.model, removed):
+            scored = self._wrapper(batch).loglikelihood(self._requests[task], disable_tqdm=True)
+        return [float(score) for score, _ in scored]
+
+
+class Apart:
+    """`Peers` in a process of their own, where nothing of the sweep is set up.
+
+    Args:
+        threads: of torch.
+        keep_memory: give them the sweep's setting of memory (cornerstone/allocation.py), which stock runs do not have.
+        what: the arguments of `Peers`.
+    """
+
+    def __init__(self, threads: int, keep_memory: bool, *what: Any) -> None:
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start, (threads, keep_memory, what))
+
+    def seconds(self, kind: str, *arguments: Any) -> float:
+        """Seconds of one call of `Peers.p1` or `Peers.p2`."""
+        return self._pool.submit(_seconds, kind, arguments).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown()
+
+
+_HERE: list[Peers] = []
+
+
+def _start(threads: int, keep_memory: bool, what: tuple[Any, ...]) -> None:
+    torch.set_num_threads(threads)
+    if keep_memory:
+        keep_freed_memory()
+    _HERE.append(Peers(*what))
+
+
+def _seconds(kind: str, arguments: tuple[Any, ...]) -> float:
+    started = time.perf_counter()
+    getattr(_HERE[0], kind)(*arguments)
+    return time.perf_counter() - started

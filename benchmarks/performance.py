@@ -1,0 +1,311 @@
+"""How fast the sweep is: `python -m benchmarks.performance`, part of `make bench`.
+
+All on the same documents, in the same number format, with the same threads, in one run:
+
+- The *sweep* evaluates all coalitions of the window estimator (K = 4) on every task. Its *peers* (benchmarks/peers.py)
+  are timed on one coalition of each task, just before and just after the sweep of that task, and scaled to the number
+  of coalitions: a coalition costs them the same, whatever it removes (a hooked module is still computed). A ratio is
+  the peer's time over the sweep's, task by task and over all tasks.
+- *Useful FLOP*: matrix products that any method must do at least once: unique packed tokens (no padding) x unique
+  paths (all coalitions walked together) through the weights of sublayers, and the head at the tokens that predict,
+  once for each coalition. Products of attention's scores are left out.
+- *Product rate*: FLOP/s of torch's own product of [batch_tokens, in] and [out, in], for the shapes of the model,
+  weighted by their share of the useful FLOP, timed just before and after each sweep.
+- *Work done*: FLOP of the products with weights that the sweep really does (padding, groups of coalitions, fewer
+  tokens in the last feed-forward sublayer) over useful FLOP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks import report
+from benchmarks.peers import BATCHES, P1_BATCH, Apart
+from benchmarks.workflow import Row, at_most
+from cornerstone import assets, models, packing, plan, sweep, tasks
+from cornerstone.allocation import keep_freed_memory
+from cornerstone.coalitions import removed_from
+from cornerstone.config import Config, Model, read_files
+from cornerstone.console import say
+from cornerstone.network import Network
+from cornerstone.packing import Batch
+
+ROOT = Path(__file__).parents[1]
+MODEL = "smollm2-135m"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's documents as the sweep sees them.
+
+    Attributes:
+        name: in lm-eval.
+        batches: of packed documents.
+        tokens: unique tokens, without padding.
+    """
+
+    name: str
+    batches: list[Batch]
+    tokens: int
+
+    @property
+    def head_rows(self) -> int:
+        """Tokens that predict another."""
+        return sum(len(batch.rows) for batch in self.batches)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The matrices of a Llama model, as (out, in)."""
+
+    attention: tuple[tuple[int, int], ...]
+    feed_forward: tuple[tuple[int, int], ...]
+    head: tuple[int, int]
+
+    @classmethod
+    def of(cls, network: Network) -> Shapes:
+        """Read off a model's first block."""
+        block = network.model.get_submodule(f"{network.architecture.blocks}.0")
+        shapes = [
+            tuple((p.shape[0], p.shape[1]) for p in block.get_submodule(part).parameters() if p.ndim == 2)
+            for part in ("self_attn", "mlp")
+        ]
+        rows, columns = network.head.weight.shape
+        return cls(shapes[0], shapes[1], (rows, columns))
+
+    def sublayer(self, position: int) -> float:
+        """FLOP of one token in a sublayer."""
+        return 2.0 * sum(a * b for a, b in (self.feed_forward if position % 2 else self.attention))
+
+    @property
+    def head_flop(self) -> float:
+        """FLOP of one row of the head."""
+        return 2.0 * self.head[0] * self.head[1]
+
+
+def useful(shapes: Shapes, network: Network, task: Task, coalitions: Sequence[int]) -> float:
+    """FLOP that any method must do at least once."""
+    evaluations = sweep.work_by_sublayer(coalitions, network.stages)
+    walked = sum(count * shapes.sublayer(position) for position, count in evaluations.items())
+    return walked * task.tokens + len(coalitions) * task.head_rows * shapes.head_flop
+
+
+def done(shapes: Shapes, network: Network, task: Task, groups: Sequence[Sequence[int]]) -> float:
+    """FLOP that the sweep does."""
+    tokens = sum(batch.tokens for batch in task.batches)
+    last = network.stages[-1].switches[-1].sublayer
+    total = 0.0
+    for group in groups:
+        for position, count in sweep.work_by_sublayer(group, network.stages).items():
+            total += count * shapes.sublayer(position) * (task.head_rows if position == last else tokens)
+        total += len(group) * task.head_rows * shapes.head_flop
+    return total
+
+
+def product_rate(shapes: Shapes, network: Network, task: Task, coalitions: Sequence[int], rows: int) -> float:
+    """FLOP/s of torch's products at the model's shapes, in the shares in which the sweep needs them."""
+    evaluations = sweep.work_by_sublayer(coalitions, network.stages)
+    wanted: dict[tuple[int, int], float] = {}
+    for position, count in evaluations.items():
+        for shape in shapes.feed_forward if position % 2 else shapes.attention:
+            wanted[shape] = wanted.get(shape, 0.0) + 2.0 * count * task.tokens * shape[0] * shape[1]
+    wanted[shapes.head] = len(coalitions) * task.head_rows * shapes.head_flop
+    seconds = 0.0
+    for shape, flop in wanted.items():
+        used = min(rows, 256) if shape == shapes.head else rows  # logits of more rows do not stay in the caches
+        x = torch.randn(used, shape[1], dtype=network.dtype)
+        weight = torch.randn(*shape, dtype=network.dtype)
+        times = []
+        for _ in range(9):
+            started = time.perf_counter()
+            torch.nn.functional.linear(x, weight)
+            times.append(time.perf_counter() - started)
+        seconds += flop / (2.0 * used * shape[0] * shape[1]) * statistics.median(times)
+    return sum(wanted.values()) / seconds
+
+
+class Bench:
+    """The embedded model on the first documents of the tasks.
+
+    Args:
+        config: the configuration.
+        dtype: number format.
+        documents: of each task.
+        compiled: as in the config.
+    """
+
+    def __init__(self, config: Config, dtype: str, documents: int, compiled: bool) -> None:
+        self.entry: Model = config.models[MODEL]
+        resources = ROOT / config.paths.resources
+        folder = assets.model_folder(resources / "models" / f"{MODEL}.json", self.entry)
+        model, tokenizer = models.load(ROOT / folder, dtype)
+        self.players = self.entry.all_players()
+        self.network = Network(model, self.players, self.entry.blocks, self.entry.feed_forward, compiled=compiled)
+        self.shapes = Shapes.of(self.network)
+        scored = {
+            task: tasks.read(resources / "documents" / "embedded" / f"{task}.json").first(documents).documents
+            for task in config.run_tasks
+        }
+        self.tasks = []
+        for name, chosen in scored.items():
+            packed = models.encode(model, tokenizer, chosen)
+            made = packing.batches(packed, self.entry.batch_tokens)
+            self.tasks.append(Task(name, made, sum(map(len, packed))))
+        self.coalitions = plan.plan(self.players, [plan.window_coalitions(self.players, 4)])
+        self.peers_need = (ROOT / folder, dtype, scored, resources)
+
+    def groups(self, coalitions: Sequence[int]) -> list[list[int]]:
+        """As an evaluate job walks them, memory permitting."""
+        return sweep.groups_within(coalitions, 1, 2**62)
+
+    def sweep(self, task: Task, coalitions: Sequence[int]) -> None:
+        """Evaluate coalitions on a task."""
+        for group in self.groups(coalitions):
+            sweep.choice_scores(self.network, task.batches, group)
+
+
+def best_batch(peers: Apart, label: str) -> int:
+    """P2's batch size: the fastest on one task of short and one of long documents."""
+    seconds = {}
+    for batch in BATCHES:
+        seconds[batch] = sum(peers.seconds("p2", task, [], batch) for task in ("arc_easy", "boolq"))
+        say(f"{label} in batches of {batch}: {seconds[batch]:.1f} s a coalition on arc_easy and boolq")
+    return min(seconds, key=lambda batch: seconds[batch])
+
+
+def against_peers(bench: Bench, threads: int) -> pd.DataFrame:
+    """Seconds of sweep and peers, FLOP and rates, for each task."""
+    stock, helped = Apart(threads, False, *bench.peers_need), Apart(threads, True, *bench.peers_need)
+    batch, helped_batch = best_batch(stock, "P2"), best_batch(helped, "P2 with the sweep's memory setting")
+    bench.sweep(bench.tasks[0], bench.coalitions[:1])  # compiles, and warms up
+    count = len(bench.coalitions)
+    rows = []
+    for i, task in enumerate(bench.tasks):
+        removed = removed_from(bench.coalitions[(37 * i + 5) % count], bench.players)
+        before = stock.seconds("p2", task.name, removed, batch)
+        rate_before = product_rate(bench.shapes, bench.network, task, bench.coalitions, bench.entry.batch_tokens)
+        started = time.perf_counter()
+        bench.sweep(task, bench.coalitions)
+        seconds = time.perf_counter() - started
+        rate_after = product_rate(bench.shapes, bench.network, task, bench.coalitions, bench.entry.batch_tokens)
+        after = stock.seconds("p2", task.name, removed, batch)
+        row = {
+            "task": task.name,
+            "coalitions": count,
+            "sweep_s": seconds,
+            "p1_s": stock.seconds("p1", task.name, removed) * count,
+            "p2_s": (before + after) / 2 * count,
+            "helped_s": helped.seconds("p2", task.name, removed, helped_batch) * count,
+            "p2_batch": batch,
+            "helped_batch": helped_batch,
+            "product_flops": (rate_before + rate_after) / 2,
+            "useful_flop": useful(bench.shapes, bench.network, task, bench.coalitions),
+            "done_flop": done(bench.shapes, bench.network, task, bench.groups(bench.coalitions)),
+        }
+        rows.append(row)
+        say(f"{task.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key.endswith("_s")))
+    stock.close()
+    helped.close()
+    return pd.DataFrame(rows)
+
+
+def efficiency(bench: Bench, coalitions: int, task_name: str = "arc_easy") -> float:
+    """Useful FLOP rate over product rate, median of three, on one task and some coalitions in the middle."""
+    task = next(task for task in bench.tasks if task.name == task_name)
+    middle = len(bench.coalitions) // 2
+    chosen = bench.coalitions[middle : middle + coalitions]
+    bench.sweep(task, chosen[:1])
+    shares = []
+    for _ in range(3):
+        before = product_rate(bench.shapes, bench.network, task, chosen, bench.entry.batch_tokens)
+        started = time.perf_counter()
+        bench.sweep(task, chosen)
+        seconds = time.perf_counter() - started
+        after = product_rate(bench.shapes, bench.network, task, chosen, bench.entry.batch_tokens)
+        flop = sum(useful(bench.shapes, bench.network, task, group) for group in bench.groups(chosen))
+        shares.append(flop / seconds / ((before + after) / 2))
+    return statistics.median(shares)
+
+
+def at_least(figure: str, value: float, least: float, unit: str) -> Row:
+    """A row with a target."""
+    return Row(figure, value, unit, f">= {least:g}", value >= least)
+
+
+def summary(frame: pd.DataFrame, dtype: str) -> list[Row]:
+    """The rows of the table: over all tasks together, and the range over tasks."""
+    total = frame.select_dtypes("number").sum()
+    rows = []
+    batch = {"p1": P1_BATCH, "p2": frame["p2_batch"].iloc[0]}
+    for peer, least in (("p2", 10.0), ("p1", 20.0)):
+        ratio = total[f"{peer}_s"] / total["sweep_s"]
+        each = frame[f"{peer}_s"] / frame["sweep_s"]
+        rows.append(
+            at_least(f"sweep against {peer.upper()} (batches of {batch[peer]}), {dtype}, all tasks", ratio, least, "x")
+        )
+        rows.append(Row("  lowest and highest task", each.min(), f"to {each.max():.1f} x"))
+    ratio = total["helped_s"] / total["sweep_s"]
+    batch["helped"] = frame["helped_batch"].iloc[0]
+    rows.append(Row(f"against P2 with the sweep's memory setting (batches of {batch['helped']})", ratio, "x"))
+    limit = frame["useful_flop"] / frame["product_flops"]
+    rate = limit.sum() / total["sweep_s"]
+    rows.append(at_least(f"useful FLOP rate against the product rate, {dtype}", 100 * rate, 45, "%"))
+    rows.append(Row("limit (useful FLOP at the product rate) against P2", total["p2_s"] / limit.sum(), "x"))
+    rows.append(Row("product rate", total["useful_flop"] / limit.sum() / 1e12, "TFLOP/s"))
+    work = total["done_flop"] / total["useful_flop"]
+    rows.append(at_most("work done against the unique work", work, 1.10, "x"))
+    return rows
+
+
+def machine() -> str:
+    """Processor, cores, memory, in words."""
+    facts: Mapping[str, str] = {}
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        facts = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", "").split()
+    wanted = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{facts.get('model name', 'unknown CPU')} ({', '.join(wanted)}), {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def main() -> None:
+    """Run it, print the table and write benchmarks/results/performance.{csv,md}."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=100, help="of each task")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--output", type=Path, default=report.RESULTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config = read_files([ROOT / "config.yaml"])
+    kept = keep_freed_memory()
+    eager = Bench(config, "bfloat16", arguments.documents, compiled=False)
+    rows = [Row("eager path, bfloat16, arc_easy, 16 coalitions: useful rate", 100 * efficiency(eager, 16), "%")]
+    bench = Bench(config, "bfloat16", arguments.documents, compiled=True)
+    rows.append(Row("compiled path, the same", 100 * efficiency(bench, 16), "%"))
+    frame = against_peers(bench, arguments.threads)
+    rows = [*summary(frame, "bfloat16"), *rows]
+    full = Bench(config, "float32", min(arguments.documents, 50), compiled=True)
+    share = 100 * efficiency(full, 8)
+    rows.append(at_least("useful FLOP rate, float32, arc_easy, 8 coalitions", share, 75, "%"))
+    table = pd.DataFrame(rows)
+    settings = {"documents": arguments.documents, "threads": arguments.threads, "keep_freed_memory": kept}
+    text = "# How fast the sweep is\n\n" + report.origin({**settings, "machine": machine()})
+    text += "\n" + report.markdown(table, {"value": ".3g"}) + "\nEach task; seconds of all coalitions:\n\n"
+    shown = frame.assign(p1=frame["p1_s"] / frame["sweep_s"], p2=frame["p2_s"] / frame["sweep_s"])
+    text += report.markdown(shown, dict.fromkeys(shown.select_dtypes("float").columns, ".3g"))
+    report.write(arguments.output, "performance", frame, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
