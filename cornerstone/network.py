@@ -21,6 +21,7 @@ from cornerstone.architectures import SublayerLayout, architecture_of
 from cornerstone.errors import ModelError
 from cornerstone.packing import Batch
 from cornerstone.players import Player, Step, stages_of
+from cornerstone.weights import Resident, Weights
 
 _CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_position", "position_ids"}
 _HEAD_ROWS = 256
@@ -42,6 +43,7 @@ class Network:
         players: what coalitions remove.
         blocks: how many blocks the config says the model has.
         feed_forward: what the config says its feed-forward sublayers are.
+        weights: who keeps them; None where all are in memory.
 
     Attributes:
         stages: the sublayers in execution order, grouped by what they read, and which players switch them.
@@ -51,9 +53,15 @@ class Network:
     """
 
     def __init__(
-        self, model: Any, players: tuple[Player, ...], blocks: int, feed_forward: Literal["ffn", "moe"]
+        self,
+        model: Any,
+        players: tuple[Player, ...],
+        blocks: int,
+        feed_forward: Literal["ffn", "moe"],
+        weights: Weights | None = None,
     ) -> None:
         self.model = model
+        self.weights: Weights = weights or Resident()
         self.players = players
         self.config = model.config
         self.architecture = architecture_of(str(self.config.model_type))

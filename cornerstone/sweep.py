@@ -57,21 +57,26 @@ def sweep(network: Network, batch: Batch, coalitions: Sequence[int]) -> torch.Te
     Returns:
         [C, M] float32: for each coalition, the natural log-probability of each target of the batch.
     """
-    x, context = network.embed(batch)
-    states = [State(x, list(range(len(coalitions))))]
-    for stage in network.stages:
-        advanced: list[State] = []
-        while states:
-            state = states.pop()  # popped, so that its memory goes as soon as its successors exist
-            groups = split(state.members, coalitions, stage)
-            steps = dict.fromkeys(step for kept in groups for step in kept)
-            contributions = {step: network.contribution(step, state.x, context) for step in steps}
-            for kept, members in groups.items():
-                x = state.x
-                for step in kept:
-                    x = x.to(contributions[step].device) + contributions[step]
-                advanced.append(State(x, members))
-        states = advanced
+    used = sorted(work_by_sublayer(coalitions, network.stages))
+    with network.weights.walk(used):
+        x, context = network.embed(batch)
+        states = [State(x, list(range(len(coalitions))))]
+        for stage in network.stages:
+            for switch in stage.switches:
+                if switch.sublayer in used:
+                    network.weights.use(switch.sublayer)
+            advanced: list[State] = []
+            while states:
+                state = states.pop()  # popped, so that its memory goes as soon as its successors exist
+                groups = split(state.members, coalitions, stage)
+                steps = dict.fromkeys(step for kept in groups for step in kept)
+                contributions = {step: network.contribution(step, state.x, context) for step in steps}
+                for kept, members in groups.items():
+                    x = state.x
+                    for step in kept:
+                        x = x.to(contributions[step].device) + contributions[step]
+                    advanced.append(State(x, members))
+            states = advanced
     scores = torch.empty(len(coalitions), len(batch.target_rows))
     while states:
         state = states.pop()
