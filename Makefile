@@ -26,27 +26,27 @@ endef
 .PHONY: run full groups plan test bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
-run: .venv/run
+run: .venv/ready
 	@$(SNAKEMAKE) all
 	@$(call report,config.yaml)
 	@$(BIN)/python scripts/where.py config.yaml
 
-full groups: .venv/run
+full groups: .venv/ready
 	@$(BIN)/snakemake --cores $(CORES) --configfile config.$@.yaml --quiet host reason -- all
 	@$(call report,config.yaml config.$@.yaml,--configfile config.$@.yaml)
 	@$(BIN)/python scripts/where.py config.yaml config.$@.yaml
 
-plan: .venv/run
+plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
 test: .venv/dev lint
 	$(BIN)/python tests/hpc/install.py
 	$(BIN)/python -m pytest
 
-bench-coverage: .venv/run
+bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
 
-bench-estimators: .venv/run
+bench-estimators: .venv/ready
 	$(BIN)/python -m benchmarks.estimators
 
 lint: .venv/dev
@@ -80,7 +80,12 @@ lock: .venv/bin/python
 	@$(PIP) --requirement envs/run.lock
 	@touch $@
 
-.venv/dev: envs/dev.lock .venv/run
+.venv/ready: scripts/precompile.py .venv/run
+	@echo "cornerstone: compiling what jobs import"
+	@$(BIN)/python scripts/precompile.py
+	@touch $@
+
+.venv/dev: envs/dev.lock .venv/ready
 	@echo "cornerstone: installing what tests and lint need"
 	@$(PIP) --requirement envs/dev.lock
 	@touch $@

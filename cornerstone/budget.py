@@ -6,7 +6,7 @@ matrix products, two for a multiplication and an addition. For n evaluations of 
 padded width S, and R rows at which a token is scored:
 
     attention      n * sum over batches (2 * W * T  +  4 * h * d * T * S)
-    feed-forward   n * sum over batches  2 * W * T
+    feed-forward   n * sum over batches  2 * W * T   (the last one, where it runs by itself: R in place of T)
     head           coalitions * 2 * hidden * vocabulary * R
 
 W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
@@ -35,7 +35,7 @@ from cornerstone.network import Network
 from cornerstone.overlap import walk_time
 from cornerstone.packing import Batch
 from cornerstone.players import Player, Stage
-from cornerstone.skeleton import footprint
+from cornerstone.skeleton import footprint, is_parallel
 from cornerstone.speed import speed_of
 from cornerstone.workflow import Layout
 
@@ -87,12 +87,14 @@ class Arithmetic:
         attention: query heads x width of a head.
         head: entries of the head's matrix.
         largest: (rows, columns) of the largest matrix of the feed-forward sublayers.
+        parallel: whether both sublayers of a block run in parallel.
     """
 
     weights: tuple[float, ...]
     attention: int
     head: int
     largest: tuple[int, int]
+    parallel: bool = False
 
     @classmethod
     def of(cls, network: Network) -> Arithmetic:
@@ -107,13 +109,16 @@ class Arithmetic:
         heads = config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads
         head = sum(p.numel() for p in network.head.parameters() if p.ndim > 1)
-        return cls(tuple(weights), heads * width, head, max(shapes, key=lambda shape: shape[0] * shape[1]))
+        largest = max(shapes, key=lambda shape: shape[0] * shape[1])
+        return cls(tuple(weights), heads * width, head, largest, is_parallel(layout, config))
 
     def flops(self, evaluations: Mapping[int, int], coalitions: int, documents: Documents) -> float:
         """Floating-point operations of a walk: how often each sublayer is evaluated, for how many coalitions."""
         total = 2.0 * self.head * documents.rows * coalitions
         for sublayer, count in evaluations.items():
-            total += count * 2 * self.weights[sublayer] * documents.tokens
+            alone_and_last = sublayer == len(self.weights) - 1 and not self.parallel
+            tokens = documents.rows if alone_and_last else documents.tokens
+            total += count * 2 * self.weights[sublayer] * tokens
             if sublayer % 2 == 0:
                 total += count * 4 * self.attention * documents.pairs
         return total

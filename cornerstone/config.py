@@ -166,6 +166,11 @@ class Model(Section):
     )
     memory: Memory = Field(default_factory=Memory, description="What its memory is used for.")
     threads: int = Field(1, ge=1, description="CPU threads of one evaluate job.")
+    compile: bool = Field(
+        False,
+        description="Have torch.compile fuse what is between the matrix products. It needs a C++ compiler and some "
+        "seconds of each job, and makes long jobs faster. Changes scores only by rounding.",
+    )
     tflops: float | None = Field(
         None,
         gt=0,

@@ -13,9 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cornerstone.captions import rows_of
 from cornerstone.errors import CornerstoneError
 from cornerstone.files import write_atomically
-from cornerstone.tables import TASK_NAMES, beside
+from cornerstone.tables import beside
 
 STYLE: Final = Path(__file__).with_name("style.mplstyle")
 WIDTH: Final = 7.2  # inches
@@ -47,23 +48,6 @@ def save_figure(figure: Figure, stem: Path) -> None:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=extension, dpi=200, metadata=metadata)
         write_atomically(beside(stem, extension), partial(Path.write_bytes, data=buffer.getvalue()))
-
-
-def rows_of(frame: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Return the rows of one model, or raise CornerstoneError if there are none or estimators are mixed."""
-    rows = frame[frame["model"] == model]
-    if rows.empty:
-        raise CornerstoneError(f"no rows for the model {model}")
-    if "estimator" in rows and rows["estimator"].nunique() > 1:
-        raise CornerstoneError(f"{model}: a figure shows one estimator, not {sorted(set(rows['estimator']))}")
-    return rows
-
-
-def tasks_of(rows: pd.DataFrame) -> list[str]:
-    """Return the tasks in the order of the paper, then unknown ones as they come, then the mean."""
-    known = list(TASK_NAMES)
-    present = list(dict.fromkeys(rows["task"]))
-    return sorted(present, key=lambda task: known.index(task) if task in known else len(known) - 1.5)
 
 
 def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:

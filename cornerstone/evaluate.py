@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from cornerstone import assets, coalitions, memory, models, packing, plan, store, sweep, tasks
+from cornerstone.allocation import keep_freed_memory
 from cornerstone.config import Config
 from cornerstone.console import Progress, say
 from cornerstone.errors import AssetError, CornerstoneError
@@ -112,6 +113,7 @@ class Job:
         if not missing:
             return 0
         torch.set_num_threads(entry.threads)
+        keep_freed_memory()
         loaded = self._load(data)
         network, batches = loaded.network, loaded.batches
         origin = store.Origin(
@@ -194,7 +196,7 @@ class Job:
         else:
             weights = Resident()
             model, _ = models.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
-        network = Network(model, entry.all_players(), entry.blocks, entry.feed_forward, weights)
+        network = Network(model, entry.all_players(), entry.blocks, entry.feed_forward, weights, compiled=entry.compile)
         return _Loaded(network, batches, room)
 
     def _documents(self) -> tasks.TaskDocuments:

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from cornerstone.captions import rows_of, tasks_of
 from cornerstone.drawing import (
     BLACK,
     BLUE,
@@ -33,12 +34,9 @@ from cornerstone.drawing import (
     label_axes,
     limits,
     panels,
-    rows_of,
     styled,
-    tasks_of,
     whiskers,
 )
-from cornerstone.errors import CornerstoneError
 from cornerstone.tables import task_name
 
 KINDS: Final[dict[str, tuple[str, str]]] = {
@@ -64,37 +62,6 @@ ORDERS: Final[dict[str, tuple[str, str]]] = {
 DIRECTIONS: Final[dict[str, tuple[str, Any]]] = {
     "least": ("least important first", "-"),
     "most": ("most important first", "--"),
-}
-CAPTIONS: Final[dict[str, tuple[str, str]]] = {
-    "shares": (
-        "Shares of the sublayers of {model} in the sum of the Shapley values (negative values set to 0)",
-        "Shares are shown without an interval; the table of shares has one.",
-    ),
-    "ablation": (
-        "Metric after removing one single sublayer of {model}",
-        "The {level} intervals are those of the difference to the original model on the same documents: "
-        "they count the choice of documents only.",
-    ),
-    "values": (
-        "Shapley values of the sublayers of {model} in percentage points of the metric",
-        "The {level} intervals count the choice of documents (the same under every coalition), "
-        "not the bias of the estimator.",
-    ),
-    "interactions": (
-        "Interactions between pairs of players of {model}, mean over tasks: what removing both costs beyond what "
-        "removing each costs (below 0: redundant; above 0: synergistic)",
-        "A dot marks pairs whose {level} interval over documents excludes 0, each by itself; with many pairs some do "
-        "by chance.",
-    ),
-    "assumptions": (
-        "The two shortcuts of the paper's estimator, tested on {model}: marginal contributions against the number of "
-        "players removed before, and interactions against the distance of the two players, mean over tasks",
-        "The {level} intervals of the means count the choice of documents only.",
-    ),
-    "deletion": (
-        "Metric while sublayers of {model} are removed one after another",
-        "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
-    ),
 }
 
 
@@ -287,31 +254,6 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
     pairs = [handle for pair in zip_longest(handles, lines) for handle in pair if handle is not None]
     figure.legend(handles=pairs, loc="outside lower center", ncols=-(-len(pairs) // 2))
     return figure
-
-
-def caption(kind: str, model: str, baselines: pd.DataFrame, level: float = 0.95) -> str:
-    """Say what a figure shows, measured how, on what, and what its intervals count.
-
-    Args:
-        kind: the name of a figure, a key of `CAPTIONS`.
-        model: configuration name.
-        baselines: columns model, task, metric, documents, split, source.
-        level: coverage of the intervals.
-
-    Raises:
-        CornerstoneError: no such kind of figure, or no rows for the model.
-    """
-    if kind not in CAPTIONS:
-        raise CornerstoneError(f"no figure is called {kind!r}; there are {', '.join(CAPTIONS)}")
-    rows = rows_of(baselines, model)
-    rows = rows[rows["task"] != "mean"].set_index("task")
-    opening, interval = CAPTIONS[kind]
-    parts = []
-    for task in tasks_of(rows.reset_index()):
-        row = rows.loc[task]
-        what = f"{row['metric']}, {row['documents']} documents, {row['split']}, {row['source']}"
-        parts.append(f"{task_name(task)} ({what})")
-    return f"{opening.format(model=model)}: {'; '.join(parts)}. {interval.format(level=f'{level:.0%}')}"
 
 
 def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:

@@ -12,7 +12,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cornerstone.drawing import BLACK, BLUE, GREY, VERMILLION, WIDTH, rows_of, styled, whiskers
+from cornerstone.captions import rows_of
+from cornerstone.drawing import BLACK, BLUE, GREY, VERMILLION, WIDTH, styled, whiskers
 
 MEAN = "mean"
 

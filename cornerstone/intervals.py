@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from cornerstone.errors import CornerstoneError
 from cornerstone.estimators.values import Values
@@ -40,9 +40,9 @@ class Estimate:
         """
         half = (self.high - self.low) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = self.value / half * stats.t.ppf((1 + self.level) / 2, self.df)
+            t = self.value / half * special.stdtrit(self.df, (1 + self.level) / 2)
         certain = 0.5 - 0.5 * np.sign(np.where(np.abs(self.value) > 1e-12, self.value, 0.0))
-        return np.where(half > 0, stats.t.sf(np.where(half > 0, t, 0), self.df), certain)
+        return np.where(half > 0, special.stdtr(self.df, -np.where(half > 0, t, 0)), certain)
 
 
 def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:
@@ -117,7 +117,7 @@ def of_values(values: Values, clusters: np.ndarray, level: float, bound: float |
         )
     df = np.where(variance > 0, df, groups - 1.0)
     se = np.sqrt(variance)
-    half = stats.t.ppf((1 + level) / 2, df) * se
+    half = special.stdtrit(df, (1 + level) / 2) * se
     if bound is not None:
         unseen = bound * (1 - ((1 - level) / 2) ** (1 / groups))
         half = np.where(constant, np.hypot(half, unseen), half)
@@ -146,9 +146,9 @@ def over_tasks(estimates: list[Estimate], level: float) -> Estimate:
         df = variances.sum(axis=0) ** 2 / (variances**2 / df_parts).sum(axis=0)
     df = np.where(se > 0, df, df_parts.min(axis=0))
     halves = np.array([(e.high - e.low) / 2 for e in estimates])
-    seen = np.array([stats.t.ppf((1 + level) / 2, e.df) * e.se for e in estimates])
+    seen = np.array([special.stdtrit(e.df, (1 + level) / 2) * e.se for e in estimates])
     unseen = np.sqrt(np.maximum(0, halves**2 - seen**2)) / count
-    half = np.sqrt((stats.t.ppf((1 + level) / 2, df) * se) ** 2 + (unseen**2).sum(axis=0))
+    half = np.sqrt((special.stdtrit(df, (1 + level) / 2) * se) ** 2 + (unseen**2).sum(axis=0))
     parts = [np.sqrt(sum(part**2)) / count for part in _transposed(estimates)]
     return Estimate(value, se, value - half, value + half, df, parts[0], parts[1], level)
 

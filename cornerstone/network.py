@@ -8,7 +8,6 @@ from the model's own forward pass, in which the blocks are made to return their 
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from cornerstone.architectures import SublayerLayout, architecture_of
+from cornerstone.attention import use_products
 from cornerstone.errors import ModelError
 from cornerstone.packing import Batch
 from cornerstone.players import Player, Step, stages_of
@@ -25,7 +25,10 @@ from cornerstone.weights import Resident, Weights
 
 _CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_position", "position_ids"}
 _HEAD_ROWS = 256
-"""Rows of the vocabulary-wide logits that are alive at once."""
+"""Rows of the vocabulary-wide logits that are alive at once, on a CPU; a GPU takes `_HEAD_ROWS_GPU`."""
+_HEAD_ROWS_GPU = 2048
+_SOFTMAX_ROWS = 8
+"""Rows whose logits are normalised at once on a CPU: few enough to stay in its cache as float32."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Network:
         blocks: how many blocks the config says the model has.
         feed_forward: what the config says its feed-forward sublayers are.
         weights: who keeps them; None where all are in memory.
+        compiled: have torch.compile fuse what is between the matrix products of a sublayer: faster, after some seconds
+            of compiling; scores differ by rounding.
 
     Attributes:
         stages: the sublayers in execution order, grouped by what they read, and which players switch them.
@@ -59,6 +64,7 @@ class Network:
         blocks: int,
         feed_forward: Literal["ffn", "moe"],
         weights: Weights | None = None,
+        compiled: bool = False,
     ) -> None:
         self.model = model
         self.weights: Weights = weights or Resident()
@@ -74,9 +80,13 @@ class Network:
         layouts = (self.architecture.attention, self.architecture.feed_forward)
         self._sublayers = [_Sublayer(block, layout) for block in self.blocks for layout in layouts]
         self._attention_arguments = [
-            inspect.signature(attention.modules[0].forward).parameters for attention in self._sublayers[::2]
+            inspect.signature(attention.parts[0].forward).parameters for attention in self._sublayers[::2]
         ]
         self._check_experts()
+        use_products(model)
+        if compiled:
+            for sublayer in self._sublayers:  # all of a kind share one compilation, for any number of documents
+                sublayer.compile(dynamic=True)
 
     def _check(self, blocks: int, feed_forward: Literal["ffn", "moe"]) -> None:
         model_type = self.config.model_type
@@ -104,7 +114,7 @@ class Network:
 
     def _check_experts(self) -> None:
         switched = {len(switch.experts) for stage in self.stages for switch in stage.switches if switch.experts}
-        found = getattr(self._sublayers[1].modules[0], "experts", None)
+        found = getattr(self._sublayers[1].parts[0], "experts", None)
         if switched and switched != {found.num_experts if found is not None else 0}:
             raise ModelError(
                 f"config.yaml says experts: {switched.pop()}, but the mixtures of the weights have "
@@ -159,32 +169,40 @@ class Network:
         arguments = {k: _to(v, device) for k, v in arguments.items()}
         if experts is None:
             return sublayer(x.to(device), arguments)
-        with _only(sublayer.modules[0].get_submodule("experts"), experts):
-            return sublayer(x.to(device), arguments)
+        with _only(sublayer.parts[0].get_submodule("experts"), experts):  # a hook, which compiled code would not see
+            return sublayer.forward(x.to(device), arguments)
+
+    def head_rows(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The residual stream where a target is predicted, [B, T, H] to [1, R, H]: from the last attention on, the
+        other tokens are read by nobody."""
+        rows = batch.rows.to(x.device)
+        return x[rows[:, 0], rows[:, 1]][None]
 
     def log_probabilities(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Natural log-probability of each target of the batch, [M] float32 on the CPU.
 
-        The final norm and the head run only at the rows where a target is predicted.
+        Args:
+            x: the residual stream at the head rows, [1, R, H], as `head_rows` picks them.
+            batch: the documents.
         """
-        norm_device = _device_of(self.final_norm, x.device)
-        x = x.to(norm_device)
-        rows = batch.rows.to(norm_device)
-        hidden = self.final_norm(x[rows[:, 0], rows[:, 1]])
-        parts = []
+        hidden = self.final_norm(x.to(_device_of(self.final_norm, x.device)))
+        hidden = hidden.to(_device_of(self.head, x.device))
+        on_cpu = hidden.device.type == "cpu"
+        rows = _HEAD_ROWS if on_cpu else _HEAD_ROWS_GPU
         cap = getattr(self.config, "final_logit_softcapping", None)
-        bounds = torch.searchsorted(batch.target_rows, torch.arange(0, len(rows) + _HEAD_ROWS, _HEAD_ROWS)).tolist()
-        for i, (start, stop) in enumerate(itertools.pairwise(bounds)):
-            first = i * _HEAD_ROWS
-            head_device = _device_of(self.head, x.device)
-            logits = self.head(hidden[first : first + _HEAD_ROWS].to(head_device)).float()
+        target_rows, target_tokens = batch.target_rows.to(hidden.device), batch.target_tokens.to(hidden.device)
+        found = torch.empty(len(target_rows), device=hidden.device)
+        for first in range(0, hidden.shape[1], rows):
+            logits = self.head(hidden[:, first : first + rows])[0]
             if cap is not None:
-                logits = torch.tanh(logits / cap) * cap
-            target_rows = batch.target_rows[start:stop].to(head_device) - first
-            target_tokens = batch.target_tokens[start:stop].to(head_device)
-            chosen = logits[target_rows, target_tokens]
-            parts.append((chosen - torch.logsumexp(logits, -1)[target_rows]).cpu())
-        return torch.cat(parts)
+                logits = torch.tanh(logits.float() / cap) * cap
+            for start, part in _parts(logits, _SOFTMAX_ROWS if on_cpu else rows):
+                start += first
+                bounds = torch.tensor([start, start + len(part)])
+                low, high = torch.searchsorted(batch.target_rows, bounds).tolist()
+                normalised = part.log_softmax(-1, dtype=torch.float32)
+                found[low:high] = normalised[target_rows[low:high] - start, target_tokens[low:high]]
+        return found.cpu()
 
     def _window(self, block: int) -> int | None:
         """The sliding window of a block's attention; None when it sees everything before."""
@@ -208,23 +226,30 @@ class Network:
         return masks
 
 
-class _Sublayer:
+class _Sublayer(nn.Module):
     """One player's modules, in the order in which they are applied."""
 
     def __init__(self, block: nn.Module, layout: SublayerLayout) -> None:
-        self.modules = [block.get_submodule(path) for path in layout.modules]
+        super().__init__()
+        self.parts = nn.ModuleList(block.get_submodule(path) for path in layout.modules)
         self.pre_norm = block.get_submodule(layout.pre_norm) if layout.pre_norm else None
         self.post_norm = block.get_submodule(layout.post_norm) if layout.post_norm else None
         self.device = next(block.parameters()).device
 
-    def __call__(self, x: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
+        """The contribution to the residual stream x."""
         if self.pre_norm is not None:
             x = self.pre_norm(x)
-        for module in self.modules:
-            x = module(x, **arguments)
+        for part in self.parts:
+            x = part(x, **arguments)
             if isinstance(x, tuple):  # attention also returns its weights
                 x = x[0]
         return x if self.post_norm is None else self.post_norm(x)
+
+
+def _parts(rows: torch.Tensor, size: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Cut [R, ...] into parts of `size` rows, with where each starts."""
+    return ((i * size, part) for i, part in enumerate(rows.split(size)))
 
 
 @contextmanager

@@ -1,13 +1,17 @@
-"""The choices of a document as one packed sequence: a token trie.
+"""The choices of a document as one packed sequence, a token trie, and documents packed into batches.
 
 lm-eval scores each choice as a sequence of its own, though the choices of a document share most of their
 tokens. Here a document becomes a trie: one node per distinct token prefix. A node's token attends to its
 ancestors and itself, and its position is its depth, so each choice sees exactly what it would see alone, and
 shared prefixes are computed once. Only the nodes from which a continuation token is predicted need the head.
+
+A row of a batch holds several documents one after another, each of which sees itself alone, so that little of
+it is padding.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,13 +70,13 @@ def pack(requests: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) 
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed documents of similar length, padded to the longest.
+    """Packed documents, several to a row, each row padded to the same width.
 
-    Shapes, for B documents, T tokens, R head rows and M targets:
+    Shapes, for B rows, T tokens, R head rows and M targets:
         input_ids, positions: [B, T] int64
         visible: [B, T, T] bool; visible[b, i, j] when token i attends to token j
-        rows: [R, 2] int64, (document, token) at which the head is needed
-        target_rows, target_tokens: [M] int64, sorted by row
+        rows: [R, 2] int64, (row of the batch, token) at which the head is needed
+        target_rows, target_tokens: [M] int64, sorted by head row
         target_choices: [M] int64, index of the target's choice in the batch's flat list of choices
         documents: indices of the documents in the order given to `batches`
         choice_counts: number of choices of each document
@@ -94,59 +98,109 @@ class Batch:
         return self.input_ids.numel()
 
 
+MULTIPLE = 16
+"""Rows are a multiple of this many tokens wide: what kernels of attention want, on CPUs and GPUs."""
+_WIDEST = 256
+"""Rows are not made wider than this for the sake of less padding."""
+_ATTENTION = 1024
+"""The width of a row at which attention itself is taken to cost as much as all matrix products with weights."""
+
+
 def batches(documents: Sequence[PackedDocument], most_tokens: int) -> list[Batch]:
-    """Group documents by length into batches of at most `most_tokens` tokens, padding included.
+    """Pack documents into batches of at most `most_tokens` tokens, padding included.
 
-    Of all ways to cut the documents, sorted by length, it takes the one with the fewest tokens, where each
-    batch counts `most_tokens` / 16 tokens extra, about what a call of a sublayer costs besides its arithmetic.
-    The grouping depends on the documents alone, so that every coalition meets the same shapes, whatever the
-    chunking, the order and the memory budget. A document longer than `most_tokens` is a batch of its own.
+    Documents are cut by length into classes, each of which has rows of one width; wide rows leave less padding,
+    but each token attends to the whole row. Of all ways to cut them it takes the cheapest, where a token costs
+    1 + width / `_ATTENTION`, and a batch `most_tokens` / 64 tokens more, about what a call of a sublayer costs
+    besides its arithmetic. The packing depends on the documents alone, so that every coalition meets the same
+    shapes, whatever the chunking, the order and the memory budget. A row longer than `most_tokens` is a batch
+    of its own.
     """
-    by_length = sorted(range(len(documents)), key=lambda i: (len(documents[i]), i))
+    by_length = sorted(range(len(documents)), key=lambda i: (-len(documents[i]), i))
     lengths = [len(documents[i]) for i in by_length]
-    cheapest, start_of = [0.0], [0]  # of the first n documents; where their last batch starts
-    for stop in range(1, len(lengths) + 1):
-        width = lengths[stop - 1]
-        starts = range(max(0, stop - max(1, most_tokens // width)), stop)
-        cost, start = min((cheapest[start] + (stop - start) * width, start) for start in starts)
-        cheapest.append(cost + most_tokens / 16)
-        start_of.append(start)
-    groups, stop = [], len(lengths)
+    edges = [_rounded(length) for length in lengths]
+    cuts = [0, *(i for i in range(1, len(edges)) if edges[i] != edges[i - 1]), len(edges)]
+    cheapest: dict[int, float] = {0: 0.0}  # of the first (longest) n documents
+    last_class: dict[int, tuple[int, list[list[int]], int]] = {}  # where their last class starts, its rows and width
+    for stop in cuts[1:] if lengths else []:
+        for start in reversed([cut for cut in cuts if cut < stop]):
+            for width in range(edges[start], max(edges[start], _WIDEST) + 1, MULTIPLE):
+                token_cost = 1 + width / _ATTENTION
+                least = cheapest[start] + sum(lengths[start:stop]) * token_cost
+                if least >= cheapest.get(stop, float("inf")):
+                    break  # not even without any padding; wider rows cost more
+                rows = _fill(lengths, start, stop, width)
+                count = -(-len(rows) // max(1, most_tokens // width))
+                cost = cheapest[start] + len(rows) * width * token_cost + count * most_tokens / 64
+                if cost < cheapest.get(stop, float("inf")):
+                    cheapest[stop], last_class[stop] = cost, (start, rows, width)
+    made: list[Batch] = []
+    stop = len(lengths)
     while stop:
-        groups.append(by_length[start_of[stop] : stop])
-        stop = start_of[stop]
-    return [_batch(group, [documents[i] for i in group]) for group in reversed(groups)]
+        stop, rows, width = last_class[stop]
+        count = -(-len(rows) // max(1, most_tokens // width))
+        for part in range(count):  # of about equal size
+            chosen = rows[part * len(rows) // count : (part + 1) * len(rows) // count]
+            made.append(_batch([[by_length[i] for i in row] for row in chosen], documents, width))
+    return made
 
 
-def _batch(indices: Sequence[int], documents: Sequence[PackedDocument]) -> Batch:
-    width = max(len(document) for document in documents)
-    shape = (len(documents), width)
+def _rounded(length: int) -> int:
+    """The width of a row for a document of this length: up to a multiple, coarser for the long ones."""
+    step = MULTIPLE
+    while length > 16 * step:
+        step *= 2
+    return -(-length // step) * step
+
+
+def _fill(lengths: Sequence[int], start: int, stop: int, width: int) -> list[list[int]]:
+    """Put the documents start..stop (longest first) into rows: each into the fullest one that has room for it."""
+    rows: list[list[int]] = []
+    room: list[tuple[int, int]] = []  # (tokens left, row), sorted
+    for i in range(start, stop):
+        place = bisect_left(room, (lengths[i], -1))
+        if place == len(room):
+            rows.append([i])
+            left, row = width, len(rows) - 1
+        else:
+            left, row = room.pop(place)
+            rows[row].append(i)
+        insort(room, (left - lengths[i], row))
+    return rows
+
+
+def _batch(rows: Sequence[Sequence[int]], documents: Sequence[PackedDocument], width: int) -> Batch:
+    shape = (len(rows), width)
     input_ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     visible = np.zeros((*shape, width), bool)
     visible[:, np.arange(width), np.arange(width)] = True  # padding attends to itself: no empty softmax
-    rows: dict[tuple[int, int], int] = {}
+    head_rows: dict[tuple[int, int], int] = {}
     targets: list[tuple[int, int, int]] = []
     first_choice = 0
-    for b, document in enumerate(documents):
-        input_ids[b, : len(document)] = document.tokens
-        for node, parent in enumerate(document.parents):
-            if parent >= 0:
-                positions[b, node] = positions[b, parent] + 1
-                visible[b, node] |= visible[b, parent]
-        for node, token, choice in document.targets:
-            row = rows.setdefault((b, node), len(rows))
-            targets.append((row, token, first_choice + choice))
-        first_choice += document.choices
+    for b, row in enumerate(rows):
+        first = 0  # where the document starts in the row
+        for document in (documents[i] for i in row):
+            input_ids[b, first : first + len(document)] = document.tokens
+            for node, parent in enumerate(document.parents, start=first):
+                if parent >= 0:
+                    positions[b, node] = positions[b, first + parent] + 1
+                    visible[b, node] |= visible[b, first + parent]
+            for node, token, choice in document.targets:
+                head_row = head_rows.setdefault((b, first + node), len(head_rows))
+                targets.append((head_row, token, first_choice + choice))
+            first += len(document)
+            first_choice += document.choices
     targets.sort()
     target_rows, target_tokens, target_choices = torch.tensor(targets).T.contiguous()
+    order = [i for row in rows for i in row]
     return Batch(
         input_ids=torch.from_numpy(input_ids),
         positions=torch.from_numpy(positions),
         visible=torch.from_numpy(visible),
-        rows=torch.tensor(list(rows)),
+        rows=torch.tensor(list(head_rows)),
         target_rows=target_rows,
         target_tokens=target_tokens,
         target_choices=target_choices,
-        documents=tuple(indices),
-        choice_counts=tuple(document.choices for document in documents),
+        documents=tuple(order),
+        choice_counts=tuple(documents[i].choices for i in order),
     )

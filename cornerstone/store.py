@@ -10,17 +10,20 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cornerstone.coalitions import name, parse, removed_from
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.files import write_atomically, write_text
 from cornerstone.players import Player
 from cornerstone.tasks import METRICS, TaskDocuments, correct
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,10 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
     Raises:
         StoreError: a damaged file, a foreign one (other fingerprint, other name), or other documents.
     """
-    frames = []
+    import pandas as pd  # not above: jobs that only write results do without
+
+    labels, counts = [], []
+    columns: dict[str, list[np.ndarray]] = {}
     digest = data.digest
     for path in paths:
         result = read(path)
@@ -164,12 +170,17 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
         parse(label, players)
         if label != path.stem:
             raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
-        columns = {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
-        columns |= value_functions(documents["loglikelihood"], documents["length"], documents["gold"])
-        frames.append(pd.DataFrame({"coalition": label, "doc_id": documents["doc_id"], **columns}))
-    if not frames:
+        found_here = {"doc_id": np.asarray(documents["doc_id"], np.int64)}
+        found_here |= {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
+        found_here |= value_functions(documents["loglikelihood"], documents["length"], documents["gold"])
+        for column, values in found_here.items():
+            columns.setdefault(column, []).append(values)
+        labels.append(label)
+        counts.append(len(found_here["doc_id"]))
+    if not labels:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
-    joined = pd.concat(frames, ignore_index=True)
+    joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
+    joined.insert(0, "coalition", pd.Series(labels).repeat(counts).array)
     joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
     return joined
 
@@ -187,13 +198,22 @@ def value_functions(
     Returns:
         `margin`: log-likelihood per character of the gold choice less that of the best other; `log-probability`:
         log-likelihood of the gold choice. Each float64 [document].
+
+    Raises:
+        ValueError: lists that do not fit each other, or a document with less than two choices.
     """
-    margins = []
-    for scores, sizes, right in zip(loglikelihoods, lengths, gold, strict=True):
-        each = np.asarray(scores) / np.maximum(1, sizes)
-        margins.append(each[right] - np.delete(each, right).max())
-    chosen = [scores[right] for scores, right in zip(loglikelihoods, gold, strict=True)]
-    return {"margin": np.array(margins, np.float64), "log-probability": np.array(chosen, np.float64)}
+    counts = [len(scores) for scores in loglikelihoods]
+    if counts != [len(sizes) for sizes in lengths] or len(counts) != len(gold) or min(counts, default=2) < 2:
+        raise ValueError("each document needs a gold choice, and a log-likelihood and a length for two choices or more")
+    # one array of all documents, padded with -inf: a loop over documents takes ten times as long
+    there = np.arange(max(counts, default=0)) < np.array(counts, int)[:, None]
+    scores = np.full(there.shape, -np.inf)
+    scores[there] = list(chain.from_iterable(loglikelihoods))
+    each, rows, right = scores.copy(), np.arange(len(counts)), np.array(gold, int)
+    each[there] /= np.maximum(1, list(chain.from_iterable(lengths)))
+    golden = each[rows, right]
+    each[rows, right] = -np.inf
+    return {"margin": golden - each.max(axis=1, initial=-np.inf), "log-probability": scores[rows, right]}
 
 
 def write_table(

@@ -15,23 +15,26 @@ used for all states before the next sublayer's are touched.
 
 Each state goes through a sublayer by itself, as one [B, T, H] tensor whose shape depends on the documents
 alone. So scores do not depend on which coalitions are walked together, in which order, or in what memory.
+
+From the last feed-forward sublayer on, only the tokens at which something is predicted go on. A walk can take several
+batches along: where weights are streamed from disk, each is read once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from cornerstone.network import Network
+from cornerstone.network import Context, Network
 from cornerstone.packing import Batch
 from cornerstone.players import Stage, Step
 
 
 @dataclass
 class State:
-    """A residual stream, [B, T, H], and the indices of the coalitions that share it so far."""
+    """A residual stream, [B, T, H] ([1, R, H] in the end), and the coalitions that share it so far, by index."""
 
     x: torch.Tensor
     members: list[int]
@@ -46,43 +49,75 @@ def split(members: list[int], coalitions: Sequence[int], stage: Stage) -> dict[t
 
 
 @torch.inference_mode()
-def sweep(network: Network, batch: Batch, coalitions: Sequence[int]) -> torch.Tensor:
-    """Score a batch of documents under each coalition.
+def sweep(
+    network: Network,
+    batches: Sequence[Batch],
+    coalitions: Sequence[int],
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[torch.Tensor]:
+    """Score batches of documents under each coalition, in one walk.
 
     Args:
         network: the model.
-        batch: packed documents.
+        batches: packed documents.
         coalitions: distinct bitmasks (bit i set: player i is kept).
+        progress: called now and then with the sublayer evaluations x tokens since the last call.
 
     Returns:
-        [C, M] float32: for each coalition, the natural log-probability of each target of the batch.
+        For each batch [C, M] float32: for each coalition, the natural log-probability of each target of the batch.
     """
     used = sorted(work_by_sublayer(coalitions, network.stages))
     with network.weights.walk(used):
-        x, context = network.embed(batch)
-        states = [State(x, list(range(len(coalitions))))]
+        contexts, states = [], []
+        for batch in batches:
+            x, context = network.embed(batch)
+            contexts.append(context)
+            states.append([State(x, list(range(len(coalitions))))])
         for stage in network.stages:
             for switch in stage.switches:
                 if switch.sublayer in used:
                     network.weights.use(switch.sublayer)
-            advanced: list[State] = []
-            while states:
-                state = states.pop()  # popped, so that its memory goes as soon as its successors exist
-                groups = split(state.members, coalitions, stage)
-                steps = dict.fromkeys(step for kept in groups for step in kept)
-                contributions = {step: network.contribution(step, state.x, context) for step in steps}
-                for kept, members in groups.items():
-                    x = state.x
-                    for step in kept:
-                        x = x.to(contributions[step].device) + contributions[step]
-                    advanced.append(State(x, members))
-            states = advanced
-    scores = torch.empty(len(coalitions), len(batch.target_rows))
-    while states:
-        state = states.pop()
-        for member in state.members:
-            scores[member] = network.log_probabilities(state.x, batch)
+            # a feed-forward sublayer works on each token by itself
+            if stage is network.stages[-1] and len(stage.switches) == 1:
+                for batch, live in zip(batches, states, strict=True):
+                    for state in live:
+                        state.x = network.head_rows(state.x, batch)
+            for i, batch in enumerate(batches):
+                states[i], evaluations = _advance(network, states[i], coalitions, stage, contexts[i])
+                progress(evaluations * batch.tokens)
+    scores = []
+    for batch, live in zip(batches, states, strict=True):
+        scores.append(torch.empty(len(coalitions), len(batch.target_rows)))
+        while live:
+            state = live.pop()
+            at_head = state.x if len(network.stages[-1].switches) == 1 else network.head_rows(state.x, batch)
+            for member in state.members:
+                scores[-1][member] = network.log_probabilities(at_head, batch)
     return scores
+
+
+def _advance(
+    network: Network, states: list[State], coalitions: Sequence[int], stage: Stage, context: Context
+) -> tuple[list[State], int]:
+    """Take all states of a batch through a stage; the sublayer evaluations that it took. Empties `states`."""
+    advanced: list[State] = []
+    evaluations = 0
+    while states:
+        state = states.pop()  # popped, so that its memory goes as soon as its successors exist
+        groups = split(state.members, coalitions, stage)
+        steps = dict.fromkeys(step for kept in groups for step in kept)
+        contributions = {step: network.contribution(step, state.x, context) for step in steps}
+        evaluations += len(steps)
+        for kept, members in groups.items():
+            if len(steps) == len(kept) == 1:  # nobody else adds it: the sum may take its place in memory
+                (contribution,) = contributions.values()
+                x = torch.add(state.x.to(contribution.device), contribution, out=contribution)
+            else:
+                x = state.x
+                for step in kept:
+                    x = x.to(contributions[step].device) + contributions[step]
+            advanced.append(State(x, members))
+    return advanced, evaluations
 
 
 def work(coalitions: Sequence[int], stages: Sequence[Stage]) -> int:
@@ -124,6 +159,7 @@ def choice_scores(
     document_batches: Sequence[Batch],
     coalitions: Sequence[int],
     progress: Callable[[int], None] = lambda done: None,
+    tokens_together: int = 0,
 ) -> list[list[torch.Tensor]]:
     """Summed log-likelihood of each choice of each document, under each coalition.
 
@@ -131,20 +167,32 @@ def choice_scores(
         network: the model.
         document_batches: the documents, as `packing.batches` made them.
         coalitions: the group to walk together.
-        progress: called after each batch with the sublayer evaluations x tokens that it took.
+        progress: called now and then with the sublayer evaluations x tokens since the last call.
+        tokens_together: batches are walked together up to this many tokens; at least one batch. A walk of one batch
+            uses the processor's caches best, a walk of many reads streamed weights the fewest times.
 
     Returns:
         [coalition][document] -> float64 tensor [choices], documents in their original order.
     """
     count = sum(len(batch.documents) for batch in document_batches)
     summed: list[list[torch.Tensor]] = [[torch.empty(0)] * count for _ in coalitions]
-    sublayers = work(coalitions, network.stages)
-    for batch in document_batches:
-        scores = sweep(network, batch, coalitions).double()
-        flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
-        flat.index_add_(1, batch.target_choices, scores)
-        for c, row in enumerate(flat):
-            for document, choices in zip(batch.documents, row.split(batch.choice_counts), strict=True):
-                summed[c][document] = choices
-        progress(sublayers * batch.tokens)
+    for walked in walks(document_batches, tokens_together):
+        for batch, scores in zip(walked, sweep(network, walked, coalitions, progress), strict=True):
+            flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
+            flat.index_add_(1, batch.target_choices, scores.double())
+            for c, row in enumerate(flat):
+                for document, choices in zip(batch.documents, row.split(batch.choice_counts), strict=True):
+                    summed[c][document] = choices
     return summed
+
+
+def walks(document_batches: Sequence[Batch], tokens_together: int) -> Iterator[list[Batch]]:
+    """Cut batches into runs of at most `tokens_together` tokens, padding included, and at least one batch."""
+    run: list[Batch] = []
+    for batch in document_batches:
+        if run and sum(b.tokens for b in run) + batch.tokens > tokens_together:
+            yield run
+            run = []
+        run.append(batch)
+    if run:
+        yield run

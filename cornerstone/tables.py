@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from cornerstone import intervals, paper
 from cornerstone.errors import CornerstoneError
@@ -99,7 +99,7 @@ def table1(
     share, half = float(np.mean(shares)), np.nan
     # where replicates without a share are not rare, or all are alike, their spread says nothing
     if fewest >= 2 and len(means) >= 0.95 * repetitions and np.ptp(means) > 0:
-        half = stats.norm.ppf((1 + level) / 2) * means.std(ddof=1)
+        half = special.ndtri((1 + level) / 2) * means.std(ddof=1)
     row = {
         "model": model,
         "players": " ".join(top),

@@ -32,7 +32,7 @@ from cornerstone.players import Player
 ACCURACY = "accuracy"
 """The value function that is the task's own metric."""
 
-DECISIVE_MODULES = ("players", "architectures", "packing", "network", "sweep", "models", "tasks")
+DECISIVE_MODULES = ("players", "architectures", "packing", "attention", "network", "sweep", "models", "tasks")
 """Modules whose code decides the numbers in a result; a change in one makes its results stale."""
 
 
@@ -57,6 +57,7 @@ def fingerprint(config: Config, model: str, task: str) -> str:
             "players",
             "dtype",
             "batch_tokens",
+            "compile",
         }
     )
     decisive["documents"] = [

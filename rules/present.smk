@@ -80,7 +80,13 @@ rule figure:
         kind="shares|ablation|values|interactions|assumptions|deletion",
     params:
         code=code(
-            "present", "figures", "drawing", "interaction_figures", "paper", "estimate"
+            "present",
+            "figures",
+            "drawing",
+            "captions",
+            "interaction_figures",
+            "paper",
+            "estimate",
         ),
     message:
         "Figure '{wildcards.kind}' of {wildcards.model}"
@@ -105,7 +111,7 @@ rule summary:
     params:
         headline=HEADLINE,
         level=cfg.intervals.level,
-        code=code("present", "estimate", "paper"),
+        code=code("present", "captions", "estimate", "paper"),
     message:
         "Summary"
     script:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from cornerstone import console, store, tasks
-from cornerstone.config import check
+from cornerstone import console
 
 with console.script(snakemake.log[0]):
+    from cornerstone import store, tasks
+    from cornerstone.config import check
+
     config = check(snakemake.config)
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
     data = tasks.read(Path(snakemake.input.documents)).first(config.limit(model, task))

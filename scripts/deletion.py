@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from cornerstone import console, deletion
-from cornerstone.config import check
-from cornerstone.evaluate import Job
+from cornerstone import console
 
 with console.script(snakemake.log[0]):
+    import pandas as pd
+
+    from cornerstone import deletion
+    from cornerstone.config import check
+    from cornerstone.evaluate import Job
+
     config = check(snakemake.config)
     model = snakemake.params.model
     players = config.models[model].all_players()

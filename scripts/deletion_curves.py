@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from cornerstone import console, deletion, game
-from cornerstone.config import check
-from cornerstone.files import write_csv
+from cornerstone import console
 
 with console.script(snakemake.log[0]):
+    import pandas as pd
+
+    from cornerstone import deletion, game
+    from cornerstone.config import check
+    from cornerstone.files import write_csv
+
     config = check(snakemake.config)
     model = snakemake.wildcards.model
     paths = [Path(path) for path in snakemake.input if path.endswith("deletion.parquet")]

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from cornerstone import analysis, console, tasks
-from cornerstone.config import check
+from cornerstone import console
 
 with console.script(snakemake.log[0]):
+    from cornerstone import analysis, tasks
+    from cornerstone.config import check
+
     config = check(snakemake.config)
     model = snakemake.wildcards.model
     documents = {

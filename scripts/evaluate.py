@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from cornerstone import console
-from cornerstone.config import check
-from cornerstone.evaluate import Job
 
 with console.script(snakemake.log[0]):
+    from cornerstone.config import check
+    from cornerstone.evaluate import Job
+
     job = Job(
         check(snakemake.config),
         snakemake.params.model,

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from cornerstone import console, present
-from cornerstone.config import check
+from cornerstone import console
 
 with console.script(snakemake.log[0]):
+    from cornerstone import present
+    from cornerstone.config import check
+
     present.write_figure(
         check(snakemake.config),
         snakemake.wildcards.kind,

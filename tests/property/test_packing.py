@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cornerstone.packing import PackedDocument, batches, pack
+from cornerstone.packing import MULTIPLE, Batch, PackedDocument, batches, pack
 
 Request = tuple[list[int], list[int]]
 
@@ -50,14 +53,32 @@ def test_each_prefix_is_stored_once(requests: list[Request], longest: int) -> No
     assert all(parent < node for node, parent in enumerate(document.parents))
 
 
+def places(batch: Batch, documents: list[PackedDocument]) -> Iterator[tuple[int, int, PackedDocument]]:
+    """Row and first token of each document of a batch: rows are filled from the left, in order."""
+    row, first = 0, 0
+    for i in batch.documents:
+        if batch.input_ids.shape[1] - first < len(documents[i]) or row_is_full(batch, row, first, documents[i]):
+            row, first = row + 1, 0
+        yield row, first, documents[i]
+        first += len(documents[i])
+
+
+def row_is_full(batch: Batch, row: int, first: int, document: PackedDocument) -> bool:
+    """Whether what stands at a place of a batch is something else than the document."""
+    there = batch.input_ids[row, first : first + len(document)].tolist()
+    return tuple(there) != document.tokens
+
+
 @given(DOCUMENTS, st.integers(1, 60))
 def test_batches_cover_every_document_once_and_stay_small(requests: list[list[Request]], most: int) -> None:
     documents = [pack(choices, 100) for choices in requests]
     made = batches(documents, most)
     assert sorted(i for batch in made for i in batch.documents) == list(range(len(documents)))
     for batch in made:
-        assert batch.tokens == len(batch.documents) * max(len(documents[i]) for i in batch.documents)
-        assert batch.tokens <= most or len(batch.documents) == 1
+        size, width = batch.input_ids.shape
+        assert width % MULTIPLE == 0
+        assert batch.tokens <= most or size == 1
+        assert sum(len(documents[i]) for i in batch.documents) == int((batch.input_ids != 0).sum())  # no token is 0
         assert batch.choice_counts == tuple(documents[i].choices for i in batch.documents)
 
 
@@ -65,24 +86,24 @@ def test_batches_cover_every_document_once_and_stay_small(requests: list[list[Re
 def test_masks_positions_and_padding(requests: list[list[Request]], most: int) -> None:
     documents = [pack(choices, 100) for choices in requests]
     for batch in batches(documents, most):
-        for b, i in enumerate(batch.documents):
-            document = documents[i]
-            assert tuple(batch.input_ids[b, : len(document)].tolist()) == document.tokens
-            for node in range(batch.input_ids.shape[1]):
-                path = ancestors(document, node) if node < len(document) else [node]
-                assert batch.visible[b, node].nonzero().flatten().tolist() == sorted(path)
-                if node < len(document):
-                    assert batch.positions[b, node] == len(path) - 1
+        expected = torch.eye(batch.input_ids.shape[1], dtype=torch.bool).repeat(len(batch.input_ids), 1, 1)
+        for row, first, document in places(batch, documents):
+            assert tuple(batch.input_ids[row, first : first + len(document)].tolist()) == document.tokens
+            for node in range(len(document)):
+                path = ancestors(document, node)
+                expected[row, first + node, [first + a for a in path]] = True
+                assert batch.positions[row, first + node] == len(path) - 1
+        assert torch.equal(batch.visible, expected)
 
 
 @given(DOCUMENTS, st.integers(1, 60))
 def test_targets_survive_batching(requests: list[list[Request]], most: int) -> None:
     documents = [pack(choices, 100) for choices in requests]
     for batch in batches(documents, most):
-        wanted, first = [], 0
-        for b, i in enumerate(batch.documents):
-            wanted += [(b, node, token, first + choice) for node, token, choice in documents[i].targets]
-            first += documents[i].choices
+        wanted, first_choice = [], 0
+        for row, first, document in places(batch, documents):
+            wanted += [(row, first + node, token, first_choice + choice) for node, token, choice in document.targets]
+            first_choice += document.choices
         rows = [tuple(row) for row in batch.rows.tolist()]
         target_rows = batch.target_rows.tolist()
         found = [
@@ -94,11 +115,3 @@ def test_targets_survive_batching(requests: list[list[Request]], most: int) -> N
         assert sorted(found) == sorted(wanted)
         assert target_rows == sorted(target_rows)
         assert len(set(rows)) == len(rows) == max(target_rows) + 1
-
-
-@given(DOCUMENTS, st.integers(1, 60))
-def test_never_more_padding_than_one_batch(requests: list[list[Request]], most: int) -> None:
-    documents = [pack(choices, 100) for choices in requests]
-    made = batches(documents, most)
-    whole = len(documents) * max(map(len, documents))
-    assert sum(batch.tokens for batch in made) <= whole

@@ -73,10 +73,10 @@ def test_a_small_plan_by_hand() -> None:
     assert found["tokens"].tolist() == [600, 300, 0]
     assert found["evaluations"].tolist() == [10, 3, 0]
     attention, feed_forward = 2 * ATTENTION * 100 + 4 * WIDTH * 2000, 2 * FEED_FORWARD * 100
-    head = 2 * HEAD * 9
+    last, head = 2 * FEED_FORWARD * 9, 2 * HEAD * 9  # only where something is predicted
     assert found["flops"].tolist() == [
-        (1 + 3) * attention + (2 + 4) * feed_forward + 6 * head,
-        1 * attention + 2 * feed_forward + 3 * head,
+        (1 + 3) * attention + 2 * feed_forward + 4 * last + 6 * head,
+        1 * attention + 2 * last + 3 * head,
         0,
     ]
 

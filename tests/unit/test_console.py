@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from cornerstone import console
 from cornerstone.errors import CornerstoneError, ModelError
+from tests.helpers import ROOT
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,29 @@ def test_known_errors_are_one_message_and_exit_code_1(
 def test_defects_keep_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), console.script(str(tmp_path / "log")):
         raise ZeroDivisionError
+
+
+def test_the_garbage_collector_runs_rarely_inside(tmp_path: Path) -> None:
+    before = gc.get_threshold()
+    with console.script(str(tmp_path / "log")):
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] > 10 * before[0]
+    assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("evaluate", {"pandas", "scipy", "matplotlib", "lm_eval"}),
+        ("analysis", {"torch", "transformers", "matplotlib", "scipy.stats", "shapiq"}),
+        ("present", {"torch", "transformers", "matplotlib", "scipy.stats", "shapiq"}),
+        ("store", {"torch", "pandas", "scipy"}),
+    ],
+)
+def test_jobs_import_only_what_they_use(module: str, heavy: set[str]) -> None:
+    code = f"import sys, cornerstone.{module}; print(*sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 class Clock:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 from matplotlib.text import Text
 
-from cornerstone import drawing, figures
+from cornerstone import captions, drawing, figures
 from cornerstone.errors import CornerstoneError
 from cornerstone.tables import TASK_NAMES
 
@@ -290,11 +290,11 @@ def test_unfit_frames_are_refused() -> None:
 def test_captions_name_what_was_measured() -> None:
     baselines = make(8, documents=300)["baselines"]
     for kind in ("shares", "ablation", "values", "deletion"):
-        text = figures.caption(kind, MODEL, baselines)
+        text = captions.caption(kind, MODEL, baselines)
         assert MODEL in text
         assert text.count("(acc, 300 documents, test, hub)") == len(TASKS)
         assert "ARC-Easy" in text
         assert "interval" in text
-    assert "difference to the original model" in figures.caption("ablation", MODEL, baselines)
+    assert "difference to the original model" in captions.caption("ablation", MODEL, baselines)
     with pytest.raises(CornerstoneError, match="no figure is called 'pie'"):
-        figures.caption("pie", MODEL, baselines)
+        captions.caption("pie", MODEL, baselines)

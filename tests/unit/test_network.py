@@ -58,7 +58,7 @@ def removed(model: Any, paths: list[str]) -> list[Any]:
 @pytest.mark.parametrize("positions", [(), (0,), (3,), (2, 5)])
 def test_packed_and_swept_equals_each_sequence_alone(name: str, positions: tuple[int, ...]) -> None:
     net, batch, recipe = network(name), one_batch(), tiny.TINY[name]
-    scores = sweep(net, batch, [without(positions, net.players)])[0]
+    scores = sweep(net, [batch], [without(positions, net.players)])[0][0]
     found = torch.zeros(5).index_add_(0, batch.target_choices, scores).tolist()
     hooks = removed(net.model, [(recipe.feed_forward if p % 2 else recipe.attention).format(p // 2) for p in positions])
     try:
@@ -84,7 +84,7 @@ def test_the_head_may_run_in_parts(rows: int, monkeypatch: pytest.MonkeyPatch) -
     net = network("llama")
     (batch,) = batches(packed(seed=3, count=6), 10_000)
     with torch.inference_mode():
-        x, _ = net.embed(batch)
+        x = net.head_rows(net.embed(batch)[0], batch)
         whole = net.log_probabilities(x, batch)
         monkeypatch.setattr(network_module, "_HEAD_ROWS", rows)
         parts = net.log_probabilities(x, batch)
@@ -95,7 +95,7 @@ def test_the_head_may_run_in_parts(rows: int, monkeypatch: pytest.MonkeyPatch) -
 def test_log_probabilities_are_those_of_a_distribution() -> None:
     net = network("llama")
     (batch,) = batches([pack([([5, 6, 7], [token]) for token in range(tiny.VOCABULARY)], 100)], 100)
-    total = sweep(net, batch, [full(PLAYERS)])[0].exp().sum()
+    total = sweep(net, [batch], [full(PLAYERS)])[0][0].exp().sum()
     assert total.item() == pytest.approx(1, abs=1e-5)
 
 
@@ -103,7 +103,8 @@ def test_the_last_targets_of_a_full_part_are_scored(monkeypatch: pytest.MonkeyPa
     net, batch = network("llama"), one_batch()
     monkeypatch.setattr(network_module, "_HEAD_ROWS", len(batch.rows))
     with torch.inference_mode():
-        assert len(net.log_probabilities(net.embed(batch)[0], batch)) == len(batch.target_rows)
+        x = net.head_rows(net.embed(batch)[0], batch)
+        assert len(net.log_probabilities(x, batch)) == len(batch.target_rows)
 
 
 def test_embedding_is_the_models_and_leaves_it_as_it_was() -> None:
@@ -137,7 +138,7 @@ def test_masks_of_sliding_windows_hide_what_is_too_far() -> None:
     with torch.inference_mode():
         mask = net.embed(batch)[1].attention[0]["attention_mask"]
     distance = batch.positions[:, :, None] - batch.positions[:, None, :]
-    assert mask.shape == (2, 1, *batch.visible.shape[1:])
+    assert mask.shape == (len(batch.visible), 1, *batch.visible.shape[1:])
     assert torch.equal(mask[:, 0] == 0, batch.visible & (distance < 24))
     assert (batch.visible & (distance >= 24)).any()
 

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from itertools import combinations, pairwise
-
 import pytest
 import torch
 
-from cornerstone.packing import PackedDocument, batches, pack
+from cornerstone.packing import MULTIPLE, PackedDocument, _fill, _rounded, batches, pack
 from tests.helpers import packed
 
 
@@ -64,58 +62,67 @@ def test_continuations_that_cannot_be_scored_are_refused(continuation: list[int]
 
 def test_a_batch_by_hand() -> None:
     long, short = pack([([1, 2], [3, 4]), ([1, 2], [5, 6])], 100), pack([([7], [8]), ([7], [9])], 100)
-    (batch,) = batches([long, short], 1000)
-    assert batch.documents == (1, 0)  # by length
+    (batch,) = batches([short, long], 1000)
+    assert batch.documents == (1, 0)  # longest first, both in one row
     assert batch.choice_counts == (2, 2)
-    assert batch.input_ids.tolist() == [[7, 0, 0, 0], [1, 2, 3, 5]]
-    assert batch.positions[1].tolist() == [0, 1, 2, 2]
-    assert batch.positions[0, 0] == 0
-    assert batch.visible[1].int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
-    assert torch.equal(batch.visible[0], torch.eye(4, dtype=torch.bool))
-    assert batch.tokens == 8
+    assert batch.tokens == MULTIPLE
+    assert batch.input_ids[0].tolist() == [1, 2, 3, 5, 7, *[0] * (MULTIPLE - 5)]
+    assert batch.positions[0, :5].tolist() == [0, 1, 2, 2, 0]
+    seen = torch.eye(MULTIPLE, dtype=torch.bool)
+    seen[1, 0] = seen[2, :2] = seen[3, :2] = True
+    assert torch.equal(batch.visible[0], seen)
     found = {
         (*batch.rows[row].tolist(), token, choice)
         for row, token, choice in zip(
             batch.target_rows.tolist(), batch.target_tokens.tolist(), batch.target_choices.tolist(), strict=True
         )
     }
-    assert found == {(0, 0, 8, 0), (0, 0, 9, 1), (1, 1, 3, 2), (1, 2, 4, 2), (1, 1, 5, 3), (1, 3, 6, 3)}
+    assert found == {(0, 1, 3, 0), (0, 2, 4, 0), (0, 1, 5, 1), (0, 3, 6, 1), (0, 4, 8, 2), (0, 4, 9, 3)}
 
 
-def test_a_document_that_is_too_long_is_a_batch_of_its_own() -> None:
-    made = batches(alike([3, 50, 4]), 20)
-    assert [batch.documents for batch in made] == [(0, 2), (1,)]
+def test_a_document_that_is_too_long_is_a_row_of_its_own() -> None:
+    made = batches(alike([3, 50, 60]), 20)
+    assert [batch.documents for batch in made] == [(2, 0), (1,)]  # the short one fits in beside the longest
+    assert [tuple(batch.input_ids.shape) for batch in made] == [(1, 64), (1, 64)]
 
 
-def test_documents_of_one_length_share_a_batch() -> None:
-    assert [len(batch.documents) for batch in batches(alike([8] * 10), 40)] == [5, 5]
+def test_documents_fill_the_rows_of_a_batch() -> None:
+    (batch,) = batches(alike([8] * 16), 10_000)
+    assert batch.input_ids.shape == (8, 16)
+    assert [len(batch.documents) for batch in batches(alike([8] * 20), 32)] == [4] * 5
 
 
-def test_batches_save_padding() -> None:
-    documents = packed(seed=1, count=40)
-    padded = sum(batch.tokens for batch in batches(documents, 128))
-    whole = len(documents) * max(len(document) for document in documents)
-    assert sum(len(document) for document in documents) <= padded < 0.75 * whole
+def test_batches_are_of_about_equal_size() -> None:
+    assert [batch.input_ids.shape[0] for batch in batches(alike([16] * 9), 16 * 8)] == [4, 5]
 
 
-def test_the_grouping_is_the_cheapest_of_all() -> None:
-    for seed in range(8):
-        documents = packed(seed=seed, count=7)
-        lengths, most = sorted(map(len, documents)), 96
+def test_each_document_goes_into_the_fullest_row_with_room() -> None:
+    lengths = [10, 9, 8, 7, 4, 4, 3, 2]
+    # 10 + 4 + 2, 9 + 7, 8 + 4 + 3
+    assert _fill(lengths, 0, 8, 16) == [[0, 4, 7], [1, 3], [2, 5, 6]]
 
-        def cost(cuts: tuple[int, ...], lengths: list[int] = lengths, most: int = most) -> float:
-            bounds = [0, *cuts, len(lengths)]
-            total = 0.0
-            for start, stop in pairwise(bounds):
-                tokens = (stop - start) * lengths[stop - 1]
-                if tokens > most and stop - start > 1:
-                    return float("inf")
-                total += tokens + most / 16
-            return total
 
-        best = min(cost(cuts) for n in range(len(lengths)) for cuts in combinations(range(1, len(lengths)), n))
-        made = batches(documents, most)
-        assert sum(batch.tokens + most / 16 for batch in made) == pytest.approx(best)
+def test_wide_rows_only_where_they_pay() -> None:
+    """Documents of 33 tokens leave 15 of 48 empty, and 1 of 100 tokens at three to a row."""
+    (batch,) = batches(alike([33] * 60), 100_000)
+    width = batch.input_ids.shape[1]
+    assert width > 48
+
+    def cost(width: int) -> float:
+        return -(-60 // (width // 33)) * width * (1 + width / 1024)
+
+    assert cost(width) == min(cost(w) for w in range(48, 257, 16))
+
+
+def test_little_is_padding() -> None:
+    for seed in range(5):
+        documents = packed(seed=seed, count=200, longest=120)
+        padded = sum(batch.tokens for batch in batches(documents, 4096))
+        assert 1 <= padded / sum(len(document) for document in documents) < 1.1
+
+
+def test_long_rows_are_rounded_coarsely() -> None:
+    assert [_rounded(n) for n in (1, 16, 17, 256, 257, 500, 513, 5000)] == [16, 16, 32, 256, 288, 512, 576, 5120]
 
 
 def test_no_documents_make_no_batch() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone import analysis, estimate, present, where
+from cornerstone import analysis, drawing, estimate, present, where
 from cornerstone.coalitions import name
 from cornerstone.config import Config
 from cornerstone.errors import CornerstoneError
@@ -110,7 +110,7 @@ def test_each_figure_is_drawn_from_its_tables(
     kind: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = []
-    monkeypatch.setattr(present, "save_figure", lambda figure, stem: saved.append((figure, stem)))
+    monkeypatch.setattr(drawing, "save_figure", lambda figure, stem: saved.append((figure, stem)))
     folder = Path(config.paths.results) / "tiny"
     present.write_figure(config, kind, "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / kind)
     ((figure, stem),) = saved

@@ -222,8 +222,23 @@ def test_the_margin_is_positive_where_the_answer_is_right() -> None:
 
 
 def test_value_functions_need_a_length_and_a_gold_for_each_document() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="each document needs a gold choice"):
         store.value_functions([[-1.0, -2.0]], [[1, 1]], [0, 1])
+    with pytest.raises(ValueError, match="a length for two choices or more"):
+        store.value_functions([[-1.0, -2.0], [-1.0]], [[1, 1], [1]], [0, 0])
+
+
+def test_value_functions_of_documents_together_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(2, 6, 50)
+    scores = [rng.normal(-9, 3, count).tolist() for count in counts]
+    lengths = [rng.integers(0, 9, count).tolist() for count in counts]
+    gold = [int(rng.integers(count)) for count in counts]
+    found = store.value_functions(scores, lengths, gold)
+    for d, right in enumerate(gold):
+        each = np.array(scores[d]) / np.maximum(1, lengths[d])
+        assert found["margin"][d] == each[right] - np.delete(each, right).max()
+        assert found["log-probability"][d] == scores[d][right]
 
 
 def test_a_table_survives_its_file(tmp_path: Path) -> None:

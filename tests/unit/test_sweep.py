@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def counted(net: Network, coalitions: list[int], monkeypatch: pytest.MonkeyPatch
         return real(step, *args)
 
     monkeypatch.setattr(net, "contribution", contribution)
-    sweep.sweep(net, documents()[0], coalitions)
+    sweep.sweep(net, documents()[:1], coalitions)
     return len(calls)
 
 
@@ -101,8 +102,9 @@ def test_parallel_blocks_share_contributions(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_any_sublayer_only_embedding_and_head_are_left() -> None:
     net, batch = network("llama"), documents()[0]
     with torch.inference_mode():
-        wanted = net.log_probabilities(net.model.get_input_embeddings()(batch.input_ids), batch)
-    assert torch.equal(sweep.sweep(net, batch, [0])[0], wanted)
+        embedded = net.model.get_input_embeddings()(batch.input_ids)
+        wanted = net.log_probabilities(net.head_rows(embedded, batch), batch)
+    assert torch.equal(sweep.sweep(net, [batch], [0])[0][0], wanted)
 
 
 def test_one_step_by_hand() -> None:
@@ -111,14 +113,16 @@ def test_one_step_by_hand() -> None:
         x, context = net.embed(batch)
         attention, feed_forward = net.contribution((0, None), x, context), net.contribution((1, None), x, context)
         wanted = [
-            net.log_probabilities(y, batch) for y in (x + attention, x + feed_forward, x + attention + feed_forward)
+            net.log_probabilities(net.head_rows(y, batch), batch)
+            for y in (x + attention, x + feed_forward, x + attention + feed_forward)
         ]
-    found = sweep.sweep(net, batch, [0b01, 0b10, 0b11])
+    (found,) = sweep.sweep(net, [batch], [0b01, 0b10, 0b11])
     assert torch.equal(found, torch.stack(wanted))
 
 
 def test_every_removal_changes_the_scores() -> None:
-    scores = sweep.sweep(network("llama"), documents()[0], [full(PLAYERS), *(without([i], PLAYERS) for i in range(8))])
+    coalitions = [full(PLAYERS), *(without([i], PLAYERS) for i in range(8))]
+    (scores,) = sweep.sweep(network("llama"), documents()[:1], coalitions)
     assert len({tuple(row.tolist()) for row in scores}) == 9
 
 
@@ -143,7 +147,7 @@ def test_choice_scores_are_sums_over_each_choice_in_document_order() -> None:
     assert [len(row) for row in scores] == [document.choices for document in packed_documents]
     for document, row in zip(packed_documents, scores, strict=True):
         (batch,) = batches([document], 10_000)
-        parts = sweep.sweep(net, batch, [full(PLAYERS)])[0].double()
+        parts = sweep.sweep(net, [batch], [full(PLAYERS)])[0][0].double()
         sums = [parts[batch.target_choices == choice].sum() for choice in range(document.choices)]
         assert row.dtype == torch.float64
         torch.testing.assert_close(row, torch.stack(sums), rtol=1e-4, atol=1e-4)
@@ -153,4 +157,41 @@ def test_progress_adds_up_to_the_work() -> None:
     net, done = network("llama"), []
     coalitions = [full(PLAYERS), 0b1, 0]
     choice_scores(net, documents(), coalitions, done.append)
-    assert done == [work(coalitions, net.stages) * batch.tokens for batch in documents()]
+    assert sum(done) == work(coalitions, net.stages) * sum(batch.tokens for batch in documents())
+
+
+def test_several_batches_in_one_walk_change_no_bit() -> None:
+    net, made = network("mixtral"), batches(packed(seed=5, count=9), 50)
+    players = players_of(tiny.BLOCKS, "moe")
+    coalitions = [full(players), 0, *(without([i, i + 1], players) for i in range(7))]
+    together = sweep.sweep(net, made, coalitions)
+    assert len(made) > 2
+    for batch, scores in zip(made, together, strict=True):
+        assert torch.equal(scores, sweep.sweep(net, [batch], coalitions)[0])
+
+
+def test_walks_hold_as_many_batches_as_fit() -> None:
+    made = batches(packed(seed=5, count=20), 50)
+    sizes = [batch.tokens for batch in made]
+    for most in (0, 1, 100, 150, 10_000):
+        cut = list(sweep.walks(made, most))
+        assert [batch for run in cut for batch in run] == made
+        assert all(len(run) == 1 or sum(b.tokens for b in run) <= most for run in cut)
+        for run, following in pairwise(cut):
+            assert sum(b.tokens for b in run) + following[0].tokens > most
+    assert len(list(sweep.walks(made, sum(sizes)))) == 1
+
+
+def test_the_last_feed_forward_sees_only_tokens_that_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, batch = network("llama"), documents()[0]
+    seen: dict[int, torch.Size] = {}
+    real = net.contribution
+
+    def contribution(step: Step, x: torch.Tensor, *args: Any) -> torch.Tensor:
+        seen[step[0]] = x.shape
+        return real(step, x, *args)
+
+    monkeypatch.setattr(net, "contribution", contribution)
+    sweep.sweep(net, [batch], [full(PLAYERS)])
+    assert seen.pop(7) == (1, len(batch.rows), 32)
+    assert set(seen.values()) == {(*batch.input_ids.shape, 32)}

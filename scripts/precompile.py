@@ -1,0 +1,47 @@
+"""Write the bytecode of what the workflow's processes import: called by make after it has installed the packages.
+
+pip does not do it, as `--no-compile` says: all 18,000 files of the packages take minutes, those that are imported a
+quarter of one. Python itself would write them on first use, but not where PYTHONDONTWRITEBYTECODE is set, as in many
+container images, nor where the environment is read-only: there each of the 30 processes of a run compiles them anew,
+up to ten seconds in each. transformers imports most of its own modules when a model is loaded, so one is.
+"""
+
+import importlib
+import sys
+import tempfile
+
+sys.dont_write_bytecode = False
+
+MODULES = (
+    "snakemake.cli",
+    "snakemake.report.html_reporter",
+    "snakemake.script",
+    "snakemake.scheduling.greedy",
+    "pulp",
+    "lm_eval.models.huggingface",
+    "lm_eval.tasks",
+    "datasets",
+    "gguf",
+    "accelerate",
+    "pandas",
+    "pyarrow.parquet",
+    "scipy.special",
+    "scipy.stats",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+    "shapiq",
+)
+
+for module in MODULES:
+    importlib.import_module(module)
+
+from transformers import AutoModelForCausalLM, LlamaConfig  # noqa: E402
+from transformers.utils.logging import disable_progress_bar  # noqa: E402
+
+sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 8}
+disable_progress_bar()
+with tempfile.TemporaryDirectory() as folder:
+    AutoModelForCausalLM.from_config(LlamaConfig(**sizes)).save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(folder)

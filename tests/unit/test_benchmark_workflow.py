@@ -1,0 +1,126 @@
+"""What the workflow costs: processes that note their time, and the table that is made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import workflow
+from tests.helpers import ROOT
+
+LOADING = """
+import time
+
+def load():
+    import slow
+    time.sleep(0.1)
+"""
+
+
+def noted(folder: Path, code: str, **environment: str) -> list[dict]:
+    """What a process that runs `code` notes; modules of `folder` are there to import."""
+    notes = folder / "notes"
+    notes.mkdir()
+    paths = os.pathsep.join([str(ROOT / "benchmarks" / "clock"), str(folder)])
+    settings = os.environ | {"PYTHONPATH": paths, "CORNERSTONE_CLOCK": str(notes)} | environment
+    subprocess.run([sys.executable, "-c", code, "given"], cwd=folder, env=settings, check=True)
+    return [json.loads(path.read_text()) for path in notes.iterdir()]
+
+
+def test_a_process_notes_where_its_time_went(tmp_path: Path) -> None:
+    (tmp_path / "cornerstone").mkdir()
+    (tmp_path / "cornerstone" / "models.py").write_text(LOADING)
+    (tmp_path / "slow.py").write_text("import time; time.sleep(0.2)")
+    (process,) = noted(tmp_path, "import time; from cornerstone import models; models.load(); time.sleep(0.3)")
+    assert process["arguments"] == ["-c", "given"]
+    wall = {part: seconds for part, (seconds, _) in process["parts"].items()}
+    assert set(wall) == {"rest", "imports", "model load"}
+    assert wall["model load"] == pytest.approx(0.1, abs=0.09)  # what it imports counts as imports
+    assert wall["imports"] >= 0.2
+    assert wall["rest"] >= 0.3
+    assert sum(wall.values()) == pytest.approx(process["seconds"], abs=0.01)
+    assert sum(cpu for _, cpu in process["parts"].values()) < 0.5 * process["seconds"]  # most of it is sleep
+
+
+def test_without_a_folder_for_notes_nothing_is_timed() -> None:
+    settings = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks" / "clock")}
+    settings.pop("CORNERSTONE_CLOCK", None)
+    code = "import builtins, sitecustomize; print(builtins.__import__.__name__, 'clock' in sitecustomize.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__import__", "True"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["/x/.snakemake/scripts/tmpab_1.evaluate.py"], "evaluate"),
+        (["/x/.snakemake/scripts/tmp9.deletion_curves.py"], "deletion_curves"),
+        (["/x/bin/snakemake", "--cores", "2"], "snakemake"),
+        (["/x/snakemake/__main__.py", "--quiet", "all", "--report", "r.html"], "snakemake --report"),
+        (["scripts/where.py", "config.yaml"], "where"),
+        ([], "python"),
+    ],
+)
+def test_kinds_of_processes(arguments: list[str], kind: str) -> None:
+    assert workflow.kind_of(arguments) == kind
+
+
+def test_the_parts_of_a_run_add_up() -> None:
+    job = {
+        "arguments": ["tmp1.evaluate.py"], "seconds": 50.0, "cpu": 40.0,
+        "parts": {"imports": [4.0, 3.0], "model load": [2.0, 2.0], "sweep": [40.0, 35.0], "rest": [4.0, 1.0]},
+    }  # fmt: skip
+    figure = {"arguments": ["tmp2.figure.py"], "seconds": 3.0, "cpu": 2.0, "parts": {"rest": [3.0, 2.0]}}
+    main = {"arguments": ["snakemake"], "seconds": 60.0, "cpu": 5.0, "parts": {"rest": [60.0, 5.0]}}
+    used = workflow.Used(wall=60.0, cpu=50.0, peak=0)
+    rows = workflow.shares([job, figure, main], sweep=41.0, used=used, cores=2)
+    value = {row.figure: row.value for row in rows}
+    assert rows[0] == workflow.Row("orchestration, of the core-seconds of a run", 100 * 79 / 120, "%", "<= 15", False)
+    assert value["orchestration, of the CPU time of a run"] == pytest.approx(100 * 15 / 50)
+    assert value["evaluate, deletion: other"] == 50 - 4 - 2 - 41
+    assert value["snakemake"] == 5
+    assert value["idle cores"] == 120 - 50 - 3 - 5
+    parts = [row.value for row in rows if row.unit == "core-s" and not row.figure.startswith(("run", "orch"))]
+    assert sum(parts) == pytest.approx(120)
+
+
+def test_a_child_is_measured(tmp_path: Path) -> None:
+    code = "import time; block = bytes(300_000_000); time.sleep(0.3)"
+    used = workflow.measured([sys.executable, "-c", code], tmp_path, os.environ)
+    assert used.wall > 0.3
+    assert used.cpu < used.wall
+    assert 100e6 < used.peak < 1e9 or sys.platform == "darwin"
+    with pytest.raises(RuntimeError, match="the reason"):
+        workflow.measured([sys.executable, "-c", "raise SystemExit('the reason')"], tmp_path, os.environ)
+
+
+def test_results_are_read_into_a_table() -> None:
+    wall, cpu = workflow.collect(files=30, documents=5)
+    assert wall.met
+    assert wall.figure == "30 files of 5 documents to a table: wall time"
+    assert 0 < cpu.value < 60
+
+
+def test_a_target_is_met_or_not() -> None:
+    assert workflow.at_most("a", 10.0, 10, "s").met
+    assert not workflow.at_most("a", 10.1, 10, "s").met
+
+
+def test_the_folder_of_a_run(tmp_path: Path) -> None:
+    """Assets are newer than the code that fetched them: the run must not fetch them again."""
+    with pytest.raises(FileNotFoundError, match="snakemake fetch"), workflow.fresh_folder({}, tmp_path):
+        pass
+    (tmp_path / "documents").mkdir()
+    marker = tmp_path / "documents" / "some.json"
+    marker.touch()
+    with workflow.fresh_folder({"run_tasks": ["boolq"]}, tmp_path) as folder:
+        assert "run_tasks:\n- boolq\n" in (folder / "config.yaml").read_text()
+        assert (folder / "resources" / "documents" / "some.json").samefile(marker)
+        assert marker.stat().st_mtime > (folder / "scripts" / "fetch_model.py").stat().st_mtime
+    assert not folder.exists()
+    assert marker.exists()
