@@ -6,7 +6,7 @@ matrix products, two for a multiplication and an addition. For n evaluations of 
 padded width S, and R rows at which a token is scored:
 
     attention      n * sum over batches (2 * W * T  +  4 * h * d * T * S)
-    feed-forward   n * sum over batches  2 * W * T
+    feed-forward   n * sum over batches  2 * W * T   (the last one, where it runs by itself: R in place of T)
     head           coalitions * 2 * hidden * vocabulary * R
 
 W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
@@ -27,12 +27,15 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cornerstone import assets, coalitions, models, outline, packing, plan, sweep, tasks
+from cornerstone import assets, coalitions, memory, models, outline, packing, plan, sweep, tasks
 from cornerstone.config import Config
 from cornerstone.files import write_csv, write_text
+from cornerstone.grouping import Division
 from cornerstone.network import Network
+from cornerstone.overlap import walk_time
 from cornerstone.packing import Batch
 from cornerstone.players import Player, Stage
+from cornerstone.skeleton import footprint, is_parallel
 from cornerstone.speed import speed_of
 from cornerstone.workflow import Layout
 
@@ -51,14 +54,16 @@ class Documents:
         tokens: tokens that go through each sublayer, padding included.
         pairs: (token, position) pairs of attention, padding included.
         rows: rows of the head.
-        largest: tokens of the largest batch.
+        batches: tokens of each batch.
+        width: padded length of the longest batch.
     """
 
     count: int
     tokens: int
     pairs: int
     rows: int
-    largest: int
+    batches: tuple[int, ...]
+    width: int
 
     @classmethod
     def of(cls, batches: Sequence[Batch]) -> Documents:
@@ -68,7 +73,8 @@ class Documents:
             tokens=sum(batch.tokens for batch in batches),
             pairs=sum(batch.tokens * batch.input_ids.shape[1] for batch in batches),
             rows=sum(len(batch.rows) for batch in batches),
-            largest=max(batch.tokens for batch in batches),
+            batches=tuple(batch.tokens for batch in batches),
+            width=max(batch.input_ids.shape[1] for batch in batches),
         )
 
 
@@ -81,12 +87,14 @@ class Arithmetic:
         attention: query heads x width of a head.
         head: entries of the head's matrix.
         largest: (rows, columns) of the largest matrix of the feed-forward sublayers.
+        parallel: whether both sublayers of a block run in parallel.
     """
 
     weights: tuple[float, ...]
     attention: int
     head: int
     largest: tuple[int, int]
+    parallel: bool = False
 
     @classmethod
     def of(cls, network: Network) -> Arithmetic:
@@ -101,13 +109,16 @@ class Arithmetic:
         heads = config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads
         head = sum(p.numel() for p in network.head.parameters() if p.ndim > 1)
-        return cls(tuple(weights), heads * width, head, max(shapes, key=lambda shape: shape[0] * shape[1]))
+        largest = max(shapes, key=lambda shape: shape[0] * shape[1])
+        return cls(tuple(weights), heads * width, head, largest, is_parallel(layout, config))
 
     def flops(self, evaluations: Mapping[int, int], coalitions: int, documents: Documents) -> float:
         """Floating-point operations of a walk: how often each sublayer is evaluated, for how many coalitions."""
         total = 2.0 * self.head * documents.rows * coalitions
         for sublayer, count in evaluations.items():
-            total += count * 2 * self.weights[sublayer] * documents.tokens
+            alone_and_last = sublayer == len(self.weights) - 1 and not self.parallel
+            tokens = documents.rows if alone_and_last else documents.tokens
+            total += count * 2 * self.weights[sublayer] * tokens
             if sublayer % 2 == 0:
                 total += count * 4 * self.attention * documents.pairs
         return total
@@ -119,24 +130,40 @@ def _used(shape: torch.Size, config: Any) -> float:
     return shape.numel() * share
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What evaluating some coalitions on a task takes.
+
+    Attributes:
+        evaluations: how often each sublayer is evaluated, for one batch: place -> count.
+        walks: how often all weights are read; 0 where they stay in memory.
+    """
+
+    evaluations: Counter[int]
+    walks: int
+
+
 @lru_cache(maxsize=64)
-def evaluations(
-    wanted: tuple[int, ...], players: tuple[Player, ...], stages: tuple[Stage, ...], chunks: int, together: int
-) -> Counter[int]:
-    """How often each sublayer is evaluated for one batch: coalitions cut into chunks, and these into groups.
+def effort(
+    wanted: tuple[int, ...], players: tuple[Player, ...], stages: tuple[Stage, ...], chunks: int, division: Division
+) -> Effort:
+    """What a job takes: coalitions cut into chunks, and these into groups.
 
     Args:
         wanted: distinct coalitions in sweep order.
         players: of the model.
         stages: of the model.
         chunks: evaluate jobs.
-        together: coalitions that are walked together.
+        division: how each of them cuts its coalitions.
     """
     total: Counter[int] = Counter()
+    walks = 0
     for part in plan.chunks(list(wanted), chunks, players) if wanted else []:
-        for start in range(0, len(part), together):
-            total.update(sweep.work_by_sublayer(part[start : start + together], stages))
-    return total
+        grouping = division.grouping(part, stages)
+        walks += grouping.count(len(part)) if division.room.streamed else 0
+        for group in grouping.groups(part):
+            total.update(sweep.work_by_sublayer(group, stages))
+    return Effort(total, walks)
 
 
 def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]:
@@ -154,22 +181,52 @@ def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]
 
 
 def task_rows(
-    config: Config, model: str, task: str, network: Network, documents: Documents
+    config: Config, model: str, task: str, network: Network, documents: Documents, tflops: float | None = None
 ) -> Iterator[dict[str, Any]]:
     """What each estimator adds to the cost of a model on a task, in the config's order; deletion curves last.
 
     The cost of a row is that of all coalitions so far less that of the rows before it, so that rows add up.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        task: its name.
+        network: the model; its parameters need no values.
+        documents: the task's.
+        tflops: speed of a job, where it is known.
+
+    Raises:
+        ConfigError: a memory budget that is too small.
     """
     entry, layout, players = config.models[model], Layout(config), network.players
     arithmetic, stages = Arithmetic.of(network), tuple(network.stages)
-    state_bytes = documents.largest * network.hidden_size * network.dtype.itemsize
-    together = len(sweep.groups_within(range(sweep.MOST_TOGETHER), state_bytes, entry.memory_budget_gb * 2**30)[0])
+    gpus = entry.resources.gpus
+    room = memory.room(entry.memory, network.model, documents.batches, documents.width, gpus)
+    division = Division(documents.batches, network.hidden_size * network.dtype.itemsize, room)
+    units = footprint(network.model).units
+
+    def wait_hours(needed: Effort) -> float:
+        """Hours in which walks wait for weights; NaN where the config does not say how fast these come."""
+        if not needed.walks:
+            return 0.0
+        if tflops is None or entry.memory.read_gb_per_s is None:
+            return float("nan")
+        step = len(stages[0].switches)
+        of_unit = [{s: needed.evaluations[s] for s in range(step * u, step * u + step)} for u in range(len(units))]
+        computes = [arithmetic.flops(work, 0, documents) / needed.walks / tflops / 1e12 for work in of_unit]
+        reads = [unit / entry.memory.read_gb_per_s / 1e9 for unit in units]
+        return needed.walks * walk_time(reads, computes).waited / 3600
+
     folder = Path(layout.coalition(model, task, "x")).parent
     there = {path.stem for path in folder.glob("[!.]*.json")}
     union: set[int] = set()
-    before: Counter[int] = Counter()
+    before = Effort(Counter(), 0)
 
-    def row(name: str, wanted: set[int], work: Counter[int], done: int) -> dict[str, Any]:
+    def row(name: str, wanted: set[int], after: Effort, before: Effort, done: int) -> dict[str, Any]:
+        work = Counter(
+            {sublayer: after.evaluations[sublayer] - before.evaluations[sublayer] for sublayer in after.evaluations}
+        )
+        walks = after.walks - before.walks
         new = wanted - union
         return {
             "model": model,
@@ -183,22 +240,25 @@ def task_rows(
             "tokens": len(new) * documents.tokens,
             "evaluations": work.total(),
             "flops": arithmetic.flops(work, len(new), documents),
+            "weights": room.weights,
+            "walks": walks,
+            "read_bytes": walks * sum(units),
+            "wait_hours": wait_hours(after) - wait_hours(before),
         }
 
     for name, needed in [(ALWAYS, plan.plan(players, [])), *layout.wanted(model)]:
         wanted = set(needed)
         both = tuple(plan.in_sweep_order(union | wanted, players))
-        after = evaluations(both, players, stages, entry.chunks, together)
-        added = Counter({sublayer: after[sublayer] - before[sublayer] for sublayer in after})
+        after = effort(both, players, stages, entry.chunks, division)
         done = sum(coalitions.name(c, players) in there for c in wanted - union)
-        yield row(name, wanted, added, done)
+        yield row(name, wanted, after, before, done)
         union, before = union | wanted, after
     if config.deletion.orders:
         wanted = deletion_coalitions(config, players)
         missing = tuple(plan.in_sweep_order(wanted - union, players))
         finished = (folder.parent / "deletion.parquet").is_file()
-        work = evaluations(missing, players, stages, 1, together)
-        yield row(DELETION, wanted, work, len(missing) if finished else 0)
+        after = effort(missing, players, stages, 1, division)
+        yield row(DELETION, wanted, after, Effort(Counter(), 0), len(missing) if finished else 0)
 
 
 def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -220,6 +280,7 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
     for model in config.run:
         entry = config.models[model]
         found = outline.read(assets.model_folder(markers[model], entry), entry)
+        speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
         rows: list[dict[str, Any]] = []
         for task in config.run_tasks:
             whole = tasks.read(Path(layout.documents_for(model, task)))
@@ -227,16 +288,30 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
             scored = whole.first(config.limit(model, task)).documents
             packed = models.encode(found.network.model, found.tokenizer, scored)
             documents = Documents.of(packing.batches(packed, entry.batch_tokens))
-            rows += task_rows(config, model, task, found.network, documents)
-        speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
+            rows += task_rows(config, model, task, found.network, documents, speed.tflops)
         frame = pd.DataFrame(rows)
         frame["tflops"] = float("nan") if speed.tflops is None else speed.tflops
         frame["speed_from"] = speed.source
-        frame["hours"] = frame["flops"] / frame["tflops"] / 1e12 / 3600
+        # where nobody can say how long walks wait, hours are those of the arithmetic
+        frame["hours"] = frame["flops"] / frame["tflops"] / 1e12 / 3600 + frame["wait_hours"].fillna(0)
         frame["wall_hours"] = frame["hours"] / frame["estimator"].eq(DELETION).map({True: 1, False: entry.chunks})
         frames.append(frame)
         notes.append(speed.note)
+        if frame["walks"].any():
+            notes.append(_streaming_note(model, frame, entry.memory.read_gb_per_s))
     return with_totals(frames), notes
+
+
+def _streaming_note(model: str, frame: pd.DataFrame, rate: float | None) -> str:
+    walks, read = frame["walks"].sum(), frame["read_bytes"].sum()
+    note = (
+        f"{model}: its weights do not stay in memory (`memory`), they are streamed: {walks:,} walks, each of which "
+        f"reads them once, {_si(read)}B in all."
+    )
+    waited, hours = frame["wait_hours"].sum(skipna=False), frame["hours"].sum(skipna=False)
+    if waited == waited and hours == hours:
+        return f"{note} At {rate:g} GB/s walks wait {_hours(waited)} of {_hours(hours)} hours for weights."
+    return f"{note} Set `models.{model}.memory.read_gb_per_s` to have the hours in which walks wait for them counted."
 
 
 def with_totals(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -264,10 +339,12 @@ def _total(rows: pd.DataFrame, **known: Any) -> pd.DataFrame:
     total: dict[str, Any] = {"model": rows["model"].iloc[0], "task": ALL, "estimator": ALL}
     for column in ("documents", "coalitions", "shared", "new", "done", "tokens", "evaluations", "flops"):
         total[column] = rows[column].sum()
-    for column in ("tflops", "speed_from"):
+    for column in ("walks", "read_bytes"):
+        total[column] = rows[column].sum()
+    for column in ("tflops", "speed_from", "weights"):
         same = rows[column].nunique(dropna=False) == 1
         total[column] = rows[column].iloc[0] if same else (float("nan") if column == "tflops" else "")
-    for column in ("hours", "wall_hours"):
+    for column in ("wait_hours", "hours", "wall_hours"):
         total[column] = rows[column].sum(skipna=False)
     return pd.DataFrame([total | known])
 

@@ -53,6 +53,36 @@ class Resources(Section):
     constraint: str | None = Field(None, description="Features that nodes must have, such as `a100|h100`.")
 
 
+class Memory(Section):
+    """What one evaluate job's memory is used for. Changes no number."""
+
+    budget_gb: float = Field(
+        3.0,
+        gt=0,
+        description="Memory of one evaluate job on what computes, its GPUs (all of them together) or the host, in GiB: "
+        "weights, hidden states, what a sublayer needs to compute, and 0.75 for the process. What weights leave is for "
+        "hidden states: less means more walks, never other results.",
+    )
+    weights: Literal["auto", "resident", "streamed"] = Field(
+        "auto",
+        description="`resident`: all in memory, whatever the budget says. `streamed`: sublayer by sublayer from disk, "
+        "the next while one computes; with one GPU or none. `auto`: resident where weights and a sensible number of "
+        "states fit into the budget, else streamed; the log and each result say which.",
+    )
+    host_gb: float = Field(
+        0.0,
+        ge=0,
+        description="Host memory, in GiB, in which a job that streams to a GPU keeps weights between walks "
+        "(page-locked; part of `resources.memory_gb`): what fits is read from disk once. Without a GPU it is not used.",
+    )
+    read_gb_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="Rate at which streamed weights arrive, in GB/s (10^9 bytes), from which `snakemake plan` says how "
+        "long walks wait for them; it decides nothing else. null: hours are those of the arithmetic alone.",
+    )
+
+
 class ModelDocuments(Section):
     """A model's own choice of documents; what is left out falls back to `documents`."""
 
@@ -134,9 +164,7 @@ class Model(Section):
         description="Tokens that go through a sublayer together (documents of similar length). On a CPU 1-2 "
         "thousand, on a GPU 16 thousand and more. Changes scores only by rounding.",
     )
-    memory_budget_gb: float = Field(
-        2.0, gt=0, description="Memory for live hidden states. Less means more walks, never other results."
-    )
+    memory: Memory = Field(default_factory=Memory, description="What its memory is used for.")
     threads: int = Field(1, ge=1, description="CPU threads of one evaluate job.")
     compile: bool = Field(
         False,
@@ -410,6 +438,7 @@ def reference() -> str:
         ("models.<model>", Model),
         ("models.<model>.players: runs", Runs),
         ("models.<model>.players: groups", Groups),
+        ("models.<model>.memory", Memory),
         ("models.<model>.resources", Resources),
         ("models.<model>.documents", ModelDocuments),
     ]

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import torch
 
-from cornerstone import assets, coalitions, models, packing, plan, store, sweep, tasks
+from cornerstone import assets, coalitions, memory, models, packing, plan, store, sweep, tasks
+from cornerstone.allocation import keep_freed_memory
 from cornerstone.config import Config
 from cornerstone.console import Progress, say
 from cornerstone.errors import AssetError, CornerstoneError
+from cornerstone.grouping import Division
 from cornerstone.network import Network
+from cornerstone.skeleton import skeleton
+from cornerstone.streaming import Streamed
+from cornerstone.weights import Resident, Weights
 from cornerstone.workflow import Layout, fingerprint, forget_backup
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
@@ -26,6 +31,21 @@ class Target:
 
     coalition: int
     path: Path
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model and the documents in its tokens, and what memory is there."""
+
+    network: Network
+    batches: list[packing.Batch]
+    room: memory.Room
+
+    @property
+    def division(self) -> Division:
+        """What decides how coalitions are divided."""
+        token_bytes = self.network.hidden_size * self.network.dtype.itemsize
+        return Division(tuple(batch.tokens for batch in self.batches), token_bytes, self.room)
 
 
 @dataclass(frozen=True)
@@ -93,10 +113,9 @@ class Job:
         if not missing:
             return 0
         torch.set_num_threads(entry.threads)
-        folder = assets.model_folder(self.marker, entry)
-        model, tokenizer = models.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
-        network = Network(model, entry.all_players(), entry.blocks, entry.feed_forward)
-        batches = packing.batches(models.encode(model, tokenizer, data.documents), entry.batch_tokens)
+        keep_freed_memory()
+        loaded = self._load(data)
+        network, batches = loaded.network, loaded.batches
         origin = store.Origin(
             fingerprint=wanted,
             documents=data.digest,
@@ -106,9 +125,15 @@ class Job:
             },
             versions={package: importlib.metadata.version(package) for package in PACKAGES},
             device=_device_name(network.device),
+            weights=loaded.room.weights,
         )
-        state_bytes = max(batch.tokens for batch in batches) * network.hidden_size * network.dtype.itemsize
-        groups = sweep.groups_within(missing, state_bytes, entry.memory_budget_gb * 2**30)
+        found = loaded.division.grouping(missing, network.stages)
+        groups = found.groups(missing)
+        if loaded.room.streamed:
+            walks = found.count(len(missing))
+            say(
+                f"{label}: {walks} walk{'s' * (walks != 1)} over the weights, up to {found.together} coalitions in each"
+            )
         tokens = sum(batch.tokens for batch in batches)
         progress = Progress(label, len(missing), sum(sweep.work(g, network.stages) for g in groups) * tokens)
         computed = 0
@@ -118,10 +143,10 @@ class Job:
                 continue
             started = time.monotonic()
             try:
-                scores = sweep.choice_scores(network, batches, group, progress.advance)
+                scores = sweep.choice_scores(network, batches, group, progress.advance, found.tokens_together)
             except (torch.OutOfMemoryError, MemoryError) as error:
                 raise CornerstoneError(
-                    f"{label}: out of memory with {len(group)} coalitions at once. Lower memory_budget_gb or "
+                    f"{label}: out of memory with {len(group)} coalitions at once. Lower memory.budget_gb or "
                     f"batch_tokens of models.{self.model} in config.yaml; what is finished is kept. ({error})"
                 ) from error
             seconds = (time.monotonic() - started) / len(group)
@@ -143,7 +168,36 @@ class Job:
                 forget_backup(path_of[coalition])
             computed += len(group)
             progress.finished(computed)
+        if isinstance(network.weights, Streamed):
+            say(f"{label}: {network.weights.traffic}")
         return computed
+
+    def _load(self, data: tasks.TaskDocuments) -> _Loaded:
+        """The model as the memory budget allows it, and the documents in its tokens.
+
+        Documents are encoded before any weight is read: how many tokens they have decides what fits.
+
+        Raises:
+            CornerstoneError: weights that do not fit the config or the budget, or can't be read.
+        """
+        entry = self.config.models[self.model]
+        folder = assets.model_folder(self.marker, entry)
+        device = models.device_of(entry.device_map, entry.resources.gpus)
+        outline, tokenizer = skeleton(folder, entry.dtype)
+        batches = packing.batches(models.encode(outline, tokenizer, data.documents), entry.batch_tokens)
+        width = max(batch.input_ids.shape[1] for batch in batches)
+        sizes = [batch.tokens for batch in batches]
+        room = memory.room(entry.memory, outline, sizes, width, entry.resources.gpus)
+        say(f"{self.model} {self.task}: {room}")
+        weights: Weights
+        if room.streamed:
+            weights = Streamed(outline, folder, device, host_bytes=int(entry.memory.host_gb * memory.GIB))
+            model = outline
+        else:
+            weights = Resident()
+            model, _ = models.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
+        network = Network(model, entry.all_players(), entry.blocks, entry.feed_forward, weights, compiled=entry.compile)
+        return _Loaded(network, batches, room)
 
     def _documents(self) -> tasks.TaskDocuments:
         """The documents that are scored, checked against the config."""

@@ -83,6 +83,16 @@ def _device_map(device_map: str, gpus: int) -> str | None:
     return "auto"
 
 
+def device_of(device_map: str, gpus: int) -> torch.device:
+    """Where a model computes that is on one device.
+
+    Raises:
+        ModelError: GPUs are asked for, and torch sees none.
+    """
+    chosen = _device_map(device_map, gpus) or "cpu"
+    return torch.device("cuda:0" if chosen == "auto" else chosen)
+
+
 def encode(model: nn.Module, tokenizer: Any, documents: Sequence[Document]) -> list[PackedDocument]:
     """Tokenise and pack documents.
 

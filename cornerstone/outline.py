@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cornerstone.architectures import architecture_of
 from cornerstone.assets import asset_key
 from cornerstone.config import Model
 from cornerstone.console import say
-from cornerstone.errors import AssetError, ModelError, first_line
+from cornerstone.errors import AssetError, first_line
 from cornerstone.files import sha256, write_text
 from cornerstone.network import Network
+from cornerstone.skeleton import skeleton
 
 FILES = ("*.json", "tokenizer*", "*.model", "*.txt")
 """Files of a hub repository that an outline needs: config and tokenizer, a few megabytes at most."""
@@ -79,21 +76,5 @@ def read(folder: Path, entry: Model) -> Outline:
     Raises:
         ModelError: unknown architecture, unreadable files, or another model than the config describes.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
-
-    try:
-        settings, _ = PretrainedConfig.get_config_dict(folder)
-        if "model_type" not in settings:
-            raise OSError("config.json is missing or names no model_type")
-        architecture_of(str(settings["model_type"]))
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, entry.dtype), trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"config and tokenizer in {folder} can't be read: {first_line(error)}. Fetch the model again, or correct "
-            "its entry."
-        ) from error
-    return Outline(Network(model.eval(), entry.all_players(), entry.blocks, entry.feed_forward), tokenizer)
+    model, tokenizer = skeleton(folder, entry.dtype)
+    return Outline(Network(model, entry.all_players(), entry.blocks, entry.feed_forward), tokenizer)

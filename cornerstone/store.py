@@ -35,6 +35,7 @@ class Origin:
     model: dict[str, Any]
     versions: dict[str, str]
     device: str
+    weights: str
 
 
 def write(

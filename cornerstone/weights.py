@@ -64,6 +64,13 @@ class Traffic:
         """Share of the walks' time in which they waited for weights, 0 to 1."""
         return self.waited / self.seconds if self.seconds else 0.0
 
+    def __str__(self) -> str:
+        plural = "s" * (self.walks != 1)
+        return (
+            f"{self.walks} walk{plural} in {self.seconds:.0f} s, {self.share_waited:.0%} of it waiting for weights; "
+            f"{self.bytes / 1e9:.2f} GB read, {self.copied / 1e9:.2f} GB from host memory"
+        )
+
 
 ALIGNMENT = 64
 """Parameters start at multiples of this many bytes, as tensors of torch's own allocator do on a CPU: kernels may round

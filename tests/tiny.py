@@ -17,6 +17,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from cornerstone.network import Network
 from cornerstone.players import Player, players_of
+from cornerstone.weights import Weights
 
 TEXT = (
     "Question: Which of these is a renewable source of energy?\nAnswer: the wind and the sun. "
@@ -128,10 +129,12 @@ def make(name: str, seed: int = 0) -> Any:
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
 
 
-def network(model: Any, name: str, players: tuple[Player, ...] | None = None) -> Network:
+def network(
+    model: Any, name: str, players: tuple[Player, ...] | None = None, weights: Weights | None = None
+) -> Network:
     """The model as the engine sees it; its players are its sublayers unless others are given."""
     kind = TINY[name].kind
-    return Network(model, players or players_of(BLOCKS, kind), BLOCKS, kind)
+    return Network(model, players or players_of(BLOCKS, kind), BLOCKS, kind, weights)
 
 
 def save(name: str, folder: Path, seed: int = 0) -> Path:

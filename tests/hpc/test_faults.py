@@ -38,7 +38,10 @@ def straight(real_assets: Path, image: Path, tmp_path_factory: pytest.TempPathFa
     """Jobs that outlast the half minute after which SLURM looks at time limits, run locally without any fault."""
     config = settings(image, BLOCKS, LARGEST, limit=36, memory_gb=3)
     config["run_tasks"] = list(TASKS)
-    config["models"]["tiny"]["memory_budget_gb"] = 0.001  # few coalitions together: results come bit by bit
+    config["models"]["tiny"]["memory"] = {
+        "weights": "resident",
+        "budget_gb": 0.001,
+    }  # few coalitions together: results come bit by bit
     workflow = Workflow.create(tmp_path_factory.mktemp("faults") / "straight", real_assets, config, width=128)
     workflow.copy(fresh(workflow))
     workflow.succeed(*map(target, TASKS))

@@ -126,8 +126,8 @@ def test_the_papers_models(site: Site, image: Path) -> None:
     }
     weights = {"llama3-8b": 16, "llama3-70b": 141, "mixtral-8x7b": 93}  # GB in bfloat16
     for name, gpus, megabytes, minutes, threads in asked:
-        room = 80 * int(gpus) - weights[name]
-        assert room > config["models"][name]["memory_budget_gb"]  # for hidden states, beside the weights
+        # the budget is most of the GPUs' memory, and leaves a good part to hidden states beside the weights
+        assert 1.3 * weights[name] < config["models"][name]["memory"]["budget_gb"] <= 0.9 * 80 * int(gpus)
         assert weights[name] < int(megabytes) / 1024 <= 128 * int(gpus)  # a node of 8 GPUs has 1 TB and more
         assert int(threads) <= 16 * int(gpus)
         assert int(minutes) <= 2 * 24 * 60

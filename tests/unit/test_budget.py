@@ -10,19 +10,26 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cornerstone import budget, models, outline, sweep, tasks
+from cornerstone import budget, memory, models, outline, sweep, tasks
 from cornerstone.budget import ALL, Arithmetic, Documents
 from cornerstone.config import Config
+from cornerstone.grouping import Division
+from cornerstone.memory import Room
 from cornerstone.network import Network
 from cornerstone.packing import Batch, batches
 from cornerstone.plan import plan, window_coalitions
 from cornerstone.players import experts_of, players_of
+from cornerstone.skeleton import footprint
 from cornerstone.workflow import Layout
 from tests import tiny
 from tests.helpers import configured, documents, packed, windows
 
 TWO_BLOCKS = {"models.tiny.blocks": 2, "estimators": windows(2, 1), "deletion.orders": []}
-SMALL = Documents(count=3, tokens=100, pairs=2000, rows=9, largest=60)
+SMALL = Documents(count=3, tokens=100, pairs=2000, rows=9, batches=(40, 60), width=20)
+
+
+LARGE = Division((1,), 1, Room("resident", 0, 0, 10**6))
+"""Room for everything."""
 
 
 @cache
@@ -66,15 +73,17 @@ def test_a_small_plan_by_hand() -> None:
     assert found["tokens"].tolist() == [600, 300, 0]
     assert found["evaluations"].tolist() == [10, 3, 0]
     attention, feed_forward = 2 * ATTENTION * 100 + 4 * WIDTH * 2000, 2 * FEED_FORWARD * 100
-    head = 2 * HEAD * 9
+    last, head = 2 * FEED_FORWARD * 9, 2 * HEAD * 9  # only where something is predicted
     assert found["flops"].tolist() == [
-        (1 + 3) * attention + (2 + 4) * feed_forward + 6 * head,
-        1 * attention + 2 * feed_forward + 3 * head,
+        (1 + 3) * attention + 2 * feed_forward + 4 * last + 6 * head,
+        1 * attention + 2 * last + 3 * head,
         0,
     ]
 
 
-@pytest.mark.parametrize("changes", [{}, {"models.tiny.chunks": 3}, {"models.tiny.memory_budget_gb": 1e-9}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"models.tiny.chunks": 3}, {"models.tiny.memory": {"weights": "resident", "budget_gb": 1e-9}}]
+)
 def test_rows_add_up_to_the_work_of_the_sweep(changes: dict[str, Any]) -> None:
     estimators = [*windows(3, 2), {"kind": "exact"}]
     config = configured({"estimators": estimators, "deletion.orders": [], **changes})
@@ -83,9 +92,9 @@ def test_rows_add_up_to_the_work_of_the_sweep(changes: dict[str, Any]) -> None:
     work, planned = 0, 0
     for names in layout.chunks("tiny"):
         group = [budget.coalitions.parse(name, net.players) for name in names]
-        state_bytes = SMALL.largest * net.hidden_size * 4
-        for together in sweep.groups_within(group, state_bytes, entry.memory_budget_gb * 2**30):
-            work += sweep.work(together, net.stages)
+        together = 1 if entry.memory.weights == "resident" else sweep.MOST_TOGETHER
+        for start in range(0, len(group), together):
+            work += sweep.work(group[start : start + together], net.stages)
         planned += len(group)
     assert found["evaluations"].sum() == work
     assert found["new"].sum() == planned == 256
@@ -129,7 +138,7 @@ def test_operations_are_those_that_torch_counts(name: str) -> None:
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
     coalitions = plan(players, [window_coalitions(players, 3)])
     net, made, counted = real_sweep(name, coalitions)
-    work = budget.evaluations(tuple(coalitions), players, tuple(net.stages), 1, len(coalitions))
+    work = budget.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
     forecast = Arithmetic.of(network(name)).flops(work, len(coalitions), Documents.of(made))
     # rotary angles, computed once a batch, are matrix products, too
     assert forecast == pytest.approx(counted, rel=0 if name in ("gpt2", "opt") else 1e-3)
@@ -140,7 +149,7 @@ def test_operations_where_experts_play() -> None:
     players = experts_of(tiny.BLOCKS, 4)
     coalitions = plan(players, [window_coalitions(players, 2)])
     net, made, counted = real_sweep("mixtral", coalitions, players)
-    work = budget.evaluations(tuple(coalitions), players, tuple(net.stages), 1, len(coalitions))
+    work = budget.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
     forecast = Arithmetic.of(net).flops(work, len(coalitions), Documents.of(made))
     assert forecast == pytest.approx(counted, rel=1e-3)
 
@@ -243,3 +252,60 @@ def test_tokens_are_those_that_a_job_would_score(tmp_path: Path) -> None:
 def test_large_numbers_are_shortened() -> None:
     shown = [budget._si(n) for n in (0, 7, 999, 1000, 12_345, 999_600, 3.2e15, 5e21)]
     assert shown == ["0", "7", "999", "1 k", "12.3 k", "1 M", "3.2 P", "5e+03 E"]
+
+
+STREAMED = {"models.tiny.memory": {"weights": "streamed", "budget_gb": 0.7525, "read_gb_per_s": 1e-6}}
+
+
+def test_walks_of_a_streamed_model_add_up(planned: Any, tmp_path: Path) -> None:
+    config, markers = planned({**STREAMED, "run_tasks": ["alpha"]})
+    text = budget.forecast(config, markers, tmp_path / "results")
+    found = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("estimator")
+    units = footprint(tiny.make("llama")).units
+    assert found["weights"].eq("streamed").all()
+    assert (found["read_bytes"] == found["walks"] * sum(units)).all()
+    walks = int(found["walks"].iloc[-1])
+    assert found.drop(index=ALL)["walks"].sum() == walks > 2
+    # at a rate this low, walks do little else than wait: all that is read, at 1 kB/s
+    reading = found["read_bytes"] / 1e3 / 3600
+    assert found["wait_hours"].iloc[-1] == pytest.approx(reading.iloc[-1], rel=0.05)
+    arithmetic = found["flops"] / 2e6 / 3600
+    assert found["hours"].to_numpy() == pytest.approx((arithmetic + found["wait_hours"]).to_numpy())
+    assert f"- tiny: its weights do not stay in memory (`memory`), they are streamed: {walks} walks" in text
+    assert "At 1e-06 GB/s walks wait" in text
+
+
+def test_walks_are_those_of_the_jobs(planned: Any) -> None:
+    config, markers = planned({**STREAMED, "run_tasks": ["alpha"], "deletion.orders": []})
+    found, _ = budget.table(config, markers)
+    entry = config.models["tiny"]
+    opened = outline.read(Path(entry.id), entry)
+    made = batches(models.encode(opened.network.model, opened.tokenizer, documents(TEXTS).documents), 96)
+    room = memory.room(
+        entry.memory, opened.network.model, [b.tokens for b in made], max(b.input_ids.shape[1] for b in made), 0
+    )
+    division = Division(tuple(batch.tokens for batch in made), 32 * 4, room)
+    layout, players, stages = Layout(config), opened.network.players, opened.network.stages
+    walks = 0
+    for names in layout.chunks("tiny"):
+        group = [budget.coalitions.parse(name, players) for name in names]
+        grouping = division.grouping(group, stages)
+        for part in grouping.groups(group):
+            assert len(part) <= grouping.together
+            walks += len(list(sweep.walks(made, grouping.tokens_together)))
+    assert found.iloc[-1]["walks"] == walks
+
+
+def test_without_a_rate_nobody_can_say_how_long_walks_wait(planned: Any) -> None:
+    section = {**STREAMED["models.tiny.memory"], "read_gb_per_s": None}
+    found, notes = budget.table(*planned({"models.tiny.memory": section}))
+    assert found["wait_hours"].isna().all()
+    assert found["hours"].to_numpy() == pytest.approx(found["flops"].to_numpy() / 2e6 / 3600)
+    assert any("Set `models.tiny.memory.read_gb_per_s`" in note for note in notes)
+
+
+def test_resident_weights_are_not_read_again(planned: Any) -> None:
+    found, notes = budget.table(*planned({}))
+    assert found["weights"].eq("resident").all()
+    assert found[["walks", "read_bytes", "wait_hours"]].eq(0).all(axis=None)
+    assert not any("streamed" in note for note in notes)

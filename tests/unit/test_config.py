@@ -140,7 +140,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"models.tiny.blocks": 0}, ["models.tiny.blocks:", "it is 0"]),
         ({"models.tiny.blocks": "four"}, ["models.tiny.blocks:", "it is 'four'"]),
         ({"models.tiny.chunks": 0}, ["models.tiny.chunks:", "it is 0"]),
-        ({"models.tiny.memory_budget_gb": 0}, ["models.tiny.memory_budget_gb:", "it is 0"]),
+        ({"models.tiny.memory.budget_gb": 0}, ["models.tiny.memory.budget_gb:", "it is 0"]),
         ({"documents.limit": 1}, ["documents.limit:", "it is 1"]),
         ({"documents.source": "disk"}, ["documents.source:", "it is 'disk'"]),
         ({"intervals.level": 1}, ["intervals.level:", "it is 1"]),

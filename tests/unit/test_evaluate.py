@@ -212,7 +212,7 @@ def test_settings_that_decide_nothing_compute_nothing(job: Maker) -> None:
 
 @pytest.mark.parametrize("budget", [1e-9, 1e-4])
 def test_memory_changes_no_result(job: Maker, budget: float) -> None:
-    made = job({"models.tiny.memory_budget_gb": budget})
+    made = job({"models.tiny.memory": {"weights": "resident", "budget_gb": budget}})
     made.run_files(planned(made))
     assert contents(planned(made)) == straight(job)
 
@@ -247,7 +247,7 @@ def test_what_another_job_made_meanwhile_is_not_made_again(job: Maker, monkeypat
 def test_too_little_memory_names_the_settings(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     dies_in_call(1, monkeypatch, torch.OutOfMemoryError("of CUDA"))
     made = job()
-    with pytest.raises(CornerstoneError, match=r"tiny alpha: out of memory with 17 .*memory_budget_gb.*models\.tiny"):
+    with pytest.raises(CornerstoneError, match=r"tiny alpha: out of memory with 17 .*memory.budget_gb.*models\.tiny"):
         made.run_files(planned(made))
 
 
@@ -343,7 +343,7 @@ def test_documents_of_another_source_are_refused(job: Maker) -> None:
 
 def test_two_jobs_for_the_same_files(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one computes a group, another finishes it: the first leaves those files alone and goes on with the rest."""
-    made, wanted = job({"models.tiny.memory_budget_gb": 0.0001}), straight(job)
+    made, wanted = job({"models.tiny.memory": {"weights": "resident", "budget_gb": 0.0001}}), straight(job)
     paths = planned(made)
     real, groups, between = sweep.choice_scores, [], {}
 
@@ -352,7 +352,9 @@ def test_two_jobs_for_the_same_files(job: Maker, monkeypatch: pytest.MonkeyPatch
         scores = real(network, batches, group, *rest)
         if len(groups) == 1:
             monkeypatch.setattr(sweep, "choice_scores", real)
-            assert job({"models.tiny.memory_budget_gb": 0.0001}).run_files(paths) == len(paths)
+            assert job({"models.tiny.memory": {"weights": "resident", "budget_gb": 0.0001}}).run_files(paths) == len(
+                paths
+            )
             between.update({path: path.stat().st_ino for path in paths})
         return scores
 
@@ -362,3 +364,61 @@ def test_two_jobs_for_the_same_files(job: Maker, monkeypatch: pytest.MonkeyPatch
     assert {path: path.stat().st_ino for path in paths} == between
     assert contents(paths) == wanted
     assert left_over(Path(made.config.paths.results)) == []
+
+
+def streamed(job: Maker, states: int, **memory: Any) -> tuple[Job, Any]:
+    """A job that streams and has room for so many states of its largest batch."""
+    from cornerstone import memory as budgets
+    from cornerstone import packing
+    from cornerstone.skeleton import skeleton
+
+    entry = job().config.models["tiny"]
+    model, tokenizer = skeleton(Path(entry.id), entry.dtype)
+    batches = packing.batches(models.encode(model, tokenizer, DATA.documents), entry.batch_tokens)
+    largest = max(batch.tokens for batch in batches)
+    width = max(batch.input_ids.shape[1] for batch in batches)
+    state = largest * 32 * 4
+    working = budgets.working_bytes(model, largest, width)
+    needed = budgets.PROCESS + working + (states + budgets.IN_HAND) * state + budgets.footprint(model).streamed(2)
+    section = {"weights": "streamed", "budget_gb": (needed + 1) / 2**30, **memory}
+    return job({"models.tiny.memory": section}), batches
+
+
+@pytest.mark.parametrize("states", [1, 3, 9, 10_000])
+def test_streaming_changes_no_result(
+    job: Maker, states: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, batches = streamed(job, states)
+    live: list[int] = []
+    real = sweep.sweep
+
+    def walk(network: Any, walked: Any, group: Any, *rest: Any) -> Any:
+        live.append(len(group) * sum(batch.tokens for batch in walked))
+        return real(network, walked, group, *rest)
+
+    monkeypatch.setattr(sweep, "sweep", walk)
+    assert made.run_files(planned(made)) == 17
+    monkeypatch.undo()
+    assert contents(planned(made)) == straight(job)
+    assert {store.read(path)["provenance"]["weights"] for path in planned(made)} == {"streamed"}
+    largest, total = max(batch.tokens for batch in batches), sum(batch.tokens for batch in batches)
+    assert max(live) <= states * largest  # the budget is kept
+    assert len(live) >= 17 * total / (states * largest)
+    assert (len(live) == 1) == (states == 10_000)
+    said = capsys.readouterr().err
+    assert "tiny alpha: weights streamed" in said
+    assert f"tiny alpha: {len(live)} walk" in said
+    assert "waiting for weights" in said
+
+
+def test_a_budget_decides_by_itself(job: Maker) -> None:
+    small, _ = streamed(job, 4, weights="auto")
+    for made, weights in ((job(results="large"), "resident"), (small, "streamed")):
+        assert made.run_files(planned(made)[:1]) == 1
+        assert store.read(planned(made)[0])["provenance"]["weights"] == weights
+
+
+def test_a_budget_that_is_too_small(job: Maker) -> None:
+    made = job({"models.tiny.memory.budget_gb": 0.7})
+    with pytest.raises(CornerstoneError, match=r"budget_gb: 0\.7 is too little"):
+        made.run_files(planned(made))

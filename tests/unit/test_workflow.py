@@ -229,7 +229,7 @@ def test_what_decides_a_result_changes_the_fingerprint(change: dict[str, Any]) -
     [
         {"models.tiny.chunks": 3},
         {"models.tiny.threads": 3},
-        {"models.tiny.memory_budget_gb": 0.1},
+        {"models.tiny.memory": {"weights": "streamed", "budget_gb": 9, "host_gb": 2, "read_gb_per_s": 3}},
         {"models.tiny.device_map": "cpu"},
         {"models.tiny.resources": {"gpus": 2}},
         {"tasks.alpha.metric": "acc_norm"},

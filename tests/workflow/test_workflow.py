@@ -128,7 +128,7 @@ def test_limit_of_one_task_changed(workflow: Workflow) -> None:
 
 def test_settings_that_decide_no_number_rerun_nothing(workflow: Workflow) -> None:
     config = workflow.config()
-    config["models"]["tiny"] |= {"threads": 2, "memory_budget_gb": 1.0, "resources": {"memory_gb": 9}}
+    config["models"]["tiny"] |= {"threads": 2, "memory": {"budget_gb": 2.0}, "resources": {"memory_gb": 9}}
     workflow.write_config(config)
     assert workflow.planned_jobs() == {}
 

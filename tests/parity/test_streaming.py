@@ -1,0 +1,53 @@
+"""Every architecture: streamed sublayer by sublayer, scores are those of the same model in memory, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cornerstone import coalitions, models, packing, streaming, sweep
+from cornerstone.players import experts_of, players_of
+from tests import tiny
+from tests.parity.test_architectures import REMOVED, documents
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", tiny.TINY)
+def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None:
+    """In bfloat16 the files (float32) are converted on the way."""
+    folder = tiny.save(name, tmp_path)
+    resident, tokenizer = models.load(folder, dtype, "cpu")
+    packed = packing.batches(models.encode(resident, tokenizer, documents()), 100)
+    players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
+    wanted = [coalitions.without(removed, players) for removed in REMOVED]
+    expected = sweep.choice_scores(tiny.network(resident, name), packed, wanted)
+    model, _, weights = streaming.load(folder, dtype, CPU)
+    network = tiny.network(model, name, weights=weights)
+    assert network.device == CPU
+    found = sweep.choice_scores(network, packed, wanted)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert len({tuple(torch.cat(rows).tolist()) for rows in found}) == len(REMOVED)
+    resident_bytes = sum(parameter.nbytes for parameter in resident.parameters())
+    assert weights.held < resident_bytes  # two of eight sublayers
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", [name for name, recipe in tiny.TINY.items() if recipe.kind == "moe"])
+def test_experts_as_players(name: str, tmp_path: Path) -> None:
+    folder = tiny.save(name, tmp_path)
+    resident, tokenizer = models.load(folder, "float32", "cpu")
+    packed = packing.batches(models.encode(resident, tokenizer, documents()), 100)
+    count = resident.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
+    players = experts_of(tiny.BLOCKS, count)
+    wanted = [coalitions.without(removed, players) for removed in [(), (1,), (2, 6), range(1, 1 + count)]]
+    expected = sweep.choice_scores(tiny.network(resident, name, players), packed, wanted)
+    model, _, weights = streaming.load(folder, "float32", CPU)
+    found = sweep.choice_scores(tiny.network(model, name, players, weights), packed, wanted)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
