@@ -79,8 +79,8 @@ class Shapes:
             tuple((p.shape[0], p.shape[1]) for p in block.get_submodule(part).parameters() if p.ndim == 2)
             for part in ("self_attn", "mlp")
         ]
-        rows, columns = network.head.weight.shape
-        return cls(shapes[0], shapes[1], (rows, columns))
+        (head,) = (tuple(p.shape) for p in network.head.parameters() if p.ndim == 2)
+        return cls(shapes[0], shapes[1], (head[0], head[1]))
 
     def sublayer(self, position: int) -> float:
         """FLOP of one token in a sublayer."""

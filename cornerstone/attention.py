@@ -12,9 +12,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 NAME = "cornerstone_products"
 _PLAIN = {"dropout", "scaling", "is_causal", "sliding_window"}
@@ -35,6 +32,8 @@ def products(
         or not attention_mask.is_floating_point()
         or extra & {"softcap", "position_bias", "s_aux"}
     ):
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     size, heads, width, depth = query.shape
     key_heads = key.shape[1]
@@ -50,6 +49,9 @@ def products(
 def use_products(model: Any) -> None:
     """Have attention modules use `products` in place of sdpa where that is faster: on CPUs in half precision."""
     if model.device.type == "cpu" and model.dtype.itemsize == 2 and model.config._attn_implementation == "sdpa":
+        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers.masking_utils import sdpa_mask
+
         AttentionInterface.register(NAME, products)
         AttentionMaskInterface.register(NAME, sdpa_mask)
         model.set_attn_implementation(NAME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from cornerstone import coalitions, models, packing, sweep
 from cornerstone.architectures import ARCHITECTURES
@@ -105,3 +106,48 @@ def test_experts_equal_stock_lm_eval(name: str) -> None:
 
 def test_every_architecture_is_tested() -> None:
     assert {t.model_type for t in tiny.TINY.values()} == set(ARCHITECTURES)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", tiny.TINY)
+def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
+    """bfloat16, where attention takes another path: typically as near to float32 as stock lm-eval is."""
+    tokenizer, exact = tiny.tokenizer(), tiny.make(name)
+    kind = tiny.TINY[name].kind
+    players = players_of(tiny.BLOCKS, kind)
+    packed = packing.batches(models.encode(exact, tokenizer, documents()), 100)
+    flat = [request for choices in REQUESTS for request in choices]
+    wanted = [coalitions.without(removed, players) for removed in REMOVED]
+    reference = sweep.choice_scores(Network(exact, players, tiny.BLOCKS, kind), packed, wanted)
+    half = tiny.make(name).to(torch.bfloat16)
+    found = sweep.choice_scores(Network(half, players, tiny.BLOCKS, kind), packed, wanted)
+    lm = stock.harness(tiny.make(name).to(torch.bfloat16), tokenizer, batch_size=3)
+    ours, theirs = [], []
+    for c, removed in enumerate(REMOVED):
+        paths = [(tiny.TINY[name].feed_forward if p % 2 else tiny.TINY[name].attention).format(p // 2) for p in removed]
+        right = np.concatenate([scores.numpy() for scores in reference[c]])
+        ours.append(np.concatenate([scores.numpy() for scores in found[c]]) - right)
+        theirs.append(np.array(stock.loglikelihoods(lm, flat, paths)) - right)
+    # medians: in a mixture, rounding sends some token to another expert now and then, in either of them
+    off, stock_off = (float(np.median(np.abs(np.concatenate(errors)))) for errors in (ours, theirs))
+    assert 0 < off < 1.5 * stock_off
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral"])
+def test_compiled_equals_stock_lm_eval(name: str) -> None:
+    tokenizer, model = tiny.tokenizer(), tiny.make(name)
+    kind = tiny.TINY[name].kind
+    players = players_of(tiny.BLOCKS, kind)
+    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    chosen = [REMOVED[0], REMOVED[2], REMOVED[5], REMOVED[7]]
+    network = Network(model, players, tiny.BLOCKS, kind, compiled=True)
+    ours = sweep.choice_scores(network, packed, [coalitions.without(removed, players) for removed in chosen])
+    lm = stock.harness(tiny.make(name), tokenizer, batch_size=3)
+    flat = [request for choices in REQUESTS for request in choices]
+    for c, removed in enumerate(chosen):
+        paths = [(tiny.TINY[name].feed_forward if p % 2 else tiny.TINY[name].attention).format(p // 2) for p in removed]
+        mine = np.concatenate([scores.numpy() for scores in ours[c]])
+        np.testing.assert_allclose(mine, stock.loglikelihoods(lm, flat, paths), rtol=1e-4, atol=1e-4)
+    assert sum(sublayer._compiled_call_impl is not None for sublayer in network._sublayers) == 8
