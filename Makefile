@@ -3,6 +3,7 @@
 # make groups ten players (runs of three blocks), exact values, all estimators against them (config.groups.yaml)
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
+# make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
 # make bench-estimators  error of every estimator, on simulated games and, after make groups, on a real model
 # make lint   style, types, workflow files
@@ -23,7 +24,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full groups plan test bench-coverage bench-estimators lint image clean lock
+.PHONY: run full groups plan test bench bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -42,6 +43,12 @@ plan: .venv/ready
 test: .venv/dev lint
 	$(BIN)/python tests/hpc/install.py
 	$(BIN)/python -m pytest
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.performance
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.streaming
+	$(BIN)/python -m benchmarks.workflow
 
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)

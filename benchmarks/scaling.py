@@ -1,0 +1,116 @@
+"""How the cost grows with blocks, documents and K: `python -m benchmarks.scaling`, part of `make bench`.
+
+One task (ARC-Easy), bfloat16, the window estimator. Each point is a sweep of the whole plan, three times over all
+points in turn; the median is shown beside what the plan predicts: the useful FLOP of the point (benchmarks/performance.py),
+scaled so that the largest point of its panel fits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from benchmarks import plots, report
+from benchmarks.performance import MODEL, ROOT, Shapes, Task, machine, useful
+from cornerstone import assets, drawing, models, packing, plan, sweep, tasks
+from cornerstone.allocation import keep_freed_memory
+from cornerstone.config import read_files
+from cornerstone.console import say
+from cornerstone.figures import BLUE, GREY
+from cornerstone.network import Network
+from cornerstone.players import players_of
+
+BLOCKS, DOCUMENTS, LARGEST = 30, 20, 2
+"""What a point has that varies something else: blocks of the model, documents, K."""
+POINTS = {"blocks": (6, 12, 18, 24, 30), "documents": (10, 20, 40, 80), "K": (1, 2, 3, 4)}
+REPEATS = 3
+
+
+def shortened(model: Any, blocks: int) -> Any:
+    """The model's first blocks; the model itself is changed."""
+    model.model.layers = model.model.layers[:blocks]
+    model.config.num_hidden_layers = blocks
+    return model
+
+
+def measure() -> pd.DataFrame:
+    """Seconds and useful FLOP of each point."""
+    config = read_files([ROOT / "config.yaml"])
+    entry, resources = config.models[MODEL], ROOT / config.paths.resources
+    folder = ROOT / assets.model_folder(resources / "models" / f"{MODEL}.json", entry)
+    scored = tasks.read(resources / "documents" / "embedded" / "arc_easy.json").documents
+    made = []
+    for varied, points in POINTS.items():
+        for point in points:
+            setting = {"blocks": BLOCKS, "documents": DOCUMENTS, "K": LARGEST, varied: point}
+            model, tokenizer = models.load(folder, "bfloat16")
+            packed = models.encode(model, tokenizer, scored[: setting["documents"]])
+            players = players_of(setting["blocks"], "ffn")
+            network = Network(shortened(model, setting["blocks"]), players, setting["blocks"], "ffn")
+            task = Task("arc_easy", packing.batches(packed, entry.batch_tokens), sum(map(len, packed)))
+            coalitions = plan.plan(players, [plan.window_coalitions(players, setting["K"])])
+            made.append((varied, point, setting, network, task, coalitions, list[float]()))
+    for _ in range(REPEATS):
+        for varied, point, _, network, task, coalitions, seconds in made:
+            started = time.perf_counter()
+            for group in sweep.groups_within(coalitions, 1, 2**62):
+                sweep.choice_scores(network, task.batches, group)
+            seconds.append(time.perf_counter() - started)
+            say(f"{varied} {point}: {seconds[-1]:.2f} s")
+    rows = []
+    for varied, point, setting, network, task, coalitions, seconds in made:
+        flop = useful(Shapes.of(network), network, task, coalitions)
+        facts = {**setting, "coalitions": len(coalitions), "tokens": task.tokens}
+        row = {"varied": varied, "point": point, **facts, "useful_flop": flop}
+        rows.append(row | {"seconds": statistics.median(seconds), "least": min(seconds), "most": max(seconds)})
+    return pd.DataFrame(rows)
+
+
+def figure(frame: pd.DataFrame) -> Figure:
+    """A panel for each quantity that varies: seconds measured, and as the plan predicts."""
+    with matplotlib.rc_context(fname=str(drawing.STYLE)):
+        made = Figure(figsize=(7.2, 2.3), layout="constrained")
+        axes = made.subplots(1, 3)
+        labels = {"blocks": "blocks of the model", "documents": "documents", "K": "K of the window estimator"}
+        for ax, (varied, label) in zip(axes, labels.items(), strict=True):
+            part = frame[frame["varied"] == varied].sort_values("point")
+            predicted = part["useful_flop"] * (part["seconds"].iloc[-1] / part["useful_flop"].iloc[-1])
+            ax.plot(part["point"], predicted, color=GREY, linestyle="--", label="useful FLOP, scaled")
+            below, above = part["seconds"] - part["least"], part["most"] - part["seconds"]
+            ax.errorbar(part["point"], part["seconds"], [below, above], color=BLUE, fmt="o", label="measured")
+            ax.set_xticks(list(part["point"]))
+            ax.set_xlabel(label)
+            ax.set_ylim(0)
+        axes[0].set_ylabel("seconds")
+        axes[0].legend()
+    return made
+
+
+def main() -> None:
+    """Run it; write benchmarks/results/scaling.{csv,md} and docs/figures/scaling.png."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--output", type=Path, default=report.RESULTS)
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    frame = measure()
+    text = "# How the cost grows\n\n" + report.origin({"threads": arguments.threads, "machine": machine()}) + "\n"
+    text += report.markdown(frame, {"useful_flop": ".3g", "seconds": ".2f", "least": ".2f", "most": ".2f"})
+    report.write(arguments.output, "scaling", frame, text)
+    plots.save(figure(frame), arguments.figures / "scaling.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
