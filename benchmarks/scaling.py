@@ -1,8 +1,8 @@
 """How the cost grows with blocks, documents and K: `python -m benchmarks.scaling`, part of `make bench`.
 
 One task (ARC-Easy), bfloat16, the window estimator. Each point is a sweep of the whole plan, three times over all
-points in turn; the median is shown beside what the plan predicts: the useful FLOP of the point (benchmarks/performance.py),
-scaled so that the largest point of its panel fits.
+points in turn; the median is shown beside what the plan predicts: the useful FLOP of the point
+(benchmarks/performance.py), scaled so that the largest point of its panel fits.
 """
 
 from __future__ import annotations
