@@ -221,7 +221,7 @@ def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list
     """Read result files of made-up scores into a table, and write it."""
     players = players_of(8, "ffn")
     data = made_up(documents, choices)
-    origin = store.Origin("0" * 16, data.digest, {"name": "made up"}, {"torch": "2"}, "cpu")
+    origin = store.Origin("0" * 16, data.digest, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="cornerstone-") as made:
         paths = []
