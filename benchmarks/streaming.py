@@ -47,12 +47,13 @@ GPU_TFLOPS, PCIE, NVME, GPU_BUDGET = 125.0, 25e9, 6e9, 72.0
 ASSUMED = (
     "Assumed for Llama3-70B, none of it measured: "
     f"{GPU_TFLOPS:g} TFLOP/s in bfloat16 (40 % of an A100's peak, as in config.yaml); "
-    f"{PCIE / 1e9:g} GB/s from pinned host memory to one GPU (PCIe 4.0 x16: 32 in theory; host memory must hold 137 GB); "
-    f"{NVME / 1e9:g} GB/s from NVMe; a budget of {GPU_BUDGET:g} GiB of each GPU's 80 GB; batches of 16,384 tokens, none of "
-    f"them padding, in rows of {WIDTH}; the window estimator with K = 4 (636 coalitions) on one task, all in one job. "
-    "15 thousand tokens are about 300 documents of ARC-Easy, 45 thousand 300 of BoolQ. Embedding, norms, copies of hidden "
-    "states and the start of the job are left out. Four GPUs hold the layers in turn and work one after another; "
-    "loading their weights from NVMe comes first.\n"
+    f"{PCIE / 1e9:g} GB/s from pinned host memory to one GPU (PCIe 4.0 x16: 32 in theory), which must hold 137 GB; "
+    f"{NVME / 1e9:g} GB/s from NVMe; a budget of {GPU_BUDGET:g} GiB of each GPU's 80 GB; "
+    f"batches of 16,384 tokens, none of them padding, in rows of {WIDTH}; "
+    "the window estimator with K = 4 (636 coalitions) on one task, all in one job. "
+    "15 thousand tokens are about 300 documents of ARC-Easy, 45 thousand 300 of BoolQ. "
+    "Embedding, norms, copies of hidden states and the start of the job are left out. "
+    "Four GPUs hold the layers in turn and work one after another; loading their weights from NVMe comes first.\n"
 )
 
 
