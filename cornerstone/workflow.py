@@ -32,7 +32,10 @@ from cornerstone.players import Player
 ACCURACY = "accuracy"
 """The value function that is the task's own metric."""
 
-DECISIVE_MODULES = ("players", "architectures", "packing", "attention", "network", "sweep", "models", "tasks")
+DECISIVE_MODULES = (
+    *("players", "architectures", "packing", "attention", "network", "sweep"),
+    *("models", "skeleton", "checkpoint", "slots", "streaming", "tasks"),
+)
 """Modules whose code decides the numbers in a result; a change in one makes its results stale."""
 
 
