@@ -103,7 +103,7 @@ def forget(folder: Path) -> None:
         os.close(file)
 
 
-def read_rate(folder: Path, most_bytes: float = 4e9) -> float:
+def read_rate(folder: Path) -> float:
     """Bytes per second at which the blocks' weights are read when nothing else is done: one thread, as in a walk."""
     model, _ = skeleton(folder, "bfloat16")
     found, reader = parameters(model, folder), Reader()
@@ -113,8 +113,6 @@ def read_rate(folder: Path, most_bytes: float = 4e9) -> float:
     for name in names:
         parameter = found[name]
         reader.read(parameter, into[: parameter.bytes].view(parameter.dtype).view(parameter.shape))
-        if reader.bytes > most_bytes:
-            break
     rate = reader.bytes / (time.perf_counter() - begun)
     reader.close()
     return rate
