@@ -126,7 +126,7 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        ModelError, match=r"models\.tiny\.compile: true needs a C\+\+ compiler .* or set compile: false"
+        ModelError, match=r"tiny\.compile: true needs a C\+\+ compiler .* or set compile: false"
     ):
         models.need_compiler("tiny")
     script(tmp_path, "clang++", "")
