@@ -181,6 +181,8 @@ class Job:
             CornerstoneError: weights that do not fit the config or the budget, or can't be read.
         """
         entry = self.config.models[self.model]
+        if entry.compile:
+            models.need_compiler(self.model)
         folder = assets.model_folder(self.marker, entry)
         device = models.device_of(entry.device_map, entry.resources.gpus)
         outline, tokenizer = skeleton(folder, entry.dtype)

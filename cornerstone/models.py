@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +92,19 @@ def device_of(device_map: str, gpus: int) -> torch.device:
     """
     chosen = _device_map(device_map, gpus) or "cpu"
     return torch.device("cuda:0" if chosen == "auto" else chosen)
+
+
+def need_compiler(name: str) -> None:
+    """Look for what torch.compile calls, before weights are read.
+
+    Raises:
+        ModelError: there is no C++ compiler.
+    """
+    if not any(shutil.which(program) for program in (os.environ.get("CXX") or "g++", "g++", "clang++")):
+        raise ModelError(
+            f"models.{name}.compile: true needs a C++ compiler (g++ or clang++), and there is none on the PATH of this "
+            "job. Install one, in the image too if the job runs in one, or set compile: false."
+        )
 
 
 def encode(model: nn.Module, tokenizer: Any, documents: Sequence[Document]) -> list[PackedDocument]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cornerstone import coalitions, models, packing, streaming, sweep
+from cornerstone.network import Network
 from cornerstone.players import experts_of, players_of
 from tests import tiny
 from tests.parity.test_architectures import REMOVED, documents
@@ -51,3 +52,21 @@ def test_experts_as_players(name: str, tmp_path: Path) -> None:
     found = sweep.choice_scores(tiny.network(model, name, players, weights), packed, wanted)
     for ours, theirs in zip(found, expected, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
+def test_compiled_and_streamed(tmp_path: Path) -> None:
+    """Compiled code reads the weights that are in place when it is called."""
+    folder = tiny.save("llama", tmp_path)
+    resident, tokenizer = models.load(folder, "float32", "cpu")
+    packed = packing.batches(models.encode(resident, tokenizer, documents()), 100)
+    players = players_of(tiny.BLOCKS, "ffn")
+    wanted = [coalitions.without(removed, players) for removed in REMOVED]
+    expected = sweep.choice_scores(tiny.network(resident, "llama"), packed, wanted)
+    model, _, weights = streaming.load(folder, "float32", CPU)
+    network = Network(model, players, tiny.BLOCKS, "ffn", weights, compiled=True)
+    found = sweep.choice_scores(network, packed, wanted, tokens_together=10_000)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.cat(ours), torch.cat(theirs), rtol=1e-4, atol=1e-4)
+    assert weights.traffic.walks == 1

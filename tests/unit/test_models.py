@@ -11,7 +11,7 @@ import torch
 from cornerstone import models
 from cornerstone.errors import ModelError
 from tests import tiny
-from tests.helpers import documents
+from tests.helpers import documents, script
 
 REQUESTS = [
     [("Question: What is hot?\nAnswer:", f" {choice}") for choice in ("the sun", "the moon", "cold water")],
@@ -120,3 +120,14 @@ def test_long_documents_are_cut_to_what_the_model_takes(loaded: tuple[Any, Any])
     assert len(whole) > longest + 1
     assert len(document) == longest
     assert list(document.tokens) == whole[-(longest + 1) : -1]
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        ModelError, match=r"tiny\.compile: true needs a C\+\+ compiler .* or set compile: false"
+    ):
+        models.need_compiler("tiny")
+    script(tmp_path, "clang++", "")
+    models.need_compiler("tiny")
