@@ -1,11 +1,12 @@
-"""What streaming costs: `python -m benchmarks.streaming --folder FOLDER`, with 20 GB of free disk in FOLDER.
+"""What streaming costs: `python -m benchmarks.streaming`, part of `make bench`; needs 16 GB of disk for the time being.
 
 - A model of random weights several times as large as its memory budget is evaluated, its files in the page cache and
   not. *Peak memory* is the most that the whole process held. *Waiting* is the share of the walks' time in which no
   arithmetic could go on because weights were missing.
 - A smaller model of the same blocks is evaluated resident and streamed: scores must be equal.
 - The calculation of `cornerstone.overlap` is checked: from the speed of the small resident run, just before and just
-  after, and the rate of reading alone, how long should the walks of the large model take, and how long do they?
+  after, and the rate of reading alone, how long should the walks of the large model take, and how long do they? It
+  knows nothing of what reading takes from the cores that compute, and nothing of other work on the machine.
 - The same calculation says what Llama3-70B would take on one GPU of 80 GB and on four. These rows are calculated, not
   measured; what they assume stands below the table.
 """
@@ -31,12 +32,14 @@ from cornerstone.budget import Arithmetic, Documents, Effort, effort
 from cornerstone.coalitions import parse
 from cornerstone.config import Memory
 from cornerstone.console import say
+from cornerstone.files import need_space
 from cornerstone.grouping import Division
 from cornerstone.network import Network
 from cornerstone.overlap import WalkTime, walk_time
 from cornerstone.players import players_of
 from cornerstone.skeleton import footprint
 
+ROOT = Path(__file__).parents[1]
 FEW = ("full",)
 SOME = ("full", "drop-attn0", "drop-ffn0")
 """They differ from the first sublayers on, so that little is computed once for all."""
@@ -262,6 +265,8 @@ def _rows(what: str, found: Outcome, expected: Forecast, rate: float, size: int,
 def rows(folder: Path, gigabytes: float = 12.0, budget: float = 3.0, threads: int = 2) -> list[Row]:
     """All rows; models are written below `folder` and removed again."""
     blocks = 4
+    folder.mkdir(parents=True, exist_ok=True)
+    need_space(folder, round(gigabytes * 1e9 + 4e9))
     with tempfile.TemporaryDirectory(dir=folder, prefix="streaming-") as scratch:
         reference = Path(scratch) / "small"
         compared = small(reference, blocks, threads)
@@ -278,7 +283,7 @@ def text(frame: pd.DataFrame, made: str) -> str:
 def main() -> None:
     """Measure, print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where models are written for the time being")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".cache", help="where models are written")
     parser.add_argument("--gb", type=float, default=12.0, help="weights of the large model, 10^9 bytes")
     parser.add_argument("--budget", type=float, default=3.0, help="memory budget, GiB")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

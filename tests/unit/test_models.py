@@ -125,9 +125,7 @@ def test_long_documents_are_cut_to_what_the_model_takes(loaded: tuple[Any, Any])
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        ModelError, match=r"tiny\.compile: true needs a C\+\+ compiler .* or set compile: false"
-    ):
+    with pytest.raises(ModelError, match=r"tiny\.compile: true needs a C\+\+ compiler .* or set compile: false"):
         models.need_compiler("tiny")
     script(tmp_path, "clang++", "")
     models.need_compiler("tiny")
