@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ REQUESTS = [
     [("How do you boil an egg? ", "Put it into hot water."), ("How do you boil an egg? ", "Put it into a tree.")],
     [("", "yes no yes"), ("", "no")],
 ]  # fmt: skip
+COMPILER = shutil.which("g++") or shutil.which("clang++")
 REMOVED = [(), (0,), (1,), (6,), (7,), (2, 3, 4, 5), (0, 3, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7)]
 
 
@@ -134,6 +137,7 @@ def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
 
 
 @pytest.mark.parity
+@pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral"])
 def test_compiled_equals_stock_lm_eval(name: str) -> None:

@@ -11,7 +11,7 @@ from cornerstone import coalitions, models, packing, streaming, sweep
 from cornerstone.network import Network
 from cornerstone.players import experts_of, players_of
 from tests import tiny
-from tests.parity.test_architectures import REMOVED, documents
+from tests.parity.test_architectures import COMPILER, REMOVED, documents
 
 CPU = torch.device("cpu")
 
@@ -55,6 +55,7 @@ def test_experts_as_players(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parity
+@pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
 def test_compiled_and_streamed(tmp_path: Path) -> None:
     """Compiled code reads the weights that are in place when it is called."""
