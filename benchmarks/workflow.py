@@ -85,22 +85,32 @@ class Used:
     peak: int
 
 
+STARTER = """
+import json, os, sys, time
+started = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(child, 0)
+wall = time.perf_counter() - started
+with open(sys.argv[1], "w") as file:
+    json.dump([os.waitstatus_to_exitcode(status), wall, used.ru_utime + used.ru_stime, used.ru_maxrss], file)
+"""
+"""Linux counts what a process held before it became the child as the child's: so it is started by a small one."""
+
+
 def measured(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Used:
     """Run a command and say what it took.
 
     Raises:
         RuntimeError: it failed; with the end of what it said.
     """
-    with tempfile.TemporaryFile("w+") as said:
-        started = time.perf_counter()
-        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.perf_counter() - started
-        if child.returncode:
+    with tempfile.TemporaryFile("w+") as said, tempfile.NamedTemporaryFile("r") as found:
+        starter = [sys.executable, "-I", "-S", "-c", STARTER, found.name]
+        subprocess.run([*starter, *command], cwd=folder, env=environment, stdout=said, stderr=said, check=True)
+        code, wall, cpu, peak = json.load(found)
+        if code:
             said.seek(0)
             raise RuntimeError(f"{' '.join(command)} failed:\n{said.read()[-3000:]}")
-    return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return Used(wall, cpu, peak * (1 if sys.platform == "darwin" else 1024))
 
 
 @contextmanager
