@@ -243,6 +243,14 @@ class Cluster:
         """Jobs that run: id -> node."""
         return {job: node for job, (state, node) in self.jobs().items() if state == "RUNNING"}
 
+    def logs(self, lines: int = 60) -> str:
+        """The state of the queue and the ends of the daemons' logs, for a failed test's report."""
+        ends = [
+            f"{path.name}:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+            for path in sorted(self.folder.glob("*.log"))
+        ]
+        return "\n".join([str(self.jobs()), self.client("sinfo", "-N", "-l"), *ends])
+
     def calm(self) -> None:
         """Cancel what is left of jobs and wait for idle nodes, so that the next test starts from a clean queue."""
         left = [job for job, (state, _) in self.jobs().items() if state in ("RUNNING", "PENDING", "COMPLETING")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,11 @@ class Trial:
             assert (self.site.workflow.folder / target(task)).is_file()
 
     def finishes(self, process: Any, seconds: float = 400) -> None:
-        assert process.wait(seconds) == 0, self.site.said() + self.site.logs()
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = f"still running after {seconds:.0f} s"
+        assert code == 0, f"{code}\n{self.site.said()}\n{self.site.logs()}\n{self.site.cluster.logs()}"
 
     def close(self) -> None:
         for process in self.processes:
@@ -137,6 +142,7 @@ def test_node_dies_controller_restarts_job_is_preempted(trial: Trial) -> None:
     other = next(name for name in cluster.names if name != node)
     cluster.kill_node(node)
     wait(lambda: cluster.running().get(job) == other, 120, "the job runs on the other node")
+    trial.more(TASKS[0])  # an srun that finds no controller would only try again after two minutes
     cluster.restart_controller(pause=4)
     trial.more(TASKS[0])
     cluster.client(
