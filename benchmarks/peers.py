@@ -23,6 +23,7 @@ import torch
 
 from cornerstone import models, tasks
 from cornerstone.allocation import keep_freed_memory
+from cornerstone.architectures import architecture_of
 from cornerstone.players import Player
 from cornerstone.tasks import Document
 
@@ -37,9 +38,11 @@ def _zero(module: Any, inputs: Any, output: Any) -> Any:
 
 @contextmanager
 def without(model: Any, removed: Sequence[Player]) -> Iterator[None]:
-    """A Llama model whose sublayers `removed` contribute nothing."""
-    places = [(block, part) for player in removed for block, part in (divmod(p, 2) for p, _ in player.parts)]
-    modules = [model.model.layers[block].mlp if part else model.model.layers[block].self_attn for block, part in places]
+    """A model without norms behind its sublayers, of which those of `removed` contribute nothing."""
+    architecture = architecture_of(model.config.model_type)
+    blocks = model.get_submodule(architecture.blocks)
+    names = (architecture.attention.modules[-1], architecture.feed_forward.modules[-1])
+    modules = [blocks[p // 2].get_submodule(names[p % 2]) for player in removed for p, _ in player.parts]
     handles = [module.register_forward_hook(_zero) for module in modules]
     try:
         yield
@@ -52,16 +55,19 @@ class Peers:
     """Both of them, for one model and the first documents of some tasks.
 
     Args:
-        folder: of the model.
-        dtype: number format.
+        model, tokenizer: as transformers loads them.
         documents: task -> documents.
-        resources: folder of the fetched documents.
+        resources: folder of the fetched documents, from which P1 makes its tasks; None where only P2 is wanted.
     """
 
-    def __init__(self, folder: Path, dtype: str, documents: Mapping[str, Sequence[Document]], resources: Path) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        documents: Mapping[str, Sequence[Document]],
+        resources: Path | None = None,
+    ) -> None:
         from lm_eval.api.instance import Instance
-
-        model, tokenizer = models.load(folder, dtype)
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         self.model, self.tokenizer, self.documents = model, tokenizer, documents
@@ -74,8 +80,16 @@ class Peers:
             ]
             for task, scored in documents.items()
         }
-        with tempfile.TemporaryDirectory() as workspace:
-            self._tasks = {task: tasks._load(task, "embedded", None, resources, Path(workspace)) for task in documents}
+        self._tasks = {}
+        if resources is not None:
+            with tempfile.TemporaryDirectory() as workspace:
+                for task in documents:
+                    self._tasks[task] = tasks._load(task, "embedded", None, resources, Path(workspace))
+
+    @classmethod
+    def load(cls, folder: Path, dtype: str, *what: Any) -> Peers:
+        """With the weights in a folder."""
+        return cls(*models.load(folder, dtype), *what)
 
     def _wrapper(self, batch: int) -> Any:
         from lm_eval.models.huggingface import HFLM
@@ -114,7 +128,7 @@ class Apart:
     Args:
         threads: of torch.
         keep_memory: give them the sweep's setting of memory (cornerstone/allocation.py), which stock runs do not have.
-        what: the arguments of `Peers`.
+        what: the arguments of `Peers.load`.
     """
 
     def __init__(self, threads: int, keep_memory: bool, *what: Any) -> None:
@@ -136,7 +150,7 @@ def _start(threads: int, keep_memory: bool, what: tuple[Any, ...]) -> None:
     torch.set_num_threads(threads)
     if keep_memory:
         keep_freed_memory()
-    _HERE.append(Peers(*what))
+    _HERE.append(Peers.load(*what))
 
 
 def _seconds(kind: str, arguments: tuple[Any, ...]) -> float:

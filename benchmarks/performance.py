@@ -22,115 +22,24 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from benchmarks import report
+from benchmarks.flop import Shapes, Task, done, product_rate, useful
 from benchmarks.peers import BATCHES, P1_BATCH, Apart
-from benchmarks.workflow import Row, at_most
+from benchmarks.workflow import Row, at_least, at_most
 from cornerstone import assets, models, packing, plan, sweep, tasks
 from cornerstone.allocation import keep_freed_memory
 from cornerstone.coalitions import removed_from
 from cornerstone.config import Config, Model, read_files
 from cornerstone.console import say
 from cornerstone.network import Network
-from cornerstone.packing import Batch
 
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task's documents as the sweep sees them.
-
-    Attributes:
-        name: in lm-eval.
-        batches: of packed documents.
-        tokens: unique tokens, without padding.
-    """
-
-    name: str
-    batches: list[Batch]
-    tokens: int
-
-    @property
-    def head_rows(self) -> int:
-        """Tokens that predict another."""
-        return sum(len(batch.rows) for batch in self.batches)
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """The matrices of a Llama model, as (out, in)."""
-
-    attention: tuple[tuple[int, int], ...]
-    feed_forward: tuple[tuple[int, int], ...]
-    head: tuple[int, int]
-
-    @classmethod
-    def of(cls, network: Network) -> Shapes:
-        """Read off a model's first block."""
-        block = network.model.get_submodule(f"{network.architecture.blocks}.0")
-        shapes = [
-            tuple((p.shape[0], p.shape[1]) for p in block.get_submodule(part).parameters() if p.ndim == 2)
-            for part in ("self_attn", "mlp")
-        ]
-        (head,) = (tuple(p.shape) for p in network.head.parameters() if p.ndim == 2)
-        return cls(shapes[0], shapes[1], (head[0], head[1]))
-
-    def sublayer(self, position: int) -> float:
-        """FLOP of one token in a sublayer."""
-        return 2.0 * sum(a * b for a, b in (self.feed_forward if position % 2 else self.attention))
-
-    @property
-    def head_flop(self) -> float:
-        """FLOP of one row of the head."""
-        return 2.0 * self.head[0] * self.head[1]
-
-
-def useful(shapes: Shapes, network: Network, task: Task, coalitions: Sequence[int]) -> float:
-    """FLOP that any method must do at least once."""
-    evaluations = sweep.work_by_sublayer(coalitions, network.stages)
-    walked = sum(count * shapes.sublayer(position) for position, count in evaluations.items())
-    return walked * task.tokens + len(coalitions) * task.head_rows * shapes.head_flop
-
-
-def done(shapes: Shapes, network: Network, task: Task, groups: Sequence[Sequence[int]]) -> float:
-    """FLOP that the sweep does."""
-    tokens = sum(batch.tokens for batch in task.batches)
-    last = network.stages[-1].switches[-1].sublayer
-    total = 0.0
-    for group in groups:
-        for position, count in sweep.work_by_sublayer(group, network.stages).items():
-            total += count * shapes.sublayer(position) * (task.head_rows if position == last else tokens)
-        total += len(group) * task.head_rows * shapes.head_flop
-    return total
-
-
-def product_rate(shapes: Shapes, network: Network, task: Task, coalitions: Sequence[int], rows: int) -> float:
-    """FLOP/s of torch's products at the model's shapes, in the shares in which the sweep needs them."""
-    evaluations = sweep.work_by_sublayer(coalitions, network.stages)
-    wanted: dict[tuple[int, int], float] = {}
-    for position, count in evaluations.items():
-        for shape in shapes.feed_forward if position % 2 else shapes.attention:
-            wanted[shape] = wanted.get(shape, 0.0) + 2.0 * count * task.tokens * shape[0] * shape[1]
-    wanted[shapes.head] = len(coalitions) * task.head_rows * shapes.head_flop
-    seconds = 0.0
-    for shape, flop in wanted.items():
-        used = min(rows, 256) if shape == shapes.head else rows  # logits of more rows do not stay in the caches
-        x = torch.randn(used, shape[1], dtype=network.dtype)
-        weight = torch.randn(*shape, dtype=network.dtype)
-        times = []
-        for _ in range(9):
-            started = time.perf_counter()
-            torch.nn.functional.linear(x, weight)
-            times.append(time.perf_counter() - started)
-        seconds += flop / (2.0 * used * shape[0] * shape[1]) * statistics.median(times)
-    return sum(wanted.values()) / seconds
 
 
 class Bench:
@@ -234,11 +143,6 @@ def efficiency(bench: Bench, coalitions: int, task_name: str = "arc_easy") -> fl
         flop = sum(useful(bench.shapes, bench.network, task, group) for group in bench.groups(chosen))
         shares.append(flop / seconds / ((before + after) / 2))
     return statistics.median(shares)
-
-
-def at_least(figure: str, value: float, least: float, unit: str) -> Row:
-    """A row with a target."""
-    return Row(figure, value, unit, f">= {least:g}", value >= least)
 
 
 def summary(frame: pd.DataFrame, dtype: str) -> list[Row]:

@@ -72,8 +72,13 @@ class Row(NamedTuple):
 
 
 def at_most(figure: str, value: float, most: float, unit: str) -> Row:
-    """A row with a target."""
+    """A row whose value must not be larger than its target."""
     return Row(figure, value, unit, f"<= {most:g}", value <= most)
+
+
+def at_least(figure: str, value: float, least: float, unit: str) -> Row:
+    """A row whose value must not be smaller than its target."""
+    return Row(figure, value, unit, f">= {least:g}", value >= least)
 
 
 @dataclass(frozen=True)
