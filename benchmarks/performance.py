@@ -34,8 +34,9 @@ from benchmarks.workflow import Row, at_least, at_most
 from cornerstone import assets, models, packing, plan, sweep, tasks
 from cornerstone.allocation import keep_freed_memory
 from cornerstone.coalitions import removed_from
-from cornerstone.config import Config, Model, read_files
+from cornerstone.config import Config, read_files
 from cornerstone.console import say
+from cornerstone.model_config import Model
 from cornerstone.network import Network
 
 ROOT = Path(__file__).parents[1]

@@ -30,10 +30,10 @@ from benchmarks.workflow import Row, at_most
 from cornerstone import memory, plan
 from cornerstone.budget import Arithmetic, Documents, Effort, effort
 from cornerstone.coalitions import parse
-from cornerstone.config import Memory
 from cornerstone.console import say
 from cornerstone.files import need_space
 from cornerstone.grouping import Division
+from cornerstone.model_config import Memory
 from cornerstone.network import Network
 from cornerstone.overlap import WalkTime, walk_time
 from cornerstone.players import players_of

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cornerstone.config import Model
 from cornerstone.console import say
 from cornerstone.errors import AssetError, first_line
 from cornerstone.files import need_space, sha256, size, write_atomically, write_text
+from cornerstone.model_config import Model
 
 
 @dataclass(frozen=True)

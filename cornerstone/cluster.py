@@ -12,7 +12,8 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from cornerstone.config import Config, Model
+from cornerstone.config import Config
+from cornerstone.model_config import Model
 
 GROWTH = 0.5
 """How much of the first request each further try adds: 1, 1.5 and 2 times the time and memory."""

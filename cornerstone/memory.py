@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cornerstone.architectures import architecture_of
-from cornerstone.config import Memory
 from cornerstone.errors import ConfigError
+from cornerstone.model_config import Memory
 from cornerstone.skeleton import footprint
 from cornerstone.streaming import SLOTS
 from cornerstone.weights import Footprint

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.assets import asset_key
-from cornerstone.config import Model
 from cornerstone.console import say
 from cornerstone.errors import AssetError, first_line
 from cornerstone.files import sha256, write_text
+from cornerstone.model_config import Model
 from cornerstone.network import Network
 from cornerstone.skeleton import skeleton
 

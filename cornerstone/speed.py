@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cornerstone.config import Model
+from cornerstone.model_config import Model
 
 EFFICIENCY = 0.6
 """Share of the rate of large matrix products that a sweep reaches.

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cornerstone import budget, console
+from cornerstone import console, forecast
 from cornerstone.config import check
 
 with console.script(snakemake.log[0]):
     config = check(snakemake.config)
     markers = dict(zip(config.run, map(Path, snakemake.input.outlines), strict=True))
-    text = budget.forecast(config, markers, Path(config.paths.results))
+    text = forecast.write(config, markers, Path(config.paths.results))
     print(f"\n{text}\nwritten to {config.paths.results}/plan.csv and plan.md\n", flush=True)

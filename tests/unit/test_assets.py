@@ -15,9 +15,9 @@ from huggingface_hub import HfApi
 
 from cornerstone import assets, config
 from cornerstone.assets import Wheel, asset_key, fetch_model, fetch_wheel, model_folder
-from cornerstone.config import Model
 from cornerstone.errors import AssetError
 from cornerstone.files import sha256
+from cornerstone.model_config import Model
 from tests.helpers import ROOT
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cornerstone import budget, memory, models, outline, sweep, tasks
+from cornerstone import budget, forecast, memory, models, outline, sweep, tasks
 from cornerstone.budget import ALL, Arithmetic, Documents
 from cornerstone.config import Config
 from cornerstone.grouping import Division
@@ -189,7 +189,7 @@ def planned(tmp_path: Path) -> Any:
 
 def test_totals(planned: Any) -> None:
     config, markers = planned({"run": ["tiny", "second"]})
-    found, _ = budget.table(config, markers)
+    found, _ = forecast.table(config, markers)
     for model in config.run:
         of_model = found[found["model"] == model].set_index(["task", "estimator"])
         for task in config.run_tasks:
@@ -218,7 +218,7 @@ def test_totals(planned: Any) -> None:
 
 
 def test_hours_are_operations_by_speed_and_chunks_run_side_by_side(planned: Any) -> None:
-    found, _ = budget.table(*planned({}))
+    found, _ = forecast.table(*planned({}))
     assert found["hours"].to_numpy() == pytest.approx(found["flops"].to_numpy() / 2e6 / 3600)
     plain = found.set_index(["task", "estimator"]).loc["alpha"]
     assert plain.loc["ablation", "wall_hours"] == pytest.approx(plain.loc["ablation", "hours"] / 2)
@@ -229,7 +229,7 @@ def test_unknown_hours_stay_empty(planned: Any, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     changes = {"run": ["tiny", "second"], "models.tiny.tflops": None, "models.tiny.resources": {"gpus": 1}}
     config, markers = planned(changes)
-    text = budget.forecast(config, markers, tmp_path / "results")
+    text = forecast.write(config, markers, tmp_path / "results")
     found = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("model")
     assert found.loc["tiny", "hours"].isna().all()
     assert found.loc["second", "hours"].notna().all()
@@ -250,7 +250,7 @@ def test_tokens_are_those_that_a_job_would_score(tmp_path: Path) -> None:
 
 
 def test_large_numbers_are_shortened() -> None:
-    shown = [budget._si(n) for n in (0, 7, 999, 1000, 12_345, 999_600, 3.2e15, 5e21)]
+    shown = [forecast._si(n) for n in (0, 7, 999, 1000, 12_345, 999_600, 3.2e15, 5e21)]
     assert shown == ["0", "7", "999", "1 k", "12.3 k", "1 M", "3.2 P", "5e+03 E"]
 
 
@@ -259,7 +259,7 @@ STREAMED = {"models.tiny.memory": {"weights": "streamed", "budget_gb": 0.7525, "
 
 def test_walks_of_a_streamed_model_add_up(planned: Any, tmp_path: Path) -> None:
     config, markers = planned({**STREAMED, "run_tasks": ["alpha"]})
-    text = budget.forecast(config, markers, tmp_path / "results")
+    text = forecast.write(config, markers, tmp_path / "results")
     found = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("estimator")
     units = footprint(tiny.make("llama")).units
     assert found["weights"].eq("streamed").all()
@@ -277,7 +277,7 @@ def test_walks_of_a_streamed_model_add_up(planned: Any, tmp_path: Path) -> None:
 
 def test_walks_are_those_of_the_jobs(planned: Any) -> None:
     config, markers = planned({**STREAMED, "run_tasks": ["alpha"], "deletion.orders": []})
-    found, _ = budget.table(config, markers)
+    found, _ = forecast.table(config, markers)
     entry = config.models["tiny"]
     opened = outline.read(Path(entry.id), entry)
     made = batches(models.encode(opened.network.model, opened.tokenizer, documents(TEXTS).documents), 96)
@@ -298,14 +298,14 @@ def test_walks_are_those_of_the_jobs(planned: Any) -> None:
 
 def test_without_a_rate_nobody_can_say_how_long_walks_wait(planned: Any) -> None:
     section = {**STREAMED["models.tiny.memory"], "read_gb_per_s": None}
-    found, notes = budget.table(*planned({"models.tiny.memory": section}))
+    found, notes = forecast.table(*planned({"models.tiny.memory": section}))
     assert found["wait_hours"].isna().all()
     assert found["hours"].to_numpy() == pytest.approx(found["flops"].to_numpy() / 2e6 / 3600)
     assert any("Set `models.tiny.memory.read_gb_per_s`" in note for note in notes)
 
 
 def test_resident_weights_are_not_read_again(planned: Any) -> None:
-    found, notes = budget.table(*planned({}))
+    found, notes = forecast.table(*planned({}))
     assert found["weights"].eq("resident").all()
     assert found[["walks", "read_bytes", "wait_hours"]].eq(0).all(axis=None)
     assert not any("streamed" in note for note in notes)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cornerstone import config
+from cornerstone import config, model_config
 from cornerstone.config import check
 from cornerstone.errors import ConfigError
 from cornerstone.players import players_of
@@ -65,7 +65,14 @@ def test_generated_files_are_up_to_date(path: str) -> None:
 
 def test_the_reference_names_every_key_of_every_section() -> None:
     reference = config.reference()
-    for section in (config.Config, config.Model, config.Resources, config.Task, config.Deletion, config.Intervals):
+    for section in (
+        config.Config,
+        model_config.Model,
+        model_config.Resources,
+        config.Task,
+        config.Deletion,
+        config.Intervals,
+    ):
         assert all(f"| `{key}` |" in reference for key in section.model_fields)
 
 
@@ -172,7 +179,7 @@ def test_players_have_five_forms(form: Any, names: list[str]) -> None:
     text = yaml.safe_dump(raw({**moe, "models.tiny.players": form}))
     made = check(yaml.safe_load(text)).models["tiny"]
     assert [player.name for player in made.all_players()] == names
-    again = config.Model.model_validate(made.model_dump())
+    again = model_config.Model.model_validate(made.model_dump())
     assert again == made
 
 

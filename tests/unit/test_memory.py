@@ -7,9 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from cornerstone import memory
-from cornerstone.config import Memory
 from cornerstone.errors import ConfigError
 from cornerstone.memory import GIB, IN_HAND, PROCESS, Room, working_bytes
+from cornerstone.model_config import Memory
 from cornerstone.weights import Footprint
 from tests import tiny
 

@@ -11,8 +11,8 @@ import pytest
 from huggingface_hub.errors import GatedRepoError
 
 from cornerstone import assets, outline
-from cornerstone.config import Model
 from cornerstone.errors import AssetError, ModelError
+from cornerstone.model_config import Model
 from tests import tiny
 
 HUB = Model(source="hub", id="some/where", revision="a" * 40, blocks=4)
