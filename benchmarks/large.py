@@ -41,6 +41,21 @@ class Shape:
     key_heads: int = 32
     vocabulary: int = 32000
 
+    def config(self) -> Any:
+        """As transformers wants it."""
+        from transformers import LlamaConfig
+
+        return LlamaConfig(
+            architectures=["LlamaForCausalLM"],
+            hidden_size=self.hidden,
+            intermediate_size=self.intermediate,
+            num_hidden_layers=self.blocks,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.key_heads,
+            vocab_size=self.vocabulary,
+            max_position_embeddings=2048,
+        )
+
 
 def generate(folder: Path, shape: Shape, seed: int = 0) -> int:
     """Write a model of random weights (bfloat16), a shard per block, so that no more than one block is in memory.
@@ -50,19 +65,10 @@ def generate(folder: Path, shape: Shape, seed: int = 0) -> int:
     """
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     folder.mkdir(parents=True)
-    LlamaConfig(
-        architectures=["LlamaForCausalLM"],
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.blocks,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.key_heads,
-        vocab_size=shape.vocabulary,
-        max_position_embeddings=2048,
-    ).save_pretrained(folder)
+    shape.config().save_pretrained(folder)
     vocabulary = {"<s>": 0, "</s>": 1, "<unk>": 2, **{f"w{i}": 3 + i for i in range(WORDS)}}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -61,18 +61,10 @@ ASSUMED = (
 
 def outline(shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Network:
     """The model without values."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
-    settings = LlamaConfig(
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.blocks,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.key_heads,
-        vocab_size=shape.vocabulary,
-    )
     with torch.device("meta"):
-        model: Any = LlamaForCausalLM(settings)
+        model: Any = LlamaForCausalLM(shape.config())
         model.to(dtype)
     return Network(model.eval(), players_of(shape.blocks, "ffn"), shape.blocks, "ffn")
 
