@@ -4,6 +4,7 @@
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
+# make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral (ten minutes)
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
 # make bench-estimators  error of every estimator, on simulated games and, after make groups, on a real model
 # make lint   style, types, workflow files
@@ -24,7 +25,7 @@ folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
   { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
 endef
 
-.PHONY: run full groups plan test bench bench-coverage bench-estimators lint image clean lock
+.PHONY: run full groups plan test bench bench-gpu bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -49,6 +50,9 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.workflow
+
+bench-gpu: .venv/ready
+	$(BIN)/python -m benchmarks.gpu
 
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
