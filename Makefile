@@ -4,7 +4,7 @@
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
-# make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral (ten minutes)
+# make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
 # make bench-estimators  error of every estimator, on simulated games and, after make groups, on a real model
 # make lint   style, types, workflow files

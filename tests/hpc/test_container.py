@@ -57,6 +57,18 @@ def test_labels(apptainer: Apptainer, image: Path, monkeypatch: pytest.MonkeyPat
     assert found[package.LABEL] == package.sha256(package.LOCK)
 
 
+def test_torch_compiles(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
+    """What `compile: true` needs is there: a C++ compiler and Python's headers."""
+    code = (
+        "import torch; x = torch.arange(-4.0, 4.0); f = lambda x: torch.nn.functional.silu(x) * x\n"
+        "torch.testing.assert_close(torch.compile(f)(x), f(x)); print(torch._dynamo.utils.counters['stats'])"
+    )
+    done = inside(apptainer, image, "python", "-c", code, TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "unique_graphs" in done.stdout
+    assert list(tmp_path.rglob("*.so"))
+
+
 def test_assets_are_read_only(
     apptainer: Apptainer, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
