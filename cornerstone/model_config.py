@@ -144,8 +144,8 @@ class Model(Section):
     threads: int = Field(1, ge=1, description="CPU threads of one evaluate job.")
     compile: bool = Field(
         False,
-        description="Have torch.compile fuse what is between the matrix products. It needs a C++ compiler (the image has "
-        "one) and some seconds of each job, and makes long jobs faster. Changes scores only by rounding.",
+        description="Have torch.compile fuse what is between the matrix products. It needs a C++ compiler (the image "
+        "has one) and some seconds of each job, and makes long jobs faster. Changes scores only by rounding.",
     )
     tflops: float | None = Field(
         None,
