@@ -94,20 +94,21 @@ class Shapes:
 
 def useful(shapes: Shapes, network: Network, task: Task, coalitions: Sequence[int]) -> float:
     """FLOP that any method must do at least once."""
-    evaluations = sweep.work_by_sublayer(coalitions, network.stages)
-    walked = sum(count * shapes.sublayer(position) for position, count in evaluations.items())
-    return walked * task.tokens + len(coalitions) * task.head_rows * shapes.head.flop
+    return _counted(shapes, network, task, coalitions, task.tokens)
 
 
 def done(shapes: Shapes, network: Network, task: Task, groups: Sequence[Sequence[int]]) -> float:
     """FLOP that the sweep does."""
     tokens = sum(batch.tokens for batch in task.batches)
-    last = network.stages[-1].switches[-1].sublayer
-    total = 0.0
-    for group in groups:
-        for position, count in sweep.work_by_sublayer(group, network.stages).items():
-            total += count * shapes.sublayer(position) * (task.head_rows if position == last else tokens)
-        total += len(group) * task.head_rows * shapes.head.flop
+    return sum(_counted(shapes, network, task, group, tokens) for group in groups)
+
+
+def _counted(shapes: Shapes, network: Network, task: Task, coalitions: Sequence[int], tokens: int) -> float:
+    """FLOP of a walk in which that many tokens pass; behind the last attention, only those that predict."""
+    last = network.stages[-1].switches[-1].sublayer if len(network.stages[-1].switches) == 1 else None
+    total = len(coalitions) * task.head_rows * shapes.head.flop
+    for position, count in sweep.work_by_sublayer(coalitions, network.stages).items():
+        total += count * shapes.sublayer(position) * (task.head_rows if position == last else tokens)
     return total
 
 
@@ -121,25 +122,30 @@ def product_rate(shapes: Shapes, network: Network, task: Task, coalitions: Seque
     wanted[shapes.head] = len(coalitions) * task.head_rows * shapes.head.flop
     # on a CPU, logits of more rows do not stay in the caches
     head_rows = min(rows, 256) if network.device.type == "cpu" else rows
+    calls = 1 if network.device.type == "cpu" else 10  # the sweep does not wait for the device after each product
     like: dict[str, Any] = {"dtype": network.dtype, "device": network.device}
     seconds = 0.0
     for product, flop in wanted.items():
         used = max(1, round(product.share * (head_rows if product == shapes.head else rows)))
         x, weight = torch.randn(used, product.into, **like), torch.randn(product.out, product.into, **like)
-        once = timed(partial(torch.nn.functional.linear, x, weight), network.device, times=9)
+        once = timed(partial(torch.nn.functional.linear, x, weight), network.device, times=9, calls=calls)
         seconds += flop / (2.0 * used * product.out * product.into) * once
     return sum(wanted.values()) / seconds
 
 
-def timed(run: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """Seconds of a call, to the end of what it starts on the device; the median of some."""
+def timed(run: Callable[[], object], device: torch.device, times: int = 1, calls: int = 1) -> float:
+    """Seconds of a call, to the end of what it starts on the device: the median of `times` measurements.
+
+    In each, `calls` calls are made one after another without waiting for the device in between.
+    """
     found = []
     for _ in range(times):
         _finish(device)
         started = time.perf_counter()
-        run()
+        for _ in range(calls):
+            run()
         _finish(device)
-        found.append(time.perf_counter() - started)
+        found.append((time.perf_counter() - started) / calls)
     return statistics.median(found)
 
 

@@ -42,7 +42,7 @@ from cornerstone.tasks import Document
 TASK = "arc_easy"
 VOCABULARY = 49_152
 """Of SmolLM2's tokenizer, where the model's own is smaller."""
-BATCHES = (8, 16, 32, 64, 128)
+BATCHES = (8, 16, 32, 64, 128, 256)
 """Batch sizes among which P2 may choose."""
 PARITY_BLOCKS = 2
 
@@ -93,7 +93,7 @@ class Trial:
         batch_tokens: int,
         compiled: bool,
     ) -> None:
-        self.device, self.batch_tokens = device, batch_tokens
+        self.device = device
         model = random_model(config, dtype, device)
         kind: Literal["ffn", "moe"] = "moe" if hasattr(config, "num_local_experts") else "ffn"
         self.players = players_of(config.num_hidden_layers, kind)
@@ -115,7 +115,8 @@ class Trial:
 
     def rate(self) -> float:
         """FLOP/s of torch's products at the model's shapes."""
-        return product_rate(self.shapes, self.network, self.task, self.coalitions, self.batch_tokens)
+        largest = max(batch.tokens for batch in self.task.batches)
+        return product_rate(self.shapes, self.network, self.task, self.coalitions, largest)
 
     def parity(self, count: int = 4) -> float:
         """Largest difference to stock lm-eval over some coalitions: without any removal, with few and with many."""
@@ -139,7 +140,11 @@ def measured(trial: Trial, batches: Sequence[int] = BATCHES) -> Mapping[str, flo
     best = min(of_batch, key=lambda batch: of_batch[batch])
     p2 = [timed(partial(trial.p2, middle, best), trial.device)]
     rates = [trial.rate()]
+    on_gpu = trial.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(trial.device)
     seconds = timed(partial(trial.sweep, trial.groups), trial.device)
+    peak = torch.cuda.max_memory_allocated(trial.device) if on_gpu else 0
     rates.append(trial.rate())
     p2.append(timed(partial(trial.p2, middle, best), trial.device))
     say(f"sweep of {len(trial.coalitions)} coalitions: {seconds:.1f} s; P2: {statistics.mean(p2):.2f} s a coalition")
@@ -152,7 +157,7 @@ def measured(trial: Trial, batches: Sequence[int] = BATCHES) -> Mapping[str, flo
         "product_flops": statistics.mean(rates),
         "useful_flop": useful(trial.shapes, trial.network, trial.task, trial.coalitions),
         "done_flop": done(trial.shapes, trial.network, trial.task, trial.groups),
-        "peak_bytes": torch.cuda.max_memory_allocated(trial.device) if trial.device.type == "cuda" else 0,
+        "peak_bytes": peak,
     }
 
 
@@ -168,7 +173,7 @@ def rows_of(name: str, figures: Mapping[str, float], parity: float) -> list[Row]
         at_most(f"{name}: work done against unique work", figures["done_flop"] / figures["useful_flop"], 1.10, "x"),
     ]
     if figures["peak_bytes"]:
-        made.append(Row(f"{name}: peak memory of the device", figures["peak_bytes"] / 2**30, "GiB"))
+        made.append(Row(f"{name}: peak memory of the sweep", figures["peak_bytes"] / 2**30, "GiB"))
     return made
 
 
@@ -209,7 +214,6 @@ def _free(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
 
 
 def main() -> None:
@@ -217,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--scale", type=int, default=1, help="how much narrower the models are; a power of two")
-    parser.add_argument("--documents", type=int, default=100)
+    parser.add_argument("--documents", type=int, default=400)
     parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens of a batch of the sweep")
     parser.add_argument("--output", type=Path, default=report.RESULTS)
     chosen = parser.parse_args()
@@ -226,10 +230,10 @@ def main() -> None:
         parser.error("torch sees no GPU here. `--device cpu --scale 32` tries the command without one.")
     rows, table = trials(shapes(chosen.scale), device, chosen.documents, chosen.batch_tokens)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    settings = {"device": name, "torch": torch.__version__, "documents": chosen.documents, "scale": chosen.scale}
+    settings = {"device": name, "documents": chosen.documents, "scale": chosen.scale}
     text = (
         "# The sweep on a GPU\n\n"
-        + report.origin(settings)
+        + report.origin(settings, report.MODEL_PACKAGES)
         + "\n"
         + report.markdown(pd.DataFrame(rows), {"value": ".3g"})
     )

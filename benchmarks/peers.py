@@ -136,7 +136,11 @@ class Apart:
 
     def seconds(self, kind: str, *arguments: Any) -> float:
         """Seconds of one call of `Peers.p1` or `Peers.p2`."""
-        return self._pool.submit(_seconds, kind, arguments).result()
+        return self.scored(kind, *arguments)[0]
+
+    def scored(self, kind: str, *arguments: Any) -> tuple[float, list[float]]:
+        """Seconds of one call, and the log-likelihoods of all choices (of P2)."""
+        return self._pool.submit(_scored, kind, arguments).result()
 
     def close(self) -> None:
         """End the process."""
@@ -153,7 +157,7 @@ def _start(threads: int, keep_memory: bool, what: tuple[Any, ...]) -> None:
     _HERE.append(Peers.load(*what))
 
 
-def _seconds(kind: str, arguments: tuple[Any, ...]) -> float:
+def _scored(kind: str, arguments: tuple[Any, ...]) -> tuple[float, list[float]]:
     started = time.perf_counter()
-    getattr(_HERE[0], kind)(*arguments)
-    return time.perf_counter() - started
+    scores = getattr(_HERE[0], kind)(*arguments)
+    return time.perf_counter() - started, scores or []

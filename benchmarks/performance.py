@@ -11,6 +11,8 @@ All on the same documents, in the same number format, with the same threads, in 
   once for each coalition. Products of attention's scores are left out.
 - *Product rate*: FLOP/s of torch's own product of [batch_tokens, in] and [out, in], for the shapes of the model,
   weighted by their share of the useful FLOP, timed just before and after each sweep.
+- *Difference*: of the log-likelihoods of the coalition that was timed with P2, beside that of P2 with itself in batches
+  of another size: both are rounding.
 - *Work done*: FLOP of the products with weights that the sweep really does (padding, groups of coalitions, fewer
   tokens in the last feed-forward sublayer) over useful FLOP.
 """
@@ -77,10 +79,10 @@ class Bench:
         """As an evaluate job walks them, memory permitting."""
         return sweep.groups_within(coalitions, 1, 2**62)
 
-    def sweep(self, task: Task, coalitions: Sequence[int]) -> None:
-        """Evaluate coalitions on a task."""
-        for group in self.groups(coalitions):
-            sweep.choice_scores(self.network, task.batches, group)
+    def sweep(self, task: Task, coalitions: Sequence[int]) -> list[list[torch.Tensor]]:
+        """Evaluate coalitions on a task: [coalition][document] -> log-likelihoods of the choices."""
+        groups = self.groups(coalitions)
+        return [row for group in groups for row in sweep.choice_scores(self.network, task.batches, group)]
 
 
 def best_batches(peers: Apart, label: str, names: Sequence[str]) -> dict[str, int]:
@@ -104,33 +106,44 @@ def against_peers(bench: Bench, threads: int) -> pd.DataFrame:
     count = len(bench.coalitions)
     rows = []
     for i, task in enumerate(bench.tasks):
-        removed = removed_from(bench.coalitions[(37 * i + 5) % count], bench.players)
+        chosen = (37 * i + 5) % count
+        removed = removed_from(bench.coalitions[chosen], bench.players)
         batch, helped_batch = batches[task.name], helped_batches[task.name]
-        before = stock.seconds("p2", task.name, removed, batch)
+        before, stock_scores = stock.scored("p2", task.name, removed, batch)
         rate_before = product_rate(bench.shapes, bench.network, task, bench.coalitions, bench.entry.batch_tokens)
         started = time.perf_counter()
-        bench.sweep(task, bench.coalitions)
+        scores = bench.sweep(task, bench.coalitions)[chosen]
         seconds = time.perf_counter() - started
         rate_after = product_rate(bench.shapes, bench.network, task, bench.coalitions, bench.entry.batch_tokens)
         after = stock.seconds("p2", task.name, removed, batch)
+        helped_s, _ = helped.scored("p2", task.name, removed, helped_batch)
+        other = stock.scored("p2", task.name, removed, 1 if batch > 1 else 2)[1]
         row = {
             "task": task.name,
             "coalitions": count,
             "sweep_s": seconds,
             "p1_s": stock.seconds("p1", task.name, removed) * count,
             "p2_s": (before + after) / 2 * count,
-            "helped_s": helped.seconds("p2", task.name, removed, helped_batch) * count,
+            "helped_s": helped_s * count,
             "p2_batch": batch,
             "helped_batch": helped_batch,
             "product_flops": (rate_before + rate_after) / 2,
             "useful_flop": useful(bench.shapes, bench.network, task, bench.coalitions),
             "done_flop": done(bench.shapes, bench.network, task, bench.groups(bench.coalitions)),
+            "difference": typical_difference(torch.cat(scores).tolist(), stock_scores),
+            "p2_difference": typical_difference(other, stock_scores),
         }
         rows.append(row)
         say(f"{task.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key.endswith("_s")))
     stock.close()
     helped.close()
     return pd.DataFrame(rows)
+
+
+def typical_difference(scores: Sequence[float], others: Sequence[float]) -> float:
+    """Root mean square difference of the log-likelihoods of all choices, nats."""
+    pairs = zip(scores, others, strict=True)
+    return float(statistics.fmean((a - b) ** 2 for a, b in pairs) ** 0.5)
 
 
 def efficiency(bench: Bench, coalitions: int, task_name: str = "arc_easy") -> float:
@@ -172,6 +185,11 @@ def summary(frame: pd.DataFrame, dtype: str) -> list[Row]:
     rows.append(Row("product rate", total["useful_flop"] / limit.sum() / 1e12, "TFLOP/s"))
     work = total["done_flop"] / total["useful_flop"]
     rows.append(at_most("work done against the unique work", work, 1.10, "x"))
+    worst = frame.sort_values("difference").iloc[-1]
+    rows.append(
+        Row(f"log-likelihoods of choices against P2's, RMS, {worst['task']} (the largest)", worst["difference"], "nats")
+    )
+    rows.append(Row("  P2 against itself with another batch size, the same", worst["p2_difference"], "nats"))
     return rows
 
 
@@ -203,12 +221,13 @@ def main() -> None:
     rows.append(Row("compiled path, the same", 100 * efficiency(bench, 16), "%"))
     frame = against_peers(bench, arguments.threads)
     rows = [*summary(frame, "bfloat16"), *rows]
+    torch.compiler.reset()  # or models of two number formats would share one limit of compilations
     full = Bench(config, "float32", min(arguments.documents, 50), compiled=True)
     share = 100 * efficiency(full, 8)
     rows.append(at_least("useful FLOP rate, float32, arc_easy, 8 coalitions", share, 75, "%"))
     table = pd.DataFrame(rows)
     settings = {"documents": arguments.documents, "threads": arguments.threads, "keep_freed_memory": kept}
-    text = "# How fast the sweep is\n\n" + report.origin({**settings, "machine": machine()})
+    text = "# How fast the sweep is\n\n" + report.origin({**settings, "machine": machine()}, report.MODEL_PACKAGES)
     text += "\n" + report.markdown(table, {"value": ".3g"}) + "\nEach task; seconds of all coalitions:\n\n"
     shown = frame.assign(p1=frame["p1_s"] / frame["sweep_s"], p2=frame["p2_s"] / frame["sweep_s"])
     text += report.markdown(shown, dict.fromkeys(shown.select_dtypes("float").columns, ".3g"))

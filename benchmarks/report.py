@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ import pandas as pd
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scipy", "shapiq")
+"""What estimates depend on."""
+MODEL_PACKAGES = ("torch", "transformers", "lm_eval")
+"""What the speed of models depends on."""
 
 
 def markdown(frame: pd.DataFrame, formats: Mapping[str, str]) -> str:
@@ -32,7 +35,7 @@ def _cell(value: Any, spec: str) -> str:
     return text[1:] if text.startswith("-") and not text.strip("-0.") else text
 
 
-def origin(settings: Mapping[str, object]) -> str:
+def origin(settings: Mapping[str, object], packages: Sequence[str] = PACKAGES) -> str:
     """A line on date, commit, packages and settings."""
     root = Path(__file__).parents[1]
     git = ["git", "-C", str(root)]
@@ -44,7 +47,7 @@ def origin(settings: Mapping[str, object]) -> str:
         check=False,
     )
     made_by = (commit.stdout.strip() or "unknown") + (" with changes" if changed.stdout.strip() else "")
-    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
     chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
     return (
         f"Made {datetime.datetime.now(datetime.UTC):%Y-%m-%d} by commit {made_by}; Python "

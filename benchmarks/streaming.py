@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     chosen = parser.parse_args()
     frame = pd.DataFrame(rows(chosen.folder, chosen.gb, chosen.budget, chosen.threads), columns=Row._fields)
-    written = text(frame, report.origin({"cores": os.cpu_count(), "threads": chosen.threads}))
+    written = text(frame, report.origin({"cores": os.cpu_count(), "threads": chosen.threads}, report.MODEL_PACKAGES))
     print(written)
     report.write(chosen.results, "streaming", frame, written)
 
