@@ -28,7 +28,7 @@ from cornerstone.players import Player
 from cornerstone.tasks import Document
 
 P1_BATCH = 2
-BATCHES = (1, 2, 4, 8, 16)
+BATCHES = (2, 4, 8, 16)
 """Batch sizes among which P2 may choose."""
 
 

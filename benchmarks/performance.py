@@ -85,14 +85,14 @@ class Bench:
         return [row for group in groups for row in sweep.choice_scores(self.network, task.batches, group)]
 
 
-def best_batches(peers: Apart, label: str, names: Sequence[str]) -> dict[str, int]:
+def best_batches(peers: Apart, names: Sequence[str]) -> dict[str, int]:
     """P2's batch size on each task: the fastest on that task."""
     best = {}
     for task in names:
         seconds = {batch: peers.seconds("p2", task, [], batch) for batch in BATCHES}
         best[task] = min(seconds, key=lambda batch: seconds[batch])
         shown = ", ".join(f"{batch}: {time:.1f} s" for batch, time in seconds.items())
-        say(f"{label} on {task}, seconds of a coalition in batches of {shown}")
+        say(f"P2 on {task}, seconds of a coalition in batches of {shown}")
     return best
 
 
@@ -100,15 +100,15 @@ def against_peers(bench: Bench, threads: int) -> pd.DataFrame:
     """Seconds of sweep and peers, FLOP and rates, for each task."""
     stock, helped = Apart(threads, False, *bench.peers_need), Apart(threads, True, *bench.peers_need)
     names = [task.name for task in bench.tasks]
-    batches = best_batches(stock, "P2", names)
-    helped_batches = best_batches(helped, "P2 with the sweep's memory setting", names)
+    batches = best_batches(stock, names)
+    helped.seconds("p2", names[-1], [], batches[names[-1]])  # warms up
     bench.sweep(bench.tasks[0], bench.coalitions[:1])  # compiles, and warms up
     count = len(bench.coalitions)
     rows = []
     for i, task in enumerate(bench.tasks):
         chosen = (37 * i + 5) % count
         removed = removed_from(bench.coalitions[chosen], bench.players)
-        batch, helped_batch = batches[task.name], helped_batches[task.name]
+        batch = batches[task.name]
         before, stock_scores = stock.scored("p2", task.name, removed, batch)
         rate_before = product_rate(bench.shapes, bench.network, task, bench.coalitions, bench.entry.batch_tokens)
         started = time.perf_counter()
@@ -116,8 +116,8 @@ def against_peers(bench: Bench, threads: int) -> pd.DataFrame:
         seconds = time.perf_counter() - started
         rate_after = product_rate(bench.shapes, bench.network, task, bench.coalitions, bench.entry.batch_tokens)
         after = stock.seconds("p2", task.name, removed, batch)
-        helped_s, _ = helped.scored("p2", task.name, removed, helped_batch)
-        other = stock.scored("p2", task.name, removed, 1 if batch > 1 else 2)[1]
+        helped_s, _ = helped.scored("p2", task.name, removed, batch)
+        _, other = stock.scored("p2", task.name, removed, 2 * batch)
         row = {
             "task": task.name,
             "coalitions": count,
@@ -126,7 +126,6 @@ def against_peers(bench: Bench, threads: int) -> pd.DataFrame:
             "p2_s": (before + after) / 2 * count,
             "helped_s": helped_s * count,
             "p2_batch": batch,
-            "helped_batch": helped_batch,
             "product_flops": (rate_before + rate_after) / 2,
             "useful_flop": useful(bench.shapes, bench.network, task, bench.coalitions),
             "done_flop": done(bench.shapes, bench.network, task, bench.groups(bench.coalitions)),

@@ -130,6 +130,7 @@ class Model(Section):
     )
     device_map: str = Field(
         "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$",
         description="`auto` uses the job's GPUs (`resources.gpus`; accelerate shares the layers out), or the CPU where "
         "that is 0; or a device such as `cpu` or `cuda:0`.",
     )

@@ -72,16 +72,15 @@ def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> t
 
 def _device_map(device_map: str, gpus: int) -> str | None:
     """What transformers is told; None is an ordinary load on the CPU, without accelerate's hooks."""
-    if device_map != "auto":
-        return device_map
-    if gpus == 0:
+    if device_map == "auto" and gpus == 0:
         return None
-    if not torch.cuda.is_available():
+    if device_map.startswith(("auto", "cuda")) and not torch.cuda.is_available():
+        asked = f"{gpus} GPU(s) (`resources.gpus`)" if device_map == "auto" else f"`device_map: {device_map}`"
         raise ModelError(
-            f"the model asks for {gpus} GPU(s) (`resources.gpus`), but torch sees none here. Give the job GPUs (in a "
-            "container: --nv), or set device_map: cpu to insist on the CPU."
+            f"the model asks for {asked}, but torch sees no GPU here. Give the job GPUs (in a container: --nv), or set "
+            "device_map: cpu to insist on the CPU."
         )
-    return "auto"
+    return device_map
 
 
 def device_of(device_map: str, gpus: int) -> torch.device:

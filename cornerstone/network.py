@@ -27,6 +27,8 @@ _CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_positio
 _HEAD_ROWS = 256
 """Rows of the vocabulary-wide logits that are alive at once, on a CPU; a GPU takes `_HEAD_ROWS_GPU`."""
 _HEAD_ROWS_GPU = 2048
+_COMPILATIONS = 64
+"""Of a function at most, before torch.compile gives up: two for a kind of sublayer, on each GPU."""
 _SOFTMAX_ROWS = 8
 """Rows whose logits are normalised at once on a CPU: few enough to stay in its cache as float32."""
 
@@ -85,8 +87,13 @@ class Network:
         self._check_experts()
         use_products(model)
         if compiled:
+            from accelerate.hooks import remove_hook_from_submodules
+
+            for block in self.blocks:
+                # of several GPUs: accelerate's hooks would cut the graph; `contribution` moves what a sublayer is given
+                remove_hook_from_submodules(block)
             for sublayer in self._sublayers:  # all of a kind share one compilation, for any number of documents
-                sublayer.compile(dynamic=True)
+                sublayer.compile(dynamic=True, recompile_limit=_COMPILATIONS)
 
     def _check(self, blocks: int, feed_forward: Literal["ffn", "moe"]) -> None:
         model_type = self.config.model_type
@@ -257,6 +264,7 @@ def _recorded(blocks: Any) -> Iterator[list[tuple[torch.Tensor, dict[str, Any]]]
     """Make each block return its input, and record its (input, arguments by name)."""
     calls: list[tuple[torch.Tensor, dict[str, Any]]] = []
     originals = [block.forward for block in blocks]
+    own = [vars(block).get("forward") for block in blocks]  # where accelerate has put its own in front
 
     def recorder(signature: inspect.Signature) -> Any:
         def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
@@ -273,8 +281,10 @@ def _recorded(blocks: Any) -> Iterator[list[tuple[torch.Tensor, dict[str, Any]]]
             block.forward = recorder(inspect.signature(original))
         yield calls
     finally:
-        for block in blocks:
+        for block, before in zip(blocks, own, strict=True):
             del block.forward
+            if before is not None:
+                block.forward = before
 
 
 @contextmanager

@@ -9,6 +9,7 @@ the walk waits for the GPU without need.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -178,4 +179,7 @@ def pinned(size: int, cuda: Any = torch.cuda) -> torch.Tensor:
             f"could not pin {size / 2**30:.1f} GiB of host memory for streaming (CUDA error {int(code)}). Ask for more "
             "resources.memory_gb, lower memory.host_gb, or raise the limit of locked memory (ulimit -l)."
         )
+    # memory that is freed while it is registered could not be registered again at the same address
+    release = weakref.finalize(memory.untyped_storage(), cuda.cudart().cudaHostUnregister, memory.data_ptr())
+    release.atexit = False
     return memory

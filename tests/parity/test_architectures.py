@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -111,10 +114,34 @@ def test_every_architecture_is_tested() -> None:
     assert {t.model_type for t in tiny.TINY.values()} == set(ARCHITECTURES)
 
 
+@pytest.fixture
+def compiler() -> Iterator[None]:
+    """torch.compile as if nothing had been compiled before; an error where it would give up and go on without."""
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        yield
+    torch.compiler.reset()
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("name", tiny.TINY)
 def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
     """bfloat16, where attention takes another path: typically as near to float32 as stock lm-eval is."""
+    half_precision(name, compiled=False)
+
+
+@pytest.mark.parity
+@pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # in transformers
+@pytest.mark.parametrize("name", ["llama", "mixtral"])
+def test_compiled_half_precision_is_as_near_as_stock_is(name: str, compiler: None) -> None:
+    half_precision(name, compiled=True)
+
+
+def half_precision(name: str, compiled: bool) -> None:
+    """Compare the errors of bfloat16, ours and stock lm-eval's."""
     tokenizer, exact = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
@@ -123,7 +150,7 @@ def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     reference = sweep.choice_scores(Network(exact, players, tiny.BLOCKS, kind), packed, wanted)
     half = tiny.make(name).to(torch.bfloat16)
-    found = sweep.choice_scores(Network(half, players, tiny.BLOCKS, kind), packed, wanted)
+    found = sweep.choice_scores(Network(half, players, tiny.BLOCKS, kind, compiled=compiled), packed, wanted)
     lm = stock.harness(tiny.make(name).to(torch.bfloat16), tokenizer, batch_size=3)
     ours, theirs = [], []
     for c, removed in enumerate(REMOVED):
@@ -139,9 +166,14 @@ def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
 @pytest.mark.parity
 @pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # in transformers
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral"])
-def test_compiled_equals_stock_lm_eval(name: str) -> None:
+@pytest.mark.parametrize("hooks", [False, True])
+def test_compiled_equals_stock_lm_eval(name: str, hooks: bool, compiler: None) -> None:
+    """With accelerate's hooks, too, as a model on several GPUs has them."""
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
+    if hooks:
+        spread_out(model)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
     packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
@@ -154,4 +186,39 @@ def test_compiled_equals_stock_lm_eval(name: str) -> None:
         paths = [(tiny.TINY[name].feed_forward if p % 2 else tiny.TINY[name].attention).format(p // 2) for p in removed]
         mine = np.concatenate([scores.numpy() for scores in ours[c]])
         np.testing.assert_allclose(mine, stock.loglikelihoods(lm, flat, paths), rtol=1e-4, atol=1e-4)
-    assert sum(sublayer._compiled_call_impl is not None for sublayer in network._sublayers) == 8
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert 2 <= graphs <= 8  # two kinds of sublayer, one or several rows
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
+def spread_out(model: Any) -> None:
+    """What accelerate does to a model on several devices, on the only one that there is."""
+    blocks = ARCHITECTURES[model.config.model_type].blocks
+    parts = [name for name, _ in model.named_modules() if name.rpartition(".")[0] == blocks]
+    rest = [
+        name for name, module in model.named_modules()
+        if name and not name.startswith(blocks) and not blocks.startswith(name) and not list(module.children())
+    ]  # fmt: skip
+    accelerate.dispatch_model(model, dict.fromkeys([*parts, *rest], "cpu"), force_hooks=True)
+    assert hasattr(model.get_submodule(blocks)[0], "_hf_hook")
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral"])
+def test_hooks_of_accelerate_stay(name: str) -> None:
+    """A model on several devices gives the same scores, and can still be used by itself afterwards."""
+    tokenizer, model = tiny.tokenizer(), tiny.make(name)
+    kind = tiny.TINY[name].kind
+    players = players_of(tiny.BLOCKS, kind)
+    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    wanted = [coalitions.without(removed, players) for removed in REMOVED]
+    plain = sweep.choice_scores(Network(model, players, tiny.BLOCKS, kind), packed, wanted)
+    before = model(torch.tensor([[3, 4, 5]])).logits
+    spread_out(model)
+    hooked = sweep.choice_scores(Network(model, players, tiny.BLOCKS, kind), packed, wanted)
+    for one, other in zip(plain, hooked, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    block = model.get_submodule(ARCHITECTURES[model.config.model_type].blocks)[0]
+    assert hasattr(block, "_hf_hook")
+    assert "forward" in vars(block)
+    assert torch.equal(model(torch.tensor([[3, 4, 5]])).logits, before)

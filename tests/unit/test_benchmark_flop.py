@@ -94,7 +94,7 @@ def test_the_table_over_tasks() -> None:
     frame = pd.DataFrame(
         {
             "sweep_s": [10.0, 30.0], "p1_s": [200.0, 600.0], "p2_s": [150.0, 150.0], "helped_s": [100.0, 100.0],
-            "p2_batch": [8, 8], "helped_batch": [4, 4], "product_flops": [2.0, 2.0], "useful_flop": [10.0, 30.0],
+            "p2_batch": [8, 8], "product_flops": [2.0, 2.0], "useful_flop": [10.0, 30.0],
             "done_flop": [10.0, 34.0], "task": ["short", "long"], "difference": [0.1, 0.3], "p2_difference": [0.5, 0.2],
         }
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Cuda:
         self.active = "compute"
         self.code = 1 if refuse else 0
         self.locked = 0
+        self.registered: list[int] = []
         self.events = 0
         self.compute = self.Stream(name="compute")
 
@@ -76,7 +78,12 @@ class Cuda:
         class Runtime:
             def cudaHostRegister(self, address: int, size: int, flags: int) -> int:
                 cuda.locked += size
+                cuda.registered.append(address)
                 return cuda.code
+
+            def cudaHostUnregister(self, address: int) -> int:
+                cuda.registered.remove(address)
+                return 0
 
         return Runtime()
 
@@ -125,6 +132,20 @@ def test_what_is_in_host_memory_needs_no_pinned_half() -> None:
     gpu.fill(0, [(0, 4, torch.arange(4, dtype=torch.uint8))])
     assert gpu.buffers[0].tolist() == [0, 1, 2, 3]
     assert cuda.locked == 0
+
+
+def test_memory_is_registered_as_long_as_a_part_of_it_is_used() -> None:
+    cuda = Cuda()
+    memory = slots.pinned(16, cuda)
+    part = memory[4:8]
+    gc.collect()
+    assert cuda.registered == [memory.data_ptr()]
+    del memory
+    gc.collect()
+    assert len(cuda.registered) == 1
+    del part
+    gc.collect()
+    assert cuda.registered == []
 
 
 def test_memory_that_can_not_be_locked() -> None:
