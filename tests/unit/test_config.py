@@ -94,6 +94,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"colour": 1}, ["config.yaml: colour: there is no such key"]),
         ({"models.tiny.treads": 2}, ["models.tiny.treads: there is no such key"]),
         ({"models.tiny.resources": {"gpu": 1}}, ["models.tiny.resources.gpu: there is no such key"]),
+        ({"models.tiny.device_map": "gpu"}, ["models.tiny.device_map:", "'gpu'"]),
         ({"run": ["big"]}, ["`run` names 'big'", "tiny, other"]),
         ({"run_tasks": ["alpha", "gamma"]}, ["`run_tasks` names 'gamma'", "alpha, beta"]),
         ({"run": ["tiny", "tiny"]}, ["`run` names an entry twice: tiny, tiny"]),

@@ -122,6 +122,21 @@ def test_long_documents_are_cut_to_what_the_model_takes(loaded: tuple[Any, Any])
     assert list(document.tokens) == whole[-(longest + 1) : -1]
 
 
+@pytest.mark.parametrize(
+    ("device_map", "gpus", "asked"), [("auto", 2, r"2 GPU\(s\)"), ("cuda:0", 0, "device_map: cuda:0")]
+)
+def test_gpus_that_are_not_there(device_map: str, gpus: int, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match=f"{asked}.*torch sees no GPU here. Give the job GPUs"):
+        models.device_of(device_map, gpus)
+
+
+def test_where_a_model_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = [str(models.device_of(*asked)) for asked in (("auto", 0), ("auto", 1), ("cpu", 1), ("cuda:1", 0))]
+    assert found == ["cpu", "cuda:0", "cpu", "cuda:1"]
+
+
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
