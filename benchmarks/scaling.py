@@ -103,7 +103,9 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     frame = measure()
-    text = "# How the cost grows\n\n" + report.origin({"threads": 1, "machine": machine()}) + "\n"
+    text = (
+        "# How the cost grows\n\n" + report.origin({"threads": 1, "machine": machine()}, report.MODEL_PACKAGES) + "\n"
+    )
     text += report.markdown(frame, {"useful_flop": ".3g", "seconds": ".2f", "least": ".2f", "most": ".2f"})
     report.write(arguments.output, "scaling", frame, text)
     plots.save(figure(frame), arguments.figures / "scaling.png")

@@ -4,6 +4,7 @@
   not. *Peak memory* is the most that the whole process held. *Waiting* is the share of the walks' time in which no
   arithmetic could go on because weights were missing.
 - A smaller model of the same blocks is evaluated resident and streamed: scores must be equal.
+- A model of small weights is evaluated with so many coalitions and documents that hidden states fill the budget.
 - The calculation of `cornerstone.overlap` is checked: from the speed of the small resident run, just before and just
   after, and the rate of reading alone, how long should the walks of the large model take, and how long do they? It
   knows nothing of what reading takes from the cores that compute, and nothing of other work on the machine.
@@ -26,10 +27,10 @@ import torch
 
 from benchmarks import large, report
 from benchmarks.large import Outcome, Settings, Shape
-from benchmarks.workflow import Row, at_most
+from benchmarks.workflow import Row, at_least, at_most
 from cornerstone import memory, plan
 from cornerstone.budget import Arithmetic, Documents, Effort, effort
-from cornerstone.coalitions import parse
+from cornerstone.coalitions import name, parse
 from cornerstone.console import say
 from cornerstone.files import need_space
 from cornerstone.grouping import Division
@@ -43,6 +44,8 @@ ROOT = Path(__file__).parents[1]
 FEW = ("full",)
 SOME = ("full", "drop-attn0", "drop-ffn0")
 """They differ from the first sublayers on, so that little is computed once for all."""
+CROWDED = Shape(blocks=6, hidden=512, intermediate=1408, heads=8, key_heads=8)
+"""Of little arithmetic for each byte of its hidden states."""
 WIDTH = 256
 LLAMA3_70B = Shape(80, 8192, 28672, 64, 8, 128256)
 GPU_TFLOPS, PCIE, NVME, GPU_BUDGET = 125.0, 25e9, 6e9, 72.0
@@ -197,6 +200,21 @@ def small(folder: Path, blocks: int, threads: int) -> list[Row]:
     ]  # fmt: skip
 
 
+def crowded(folder: Path, threads: int, budget: float = 1.5, documents: int = 350) -> list[Row]:
+    """Peak memory where hidden states fill all that weights leave: small weights, many coalitions and documents."""
+    say("a small model, memory full of hidden states")
+    size = large.generate(folder, CROWDED)
+    players = players_of(CROWDED.blocks, "ffn")
+    names = tuple(name(wanted, players) for wanted in plan.plan(players, [plan.window_coalitions(players, 2)]))
+    found = large.run(folder, Settings(CROWDED.blocks, "streamed", budget, names, documents, threads=threads))
+    what = f"{size / 1e9:.2f} GB of weights, {len(names)} coalitions, {found.tokens:,} tokens, budget {budget:g} GiB"
+    return [
+        at_most(f"{what}: peak memory", found.peak / 2**30, budget, "GiB"),
+        at_least(f"{what}: walks", found.walks, 2, ""),
+        Row(f"{what}: waiting", 100 * found.waited / found.seconds, "%"),
+    ]
+
+
 def beyond(folder: Path, gigabytes: float, budget: float, threads: int, reference: Path, blocks: int) -> list[Row]:
     """A model several times as large as the budget; `reference` holds the small one, of so many blocks."""
     one = footprint(outline(Shape(1)).model)
@@ -262,6 +280,7 @@ def rows(folder: Path, gigabytes: float = 12.0, budget: float = 3.0, threads: in
     with tempfile.TemporaryDirectory(dir=folder, prefix="streaming-") as scratch:
         reference = Path(scratch) / "small"
         compared = small(reference, blocks, threads)
+        compared += crowded(Path(scratch) / "crowded", threads)
         measured = beyond(Path(scratch) / "large", gigabytes, budget, threads, reference, blocks)
     return [*compared, *measured, *llama3_70b()]
 

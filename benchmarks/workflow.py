@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     chosen = parser.parse_args()
     frame = pd.DataFrame(rows(), columns=Row._fields)
-    written = text(frame, report.origin({"cores": os.cpu_count()}))
+    written = text(frame, report.origin({"cores": os.cpu_count()}, ("snakemake", *report.MODEL_PACKAGES)))
     print(written)
     report.write(chosen.results, "workflow", frame, written)
 

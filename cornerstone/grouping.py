@@ -68,7 +68,7 @@ def fewest_walks(
     while groups <= count:
         together = -(-count // groups)
         if together * max(batches) <= room:
-            candidates[together] = Grouping(together, room // together, len(runs(batches, room // together)))
+            candidates[together] = Grouping(together, room // together, len(sweep.walks(batches, room // together)))
         # the next number of groups that makes them smaller
         groups = -(-count // (together - 1)) if together > 1 else count + 1
     fewest = min(grouping.count(count) for grouping in candidates.values())
@@ -76,19 +76,6 @@ def fewest_walks(
     costs = {together: work(together) for together in best} if len(best) > 1 else {best[0]: 0.0}
     limit = MORE_WORK * min(costs.values())
     return candidates[next(together for together in best if costs[together] <= limit)]
-
-
-def runs(batches: Sequence[int], tokens_together: int) -> list[list[int]]:
-    """Cut batches (their tokens) into runs of at most `tokens_together`, and at least one batch: indices of each."""
-    found: list[list[int]] = []
-    total = 0
-    for index, tokens in enumerate(batches):
-        if not found or total + tokens > tokens_together:
-            found.append([])
-            total = 0
-        found[-1].append(index)
-        total += tokens
-    return found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ batches along: where weights are streamed from disk, each is read once for all o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -176,7 +176,8 @@ def choice_scores(
     """
     count = sum(len(batch.documents) for batch in document_batches)
     summed: list[list[torch.Tensor]] = [[torch.empty(0)] * count for _ in coalitions]
-    for walked in walks(document_batches, tokens_together):
+    for run in walks([batch.tokens for batch in document_batches], tokens_together):
+        walked = [document_batches[i] for i in run]
         for batch, scores in zip(walked, sweep(network, walked, coalitions, progress), strict=True):
             flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
             flat.index_add_(1, batch.target_choices, scores.double())
@@ -186,13 +187,22 @@ def choice_scores(
     return summed
 
 
-def walks(document_batches: Sequence[Batch], tokens_together: int) -> Iterator[list[Batch]]:
-    """Cut batches into runs of at most `tokens_together` tokens, padding included, and at least one batch."""
-    run: list[Batch] = []
-    for batch in document_batches:
-        if run and sum(b.tokens for b in run) + batch.tokens > tokens_together:
-            yield run
-            run = []
-        run.append(batch)
-    if run:
-        yield run
+def walks(batches: Sequence[int], tokens_together: int) -> list[list[int]]:
+    """Cut batches into runs that are walked together.
+
+    Args:
+        batches: tokens of each, padding included.
+        tokens_together: of a run at most; at least one batch.
+
+    Returns:
+        The indices of each run, in order.
+    """
+    found: list[list[int]] = []
+    total = 0
+    for index, tokens in enumerate(batches):
+        if not found or total + tokens > tokens_together:
+            found.append([])
+            total = 0
+        found[-1].append(index)
+        total += tokens
+    return found

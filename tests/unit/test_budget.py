@@ -292,7 +292,7 @@ def test_walks_are_those_of_the_jobs(planned: Any) -> None:
         grouping = division.grouping(group, stages)
         for part in grouping.groups(group):
             assert len(part) <= grouping.together
-            walks += len(list(sweep.walks(made, grouping.tokens_together)))
+            walks += len(sweep.walks([batch.tokens for batch in made], grouping.tokens_together))
     assert found.iloc[-1]["walks"] == walks
 
 

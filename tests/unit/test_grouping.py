@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from cornerstone import sweep
 from cornerstone.errors import ConfigError
-from cornerstone.grouping import Grouping, fewest_walks, runs
+from cornerstone.grouping import Grouping, fewest_walks
 
 batches = st.lists(st.integers(1, 20), min_size=1, max_size=6)
 
@@ -41,7 +40,7 @@ def test_every_pair_is_walked_once_within_the_room(count: int, sizes: list[int],
     grouping = fewest_walks(count, sizes, room)
     groups = grouping.groups(range(count))
     assert [c for group in groups for c in group] == list(range(count))
-    walks = runs(sizes, grouping.tokens_together)
+    walks = sweep.walks(sizes, grouping.tokens_together)
     assert [batch for walk in walks for batch in walk] == list(range(len(sizes)))
     assert len(walks) == grouping.walks
     assert grouping.count(count) == len(groups) * len(walks)
@@ -56,11 +55,4 @@ def test_no_equal_groups_make_fewer_walks(count: int, sizes: list[int], factor: 
     assert found >= math.ceil(count * sum(sizes) / room - 1e-9)
     for together in range(1, count + 1):
         if together * max(sizes) <= room:
-            assert found <= math.ceil(count / together) * len(runs(sizes, room // together))
-
-
-@given(batches, st.integers(0, 60))
-def test_runs_are_those_of_the_walk(sizes: list[int], together: int) -> None:
-    made = [SimpleNamespace(tokens=tokens) for tokens in sizes]
-    walked = [[batch.tokens for batch in walk] for walk in sweep.walks(made, together)]  # type: ignore[arg-type]
-    assert walked == [[sizes[i] for i in run] for run in runs(sizes, together)]
+            assert found <= math.ceil(count / together) * len(sweep.walks(sizes, room // together))
