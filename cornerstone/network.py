@@ -28,7 +28,7 @@ _HEAD_ROWS = 256
 """Rows of the vocabulary-wide logits that are alive at once, on a CPU; a GPU takes `_HEAD_ROWS_GPU`."""
 _HEAD_ROWS_GPU = 2048
 _COMPILATIONS = 64
-"""Of a function at most, before torch.compile gives up: two for a kind of sublayer, on each GPU."""
+"""Of a function at most, before torch.compile gives up: a few are needed for each kind of sublayer, on each GPU."""
 _SOFTMAX_ROWS = 8
 """Rows whose logits are normalised at once on a CPU: few enough to stay in its cache as float32."""
 
