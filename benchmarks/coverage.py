@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from benchmarks import report, weights
 from benchmarks.games import SHAPES, SimulatedGame
-from cornerstone import intervals
-from cornerstone.estimator_config import (
+from cornerstone.analysis import intervals
+from cornerstone.config.estimators import (
     Estimator,
     ExactEstimator,
     SampledEstimator,
@@ -32,7 +32,7 @@ from cornerstone.estimator_config import (
     least_budget,
 )
 from cornerstone.estimators.values import Values
-from cornerstone.players import players_of
+from cornerstone.game.players import players_of
 
 PLAYERS = 8
 REPLICATES = 10

@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from benchmarks import plots, report, weights
 from benchmarks.games import SHAPES
-from cornerstone import config
-from cornerstone.estimator_config import SampledEstimator, TruncatedEstimator, least_budget
+from cornerstone.config import config
+from cornerstone.config.estimators import SampledEstimator, TruncatedEstimator, least_budget
 from cornerstone.estimators import exact, replayed, truncated, window
-from cornerstone.game import Game, read_all
-from cornerstone.plan import window_coalitions
-from cornerstone.players import Player
+from cornerstone.game.game import Game, read_all
+from cornerstone.game.players import Player
+from cornerstone.plan.plan import window_coalitions
 
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m-groups"

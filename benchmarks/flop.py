@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from cornerstone import sweep
-from cornerstone.network import Network
-from cornerstone.packing import Batch
+from cornerstone.engine import sweep
+from cornerstone.engine.network import Network
+from cornerstone.engine.tries import Batch
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from cornerstone.game import Game
-from cornerstone.players import Player, players_of
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player, players_of
 
 Dividends = Mapping[frozenset[int], float]
 

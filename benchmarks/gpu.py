@@ -31,13 +31,16 @@ from benchmarks import report
 from benchmarks.flop import Shapes, Task, done, product_rate, timed, useful
 from benchmarks.peers import Peers
 from benchmarks.workflow import ROOT, Row, at_least, at_most
-from cornerstone import assets, models, packing, plan, sweep, tasks
-from cornerstone.coalitions import removed_from
-from cornerstone.config import read_files
-from cornerstone.console import say
-from cornerstone.network import Network
-from cornerstone.players import players_of
-from cornerstone.tasks import Document
+from cornerstone.assets import documents as tasks
+from cornerstone.assets import fetch
+from cornerstone.assets.documents import Document
+from cornerstone.config.config import read_files
+from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.network import Network
+from cornerstone.game.coalitions import removed_from
+from cornerstone.game.players import players_of
+from cornerstone.log import say
+from cornerstone.plan import plan
 
 TASK = "arc_easy"
 VOCABULARY = 49_152
@@ -100,8 +103,8 @@ class Trial:
         self.peers = Peers(model, tokenizer, {TASK: documents})
         self.network = Network(model, self.players, config.num_hidden_layers, kind, compiled=compiled)
         self.shapes = Shapes.of(self.network)
-        packed = models.encode(model, tokenizer, documents)
-        self.task = Task(TASK, packing.batches(packed, batch_tokens), sum(map(len, packed)))
+        packed = encoding.encode(model, tokenizer, documents)
+        self.task = Task(TASK, tries.batches(packed, batch_tokens), sum(map(len, packed)))
         self.coalitions = plan.plan(self.players, [plan.window_coalitions(self.players, 4)])
         self.groups = sweep.groups_within(self.coalitions, 1, 2**62)
 
@@ -190,7 +193,7 @@ def trials(
     entry = config.models["smollm2-135m"]
     if not (resources / "documents" / "embedded" / f"{TASK}.json").is_file():
         raise FileNotFoundError(f"there are no documents in {resources}. Run `snakemake fetch --cores 1` first.")
-    folder = ROOT / assets.model_folder(resources / "models" / "smollm2-135m.json", entry)
+    folder = ROOT / fetch.model_folder(resources / "models" / "smollm2-135m.json", entry)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     scored = tasks.read(resources / "documents" / "embedded" / f"{TASK}.json").first(documents).documents
     rows, table = [], []

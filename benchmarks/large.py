@@ -20,11 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from cornerstone import assets, config, evaluate, store, tasks
-from cornerstone.checkpoint import Reader, parameters
-from cornerstone.coalitions import parse
-from cornerstone.skeleton import names_by_sublayer, skeleton
-from cornerstone.streaming import Streamed
+from cornerstone.assets import documents as tasks
+from cornerstone.assets import fetch
+from cornerstone.config import config
+from cornerstone.engine.loading import names_by_sublayer, skeleton
+from cornerstone.engine.streaming.checkpoint import Reader, parameters
+from cornerstone.engine.streaming.streamed import Streamed
+from cornerstone.evaluate import job as job_module
+from cornerstone.evaluate import result as store
+from cornerstone.game.coalitions import parse
 
 ROOT = Path(__file__).parents[1]
 WORDS = 1000
@@ -214,7 +218,7 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
         }
     )
     marker, texts = scratch / "large.json", scratch / "made-up.json"
-    marker.write_text(json.dumps({"path": str(folder), "asset": assets.asset_key(checked.models["large"])}))
+    marker.write_text(json.dumps({"path": str(folder), "asset": fetch.asset_key(checked.models["large"])}))
     tasks.write(documents(settings.documents, settings.context), texts)
     made: list[Streamed] = []
     tokens: list[int] = []
@@ -226,24 +230,25 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
             super().__init__(*args, **options)
             made.append(self)
 
-    original, evaluate.Streamed = evaluate.Streamed, Noted  # type: ignore[misc]
-    packed = evaluate.packing.batches
+    original, job_module.Streamed = job_module.Streamed, Noted  # type: ignore[misc]
+    packed = job_module.tries.batches
 
     def batches(*args: Any) -> Any:
         found = packed(*args)
         tokens.append(sum(batch.tokens for batch in found))
         return found
 
-    evaluate.packing.batches = batches  # type: ignore[assignment]
+    job_module.tries.batches = batches  # type: ignore[assignment]
     try:
-        runner = evaluate.Job(checked, "large", "made-up", marker, texts)
+        runner = job_module.Job(checked, "large", "made-up", marker, texts)
         players = checked.models["large"].all_players()
         targets = [
-            evaluate.Target(parse(name, players), scratch / "results" / f"{name}.json") for name in settings.coalitions
+            job_module.Target(parse(name, players), scratch / "results" / f"{name}.json")
+            for name in settings.coalitions
         ]
         runner.run(targets)
     finally:
-        evaluate.Streamed, evaluate.packing.batches = original, packed  # type: ignore[misc]
+        job_module.Streamed, job_module.tries.batches = original, packed  # type: ignore[misc]
     results = [store.read(target.path) for target in targets]
     digest = hashlib.sha256(json.dumps([r["documents"]["loglikelihood"] for r in results]).encode()).hexdigest()[:16]
     traffic = made[0].traffic if made else None

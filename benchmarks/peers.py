@@ -21,11 +21,12 @@ from typing import Any
 
 import torch
 
-from cornerstone import models, tasks
-from cornerstone.allocation import keep_freed_memory
-from cornerstone.architectures import architecture_of
-from cornerstone.players import Player
-from cornerstone.tasks import Document
+from cornerstone.assets import documents as tasks
+from cornerstone.assets.documents import Document
+from cornerstone.engine import encoding
+from cornerstone.engine.architectures import architecture_of
+from cornerstone.game.players import Player
+from cornerstone.schedule.malloc import keep_freed_memory
 
 P1_BATCH = 2
 BATCHES = (2, 4, 8, 16)
@@ -89,7 +90,7 @@ class Peers:
     @classmethod
     def load(cls, folder: Path, dtype: str, *what: Any) -> Peers:
         """With the weights in a folder."""
-        return cls(*models.load(folder, dtype), *what)
+        return cls(*encoding.load(folder, dtype), *what)
 
     def _wrapper(self, batch: int) -> Any:
         from lm_eval.models.huggingface import HFLM

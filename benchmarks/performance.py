@@ -33,13 +33,16 @@ from benchmarks import report
 from benchmarks.flop import Shapes, Task, done, product_rate, useful
 from benchmarks.peers import BATCHES, P1_BATCH, Apart
 from benchmarks.workflow import Row, at_least, at_most
-from cornerstone import assets, models, packing, plan, sweep, tasks
-from cornerstone.allocation import keep_freed_memory
-from cornerstone.coalitions import removed_from
-from cornerstone.config import Config, read_files
-from cornerstone.console import say
-from cornerstone.model_config import Model
-from cornerstone.network import Network
+from cornerstone.assets import documents as tasks
+from cornerstone.assets import fetch
+from cornerstone.config.config import Config, read_files
+from cornerstone.config.models import Model
+from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.network import Network
+from cornerstone.game.coalitions import removed_from
+from cornerstone.log import say
+from cornerstone.plan import plan
+from cornerstone.schedule.malloc import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m"
@@ -58,8 +61,8 @@ class Bench:
     def __init__(self, config: Config, dtype: str, documents: int, compiled: bool) -> None:
         self.entry: Model = config.models[MODEL]
         resources = ROOT / config.paths.resources
-        folder = assets.model_folder(resources / "models" / f"{MODEL}.json", self.entry)
-        model, tokenizer = models.load(ROOT / folder, dtype)
+        folder = fetch.model_folder(resources / "models" / f"{MODEL}.json", self.entry)
+        model, tokenizer = encoding.load(ROOT / folder, dtype)
         self.players = self.entry.all_players()
         self.network = Network(model, self.players, self.entry.blocks, self.entry.feed_forward, compiled=compiled)
         self.shapes = Shapes.of(self.network)
@@ -69,8 +72,8 @@ class Bench:
         }
         self.tasks = []
         for name, chosen in scored.items():
-            packed = models.encode(model, tokenizer, chosen)
-            made = packing.batches(packed, self.entry.batch_tokens)
+            packed = encoding.encode(model, tokenizer, chosen)
+            made = tries.batches(packed, self.entry.batch_tokens)
             self.tasks.append(Task(name, made, sum(map(len, packed))))
         self.coalitions = plan.plan(self.players, [plan.window_coalitions(self.players, 4)])
         self.peers_need = (ROOT / folder, dtype, scored, resources)

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from cornerstone import drawing
-from cornerstone.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
+from cornerstone.present.figures import drawing
+from cornerstone.present.figures.paper import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
 LINES: dict[str, tuple[str, str, Any]] = {
     "permutation": (BLUE, "o", "-"),

@@ -20,13 +20,16 @@ from matplotlib.figure import Figure
 
 from benchmarks import plots, report
 from benchmarks.performance import MODEL, ROOT, Shapes, Task, machine, useful
-from cornerstone import assets, drawing, models, packing, plan, sweep, tasks
-from cornerstone.allocation import keep_freed_memory
-from cornerstone.config import read_files
-from cornerstone.console import say
-from cornerstone.figures import BLUE, GREY
-from cornerstone.network import Network
-from cornerstone.players import players_of
+from cornerstone.assets import documents, fetch
+from cornerstone.config.config import read_files
+from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.network import Network
+from cornerstone.game.players import players_of
+from cornerstone.log import say
+from cornerstone.plan import plan
+from cornerstone.present.figures import drawing
+from cornerstone.present.figures.paper import BLUE, GREY
+from cornerstone.schedule.malloc import keep_freed_memory
 
 BLOCKS, DOCUMENTS, LARGEST = 30, 10, 2
 """What a point has that varies something else: blocks of the model, documents, K."""
@@ -45,17 +48,17 @@ def measure() -> pd.DataFrame:
     """CPU seconds and useful FLOP of each point."""
     config = read_files([ROOT / "config.yaml"])
     entry, resources = config.models[MODEL], ROOT / config.paths.resources
-    folder = ROOT / assets.model_folder(resources / "models" / f"{MODEL}.json", entry)
-    scored = tasks.read(resources / "documents" / "embedded" / "arc_easy.json").documents
+    folder = ROOT / fetch.model_folder(resources / "models" / f"{MODEL}.json", entry)
+    scored = documents.read(resources / "documents" / "embedded" / "arc_easy.json").documents
     made = []
     for varied, points in POINTS.items():
         for point in points:
             setting = {"blocks": BLOCKS, "documents": DOCUMENTS, "K": LARGEST, varied: point}
-            model, tokenizer = models.load(folder, "bfloat16")
-            packed = models.encode(model, tokenizer, scored[: setting["documents"]])
+            model, tokenizer = encoding.load(folder, "bfloat16")
+            packed = encoding.encode(model, tokenizer, scored[: setting["documents"]])
             players = players_of(setting["blocks"], "ffn")
             network = Network(shortened(model, setting["blocks"]), players, setting["blocks"], "ffn")
-            task = Task("arc_easy", packing.batches(packed, entry.batch_tokens), sum(map(len, packed)))
+            task = Task("arc_easy", tries.batches(packed, entry.batch_tokens), sum(map(len, packed)))
             coalitions = plan.plan(players, [plan.window_coalitions(players, setting["K"])])
             made.append((varied, point, setting, network, task, coalitions, list[float]()))
     for _ in range(REPEATS):

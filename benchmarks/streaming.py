@@ -28,17 +28,18 @@ import torch
 from benchmarks import large, report
 from benchmarks.large import Outcome, Settings, Shape
 from benchmarks.workflow import Row, at_least, at_most
-from cornerstone import memory, plan
-from cornerstone.budget import Arithmetic, Documents, Effort, effort
-from cornerstone.coalitions import name, parse
-from cornerstone.console import say
+from cornerstone.config.models import Memory
+from cornerstone.engine.loading import footprint
+from cornerstone.engine.network import Network
 from cornerstone.files import need_space
-from cornerstone.grouping import Division
-from cornerstone.model_config import Memory
-from cornerstone.network import Network
-from cornerstone.overlap import WalkTime, walk_time
-from cornerstone.players import players_of
-from cornerstone.skeleton import footprint
+from cornerstone.forecast.cost import Arithmetic, Documents, Effort, effort
+from cornerstone.forecast.walk_time import WalkTime, walk_time
+from cornerstone.game.coalitions import name, parse
+from cornerstone.game.players import players_of
+from cornerstone.log import say
+from cornerstone.plan import plan
+from cornerstone.schedule import memory
+from cornerstone.schedule.groups import Division
 
 ROOT = Path(__file__).parents[1]
 FEW = ("full",)

@@ -12,8 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from cornerstone.coalitions import full
-from cornerstone.estimator_config import (
+from cornerstone.config.estimators import (
     Estimator,
     ExactEstimator,
     SampledEstimator,
@@ -21,8 +20,9 @@ from cornerstone.estimator_config import (
     WindowEstimator,
 )
 from cornerstone.estimators import exact, replayed, truncated, window
-from cornerstone.game import Game
-from cornerstone.players import Player
+from cornerstone.game.coalitions import full
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player
 
 
 def fixed(entry: ExactEstimator | WindowEstimator, players: tuple[Player, ...]) -> np.ndarray:

@@ -40,12 +40,12 @@ import pandas as pd
 import yaml
 
 from benchmarks import report
-from cornerstone import store
-from cornerstone.coalitions import name
-from cornerstone.config import check
-from cornerstone.console import clock, say
-from cornerstone.players import players_of
-from cornerstone.tasks import Document, TaskDocuments
+from cornerstone.assets.documents import Document, TaskDocuments
+from cornerstone.config.config import check
+from cornerstone.evaluate import result
+from cornerstone.game.coalitions import name
+from cornerstone.game.players import players_of
+from cornerstone.log import clock, say
 
 ROOT = Path(__file__).parents[1]
 CODE = ("Makefile", "Snakefile", "config.yaml", "rules", "scripts", "cornerstone", "profiles", "report", "envs")
@@ -236,16 +236,16 @@ def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list
     """Read result files of made-up scores into a table, and write it."""
     players = players_of(8, "ffn")
     data = made_up(documents, choices)
-    origin = store.Origin("0" * 16, data.digest, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
+    origin = result.Origin("0" * 16, data.digest, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="cornerstone-") as made:
         paths = []
         for coalition in range(files):
             paths.append(Path(made) / "coalitions" / f"{name(coalition, players)}.json")
             scores = (10 * rng.standard_normal((documents, choices)) - 50).tolist()
-            store.write(paths[-1], coalition, players, data, scores, origin, 1.0)
+            result.write(paths[-1], coalition, players, data, scores, origin, 1.0)
         wall, cpu = time.perf_counter(), time.process_time()
-        store.write_table(paths, players, "0" * 16, data, Path(made) / "values.parquet")
+        result.write_table(paths, players, "0" * 16, data, Path(made) / "values.parquet")
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     what = f"{files:,} files of {documents} documents to a table"
     return [at_most(f"{what}: wall time", wall, 60, "s"), Row(f"{what}: CPU time", cpu, "s")]

@@ -31,7 +31,7 @@ for _source, _tasks in layout.source_tasks().items():
         params:
             source=_source,
             revisions={task: cfg.tasks[task].revision for task in _tasks},
-            code=code("tasks", "assets"),
+            code=code("assets.documents", "assets.fetch"),
         message:
             f"Having lm-eval make the documents of {len(_tasks)} tasks ({_source})"
         script:

@@ -7,11 +7,11 @@ from snakemake.logging import logger
 # The package lies beside the Snakefile and is not installed.
 sys.path.insert(0, workflow.basedir)
 
-from cornerstone import image, preflight
-from cornerstone.cluster import job_resources, shown
-from cornerstone.config import check
+from cornerstone.cluster import image, preflight
+from cornerstone.cluster.slurm import job_resources, shown
+from cornerstone.config.config import check
 from cornerstone.errors import CornerstoneError
-from cornerstone.workflow import (
+from cornerstone.plan.layout import (
     Layout,
     check_coalition,
     code,

@@ -24,7 +24,7 @@ rule collect:
         "logs/collect/{model}/{task}.log",
     params:
         fingerprint=lambda w: fingerprint(cfg, w.model, w.task),
-        code=code("store", "coalitions"),
+        code=code("evaluate.result", "game.coalitions"),
     message:
         "Collecting the results of {wildcards.model} on {wildcards.task}"
     script:
@@ -56,13 +56,13 @@ rule estimate:
         settings=METRICS_AND_INTERVALS,
         estimators=[entry.model_dump() for entry in cfg.estimators],
         code=code(
-            "analysis",
-            "estimate",
-            "intervals",
-            "ranking",
-            "game",
-            "plan",
-            "paper",
+            "analysis.write",
+            "analysis.shapley",
+            "analysis.intervals",
+            "analysis.ranks",
+            "game.game",
+            "plan.plan",
+            "analysis.paper",
             "estimators.__init__",
             "estimators.values",
             "estimators.window",
@@ -112,12 +112,12 @@ for _model in cfg.run:
             estimators=[entry.model_dump() for entry in cfg.estimators],
             interactions=[entry.model_dump() for entry in cfg.interactions],
             code=code(
-                "analysis",
-                "assumptions",
-                "estimate",
-                "intervals",
-                "ranking",
-                "game",
+                "analysis.write",
+                "analysis.hypotheses",
+                "analysis.shapley",
+                "analysis.intervals",
+                "analysis.ranks",
+                "game.game",
                 "estimators.__init__",
                 "estimators.interactions",
                 "estimators.replayed",
@@ -140,7 +140,7 @@ rule deletion_curves:
     params:
         settings=METRICS_AND_INTERVALS,
         deletion=cfg.deletion.model_dump(),
-        code=code("deletion", "estimate", "intervals", "game", "plan"),
+        code=code("analysis.deletion", "analysis.shapley", "analysis.intervals", "game.game", "plan.plan"),
     message:
         "Deletion curves of {wildcards.model}"
     script:

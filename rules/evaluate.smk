@@ -86,7 +86,7 @@ for _model in cfg.run:
         params:
             **evaluate_params(_model),
             deletion=cfg.deletion.model_dump(),
-            code=code("deletion", "plan", "coalitions"),
+            code=code("analysis.deletion", "plan.plan", "game.coalitions"),
         message:
             f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
         script:

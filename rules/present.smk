@@ -43,12 +43,12 @@ rule tables:
         settings=METRICS_AND_INTERVALS,
         headline=HEADLINE,
         code=code(
-            "present",
-            "tables",
-            "paper",
-            "estimate",
-            "game",
-            "intervals",
+            "present.summary",
+            "present.tables",
+            "analysis.paper",
+            "analysis.shapley",
+            "game.game",
+            "analysis.intervals",
             "estimators.__init__",
         ),
     message:
@@ -80,13 +80,13 @@ rule figure:
         kind="shares|ablation|values|interactions|assumptions|deletion",
     params:
         code=code(
-            "present",
-            "figures",
-            "drawing",
-            "captions",
-            "interaction_figures",
-            "paper",
-            "estimate",
+            "present.summary",
+            "present.figures.paper",
+            "present.figures.drawing",
+            "present.figures.captions",
+            "present.figures.interactions",
+            "analysis.paper",
+            "analysis.shapley",
         ),
     message:
         "Figure '{wildcards.kind}' of {wildcards.model}"
@@ -111,7 +111,7 @@ rule summary:
     params:
         headline=HEADLINE,
         level=cfg.intervals.level,
-        code=code("present", "captions", "estimate", "paper"),
+        code=code("present.summary", "present.figures.captions", "analysis.shapley", "analysis.paper"),
     message:
         "Summary"
     script:

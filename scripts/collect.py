@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone import store, tasks
-    from cornerstone.config import check
+with log.script(snakemake.log[0]):
+    from cornerstone.assets import documents
+    from cornerstone.config.config import check
+    from cornerstone.evaluate import result
 
     config = check(snakemake.config)
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
-    data = tasks.read(Path(snakemake.input.documents)).first(config.limit(model, task))
-    store.write_table(
+    data = documents.read(Path(snakemake.input.documents)).first(config.limit(model, task))
+    result.write_table(
         [Path(path) for path in snakemake.input.results],
         config.models[model].all_players(),
         snakemake.params.fingerprint,

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
+with log.script(snakemake.log[0]):
     import pandas as pd
 
-    from cornerstone import deletion
-    from cornerstone.config import check
-    from cornerstone.evaluate import Job
+    from cornerstone.analysis import deletion
+    from cornerstone.config.config import check
+    from cornerstone.evaluate.job import Job
 
     config = check(snakemake.config)
     model = snakemake.params.model

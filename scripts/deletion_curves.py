@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
+with log.script(snakemake.log[0]):
     import pandas as pd
 
-    from cornerstone import deletion, game
-    from cornerstone.config import check
+    from cornerstone.analysis import deletion
+    from cornerstone.config.config import check
     from cornerstone.files import write_csv
+    from cornerstone.game import game
 
     config = check(snakemake.config)
     model = snakemake.wildcards.model

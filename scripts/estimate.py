@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone import analysis, tasks
-    from cornerstone.config import check
+with log.script(snakemake.log[0]):
+    from cornerstone.analysis import write
+    from cornerstone.assets import documents as tasks
+    from cornerstone.config.config import check
 
     config = check(snakemake.config)
     model = snakemake.wildcards.model
@@ -14,4 +15,4 @@ with console.script(snakemake.log[0]):
         task: tasks.read(Path(path)).first(config.limit(model, task))
         for task, path in zip(config.run_tasks, snakemake.input.documents, strict=True)
     }
-    analysis.write_estimates(config, model, [Path(path) for path in snakemake.input["values"]], documents)
+    write.write_estimates(config, model, [Path(path) for path in snakemake.input["values"]], documents)

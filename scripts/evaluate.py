@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone.config import check
-    from cornerstone.evaluate import Job
+with log.script(snakemake.log[0]):
+    from cornerstone.config.config import check
+    from cornerstone.evaluate.job import Job
 
     job = Job(
         check(snakemake.config),

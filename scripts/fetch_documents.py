@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
-from cornerstone import console, tasks
-from cornerstone.config import check
+from cornerstone import log
+from cornerstone.assets import documents
+from cornerstone.config.config import check
 
 os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
 
-with console.script(snakemake.log[0]):
+with log.script(snakemake.log[0]):
     resources = Path(check(snakemake.config).paths.resources)
     made = zip(snakemake.output, snakemake.params.revisions.items(), strict=True)
     for path, (task, revision) in made:
-        tasks.ensure(Path(path), task, snakemake.params.source, revision, resources)
+        documents.ensure(Path(path), task, snakemake.params.source, revision, resources)

@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
-from cornerstone import assets, console
-from cornerstone.config import check
+from cornerstone import log
+from cornerstone.assets import fetch
+from cornerstone.config.config import check
 
 os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
 
-with console.script(snakemake.log[0]):
+with log.script(snakemake.log[0]):
     config = check(snakemake.config)
     name = snakemake.wildcards.model
-    assets.fetch_model(name, config.models[name], Path(config.paths.resources), Path(snakemake.output[0]))
+    fetch.fetch_model(name, config.models[name], Path(config.paths.resources), Path(snakemake.output[0]))

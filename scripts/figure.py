@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone import present
-    from cornerstone.config import check
+with log.script(snakemake.log[0]):
+    from cornerstone.config.config import check
+    from cornerstone.present import summary
 
-    present.write_figure(
+    summary.write_figure(
         check(snakemake.config),
         snakemake.wildcards.kind,
         snakemake.wildcards.model,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone import analysis
-    from cornerstone.config import check
+with log.script(snakemake.log[0]):
+    from cornerstone.analysis import write
+    from cornerstone.config.config import check
 
     config, paths = check(snakemake.config), [Path(path) for path in snakemake.input["values"]]
-    analysis.write_interactions(config, snakemake.params.model, paths)
+    write.write_interactions(config, snakemake.params.model, paths)

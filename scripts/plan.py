@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from cornerstone import console, forecast
-from cornerstone.config import check
+from cornerstone import log
+from cornerstone.config.config import check
+from cornerstone.forecast import table
 
-with console.script(snakemake.log[0]):
+with log.script(snakemake.log[0]):
     config = check(snakemake.config)
     markers = dict(zip(config.run, map(Path, snakemake.input.outlines), strict=True))
-    text = forecast.write(config, markers, Path(config.paths.results))
+    text = table.write(config, markers, Path(config.paths.results))
     print(f"\n{text}\nwritten to {config.paths.results}/plan.csv and plan.md\n", flush=True)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone import present
-    from cornerstone.config import check
+with log.script(snakemake.log[0]):
+    from cornerstone.config.config import check
+    from cornerstone.present import summary
 
-    present.write_summary(check(snakemake.config), Path(snakemake.output[0]))
+    summary.write_summary(check(snakemake.config), Path(snakemake.output[0]))

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from cornerstone import console
+from cornerstone import log
 
-with console.script(snakemake.log[0]):
-    from cornerstone import present
-    from cornerstone.config import check
+with log.script(snakemake.log[0]):
+    from cornerstone.config.config import check
+    from cornerstone.present import summary
 
-    present.write_tables(
+    summary.write_tables(
         check(snakemake.config),
         values=[Path(path) for path in snakemake.input["values"]],
         cornerstones=[Path(path) for path in snakemake.input.cornerstones],

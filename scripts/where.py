@@ -6,9 +6,9 @@ Called by `make run` with the config files in force: where.py [--folder] CONFIG.
 import sys
 from pathlib import Path
 
-from cornerstone.config import read_files
+from cornerstone.config.config import read_files
 from cornerstone.errors import CornerstoneError
-from cornerstone.where import where
+from cornerstone.present.terminal import where
 
 folder_only = "--folder" in sys.argv
 try:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cornerstone import config
-from cornerstone.game import Game
-from cornerstone.packing import PackedDocument, pack
-from cornerstone.players import Player, players_of
-from cornerstone.tasks import Document, TaskDocuments, made_from
+from cornerstone.assets.documents import Document, TaskDocuments, made_from
+from cornerstone.config import config
+from cornerstone.engine.tries import PackedDocument, pack
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player, players_of
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from cornerstone.network import Network
-from cornerstone.players import Player, players_of
-from cornerstone.weights import Weights
+from cornerstone.engine.network import Network
+from cornerstone.engine.weights import Weights
+from cornerstone.game.players import Player, players_of
 
 TEXT = (
     "Question: Which of these is a renewable source of energy?\nAnswer: the wind and the sun. "

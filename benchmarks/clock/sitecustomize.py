@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 PARTS = {
-    "cornerstone.sweep:choice_scores": "sweep",
-    "cornerstone.models:load": "model load",
-    "cornerstone.models:encode": "encoding",
-    "cornerstone.store:write": "JSON writing",
-    "cornerstone.store:is_current": "JSON checking",
+    "cornerstone.engine.sweep:choice_scores": "sweep",
+    "cornerstone.engine.encoding:load": "model load",
+    "cornerstone.engine.encoding:encode": "encoding",
+    "cornerstone.evaluate.result:write": "JSON writing",
+    "cornerstone.evaluate.result:is_current": "JSON checking",
     "snakemake.workflow:Workflow.include": "parsing",
     "snakemake.workflow:Workflow._build_dag": "planning",
 }

@@ -11,8 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cornerstone import plan
-from cornerstone.estimator_config import (
+from cornerstone.config.estimators import (
     Estimator,
     ExactEstimator,
     SampledEstimator,
@@ -21,8 +20,9 @@ from cornerstone.estimator_config import (
 )
 from cornerstone.estimators import exact, replayed, truncated, window
 from cornerstone.estimators.values import Values
-from cornerstone.game import Game
-from cornerstone.players import Player
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player
+from cornerstone.plan import plan
 
 Key = TypeVar("Key")
 

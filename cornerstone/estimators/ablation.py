@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cornerstone.coalitions import without
-from cornerstone.game import Game
+from cornerstone.game.coalitions import without
+from cornerstone.game.game import Game
 
 
 def estimate(game: Game) -> np.ndarray:

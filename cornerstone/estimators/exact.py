@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 
-from cornerstone.game import Game
+from cornerstone.game.game import Game
 
 
 def estimate(game: Game) -> np.ndarray:

@@ -19,11 +19,11 @@ from typing import Literal
 import numpy as np
 
 from cornerstone import estimators
-from cornerstone.coalitions import full, without
-from cornerstone.estimator_config import ExactInteractions, Interactions, PairInteractions, SampledInteractions
+from cornerstone.config.estimators import ExactInteractions, Interactions, PairInteractions, SampledInteractions
 from cornerstone.estimators.values import Values
-from cornerstone.game import Game
-from cornerstone.players import Player
+from cornerstone.game.coalitions import full, without
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player
 
 Pair = tuple[int, int]
 

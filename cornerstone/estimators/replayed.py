@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from cornerstone.config.estimators import SampledEstimator, SampledInteractions, least_budget
 from cornerstone.errors import ConfigError, StoreError
-from cornerstone.estimator_config import SampledEstimator, SampledInteractions, least_budget
 
 
 @dataclass(frozen=True)

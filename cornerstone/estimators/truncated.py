@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cornerstone.coalitions import without
-from cornerstone.players import Player
+from cornerstone.game.coalitions import without
+from cornerstone.game.players import Player
 
 
 def sample(

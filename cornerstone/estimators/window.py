@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cornerstone.coalitions import without
-from cornerstone.game import Game
-from cornerstone.plan import windows
+from cornerstone.game.coalitions import without
+from cornerstone.game.game import Game
+from cornerstone.plan.plan import windows
 
 
 def terms(count: int, largest: int) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:

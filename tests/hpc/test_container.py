@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cornerstone import image as package
-from cornerstone.config import check
+from cornerstone.cluster import image as package
+from cornerstone.config.config import check
 from tests.helpers import script
 from tests.hpc.container import Apptainer
 from tests.hpc.site import settings
@@ -37,7 +37,7 @@ def inside(
 def test_verify(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings(image)))
     done = subprocess.run(
-        [sys.executable, "-m", "cornerstone.image", "verify"],
+        [sys.executable, "-m", "cornerstone.cluster.image", "verify"],
         cwd=tmp_path,
         env={**apptainer.environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,

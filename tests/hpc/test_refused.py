@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cornerstone import cluster as package
+from cornerstone.cluster import slurm as package
 from tests.hpc.cluster import Cluster
 from tests.hpc.container import Apptainer
 from tests.hpc.site import Site, settings

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from cornerstone import coalitions, models, packing, sweep
-from cornerstone.architectures import ARCHITECTURES
-from cornerstone.network import Network
-from cornerstone.players import experts_of, groups_of, players_of
-from cornerstone.tasks import Document
+from cornerstone.assets.documents import Document
+from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.architectures import ARCHITECTURES
+from cornerstone.engine.network import Network
+from cornerstone.game import coalitions
+from cornerstone.game.players import experts_of, groups_of, players_of
 from tests import tiny
 from tests.parity import stock
 
@@ -41,9 +42,9 @@ def test_equals_stock_lm_eval(name: str) -> None:
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
     network = Network(model, players, tiny.BLOCKS, tiny.TINY[name].kind)
-    packed = models.encode(model, tokenizer, documents())
+    packed = encoding.encode(model, tokenizer, documents())
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
-    ours = sweep.choice_scores(network, packing.batches(packed, 100), wanted)
+    ours = sweep.choice_scores(network, tries.batches(packed, 100), wanted)
     lm = stock.harness(model, tokenizer, batch_size=3)
     flat = [request for choices in REQUESTS for request in choices]
     distinct = set()
@@ -68,7 +69,7 @@ def test_groups_equal_stock_lm_eval(name: str) -> None:
     players = groups_of(tiny.BLOCKS, kind, {"late": ["blocks2to3"], "mixed": ["attn0", f"{kind}1"], "one": ["attn1"]})
     assert [player.name for player in players] == ["mixed", "one", "late"]
     sublayers = [(0, 3), (2,), (4, 5, 6, 7)]
-    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
     ours = sweep.choice_scores(tiny.network(model, name, players), packed, list(range(8)))
     lm = stock.harness(model, tokenizer, batch_size=3)
     flat = [request for choices in REQUESTS for request in choices]
@@ -87,7 +88,7 @@ def test_experts_equal_stock_lm_eval(name: str) -> None:
     count = model.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
     players = experts_of(tiny.BLOCKS, count)
     network = tiny.network(model, name, players)
-    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
     flat = [request for choices in REQUESTS for request in choices]
     whole = coalitions.full(players)
     position = {player.name: player.position for player in players}
@@ -145,7 +146,7 @@ def half_precision(name: str, compiled: bool) -> None:
     tokenizer, exact = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
-    packed = packing.batches(models.encode(exact, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(exact, tokenizer, documents()), 100)
     flat = [request for choices in REQUESTS for request in choices]
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     reference = sweep.choice_scores(Network(exact, players, tiny.BLOCKS, kind), packed, wanted)
@@ -176,7 +177,7 @@ def test_compiled_equals_stock_lm_eval(name: str, hooks: bool, compiler: None) -
         spread_out(model)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
-    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
     chosen = [REMOVED[0], REMOVED[2], REMOVED[5], REMOVED[7]]
     network = Network(model, players, tiny.BLOCKS, kind, compiled=True)
     ours = sweep.choice_scores(network, packed, [coalitions.without(removed, players) for removed in chosen])
@@ -210,7 +211,7 @@ def test_hooks_of_accelerate_stay(name: str) -> None:
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
-    packed = packing.batches(models.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     plain = sweep.choice_scores(Network(model, players, tiny.BLOCKS, kind), packed, wanted)
     before = model(torch.tensor([[3, 4, 5]])).logits

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from lm_eval.evaluator import simple_evaluate
 
-from cornerstone import assets, coalitions, models, packing, sweep, tasks
-from cornerstone.config import read_files
-from cornerstone.network import Network
+from cornerstone.assets import documents, fetch
+from cornerstone.config.config import read_files
+from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.network import Network
+from cornerstone.game import coalitions
 from tests.helpers import ROOT
 from tests.parity import stock
 
@@ -32,8 +34,8 @@ REMOVED = {
 
 @pytest.fixture(scope="module")
 def model_and_tokenizer(real_assets: Path) -> tuple[Any, Any]:
-    folder = assets.model_folder(real_assets / "models" / "smollm2-135m.json", SMOLLM2)
-    return models.load(ROOT / folder, "float32")
+    folder = fetch.model_folder(real_assets / "models" / "smollm2-135m.json", SMOLLM2)
+    return encoding.load(ROOT / folder, "float32")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,8 @@ def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, A
     wanted = [coalitions.without(removed, PLAYERS) for removed in REMOVED.values()]
     scores = {}
     for task in TASKS:
-        data = tasks.read(real_assets / "documents" / "embedded" / f"{task}.json").first(DOCUMENTS)
-        batches = packing.batches(models.encode(model, tokenizer, data.documents), 512)
+        data = documents.read(real_assets / "documents" / "embedded" / f"{task}.json").first(DOCUMENTS)
+        batches = tries.batches(encoding.encode(model, tokenizer, data.documents), 512)
         scores[task] = (data, sweep.choice_scores(network, batches, wanted))
     return scores
 
@@ -53,7 +55,7 @@ def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, A
 @pytest.fixture(scope="module")
 def task_objects(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """lm-eval's own task objects, reading the embedded documents."""
-    return [tasks._load(task, "embedded", None, real_assets, tmp_path_factory.mktemp(task)) for task in TASKS]
+    return [documents._load(task, "embedded", None, real_assets, tmp_path_factory.mktemp(task)) for task in TASKS]
 
 
 @pytest.mark.parity
@@ -78,5 +80,5 @@ def test_equals_stock_lm_eval(
             np.testing.assert_allclose(mine.numpy(), stock_scores, rtol=1e-4)
         lists = [row.tolist() for row in scores[index]]
         for metric in data.metrics:
-            accuracy = tasks.correct(lists, data.documents, metric).mean()
+            accuracy = documents.correct(lists, data.documents, metric).mean()
             assert accuracy == theirs["results"][task][f"{metric},none"]

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cornerstone import coalitions, models, packing, streaming, sweep
-from cornerstone.network import Network
-from cornerstone.players import experts_of, players_of
+from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.network import Network
+from cornerstone.engine.streaming import streamed
+from cornerstone.game import coalitions
+from cornerstone.game.players import experts_of, players_of
 from tests import tiny
 from tests.parity.test_architectures import COMPILER, REMOVED, documents
 
@@ -22,12 +24,12 @@ CPU = torch.device("cpu")
 def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None:
     """In bfloat16 the files (float32) are converted on the way."""
     folder = tiny.save(name, tmp_path)
-    resident, tokenizer = models.load(folder, dtype, "cpu")
-    packed = packing.batches(models.encode(resident, tokenizer, documents()), 100)
+    resident, tokenizer = encoding.load(folder, dtype, "cpu")
+    packed = tries.batches(encoding.encode(resident, tokenizer, documents()), 100)
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     expected = sweep.choice_scores(tiny.network(resident, name), packed, wanted)
-    model, _, weights = streaming.load(folder, dtype, CPU)
+    model, _, weights = streamed.load(folder, dtype, CPU)
     network = tiny.network(model, name, weights=weights)
     assert network.device == CPU
     found = sweep.choice_scores(network, packed, wanted)
@@ -42,13 +44,13 @@ def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", [name for name, recipe in tiny.TINY.items() if recipe.kind == "moe"])
 def test_experts_as_players(name: str, tmp_path: Path) -> None:
     folder = tiny.save(name, tmp_path)
-    resident, tokenizer = models.load(folder, "float32", "cpu")
-    packed = packing.batches(models.encode(resident, tokenizer, documents()), 100)
+    resident, tokenizer = encoding.load(folder, "float32", "cpu")
+    packed = tries.batches(encoding.encode(resident, tokenizer, documents()), 100)
     count = resident.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
     players = experts_of(tiny.BLOCKS, count)
     wanted = [coalitions.without(removed, players) for removed in [(), (1,), (2, 6), range(1, 1 + count)]]
     expected = sweep.choice_scores(tiny.network(resident, name, players), packed, wanted)
-    model, _, weights = streaming.load(folder, "float32", CPU)
+    model, _, weights = streamed.load(folder, "float32", CPU)
     found = sweep.choice_scores(tiny.network(model, name, players, weights), packed, wanted)
     for ours, theirs in zip(found, expected, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -60,12 +62,12 @@ def test_experts_as_players(name: str, tmp_path: Path) -> None:
 def test_compiled_and_streamed(tmp_path: Path) -> None:
     """Compiled code reads the weights that are in place when it is called."""
     folder = tiny.save("llama", tmp_path)
-    resident, tokenizer = models.load(folder, "float32", "cpu")
-    packed = packing.batches(models.encode(resident, tokenizer, documents()), 100)
+    resident, tokenizer = encoding.load(folder, "float32", "cpu")
+    packed = tries.batches(encoding.encode(resident, tokenizer, documents()), 100)
     players = players_of(tiny.BLOCKS, "ffn")
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     expected = sweep.choice_scores(tiny.network(resident, "llama"), packed, wanted)
-    model, _, weights = streaming.load(folder, "float32", CPU)
+    model, _, weights = streamed.load(folder, "float32", CPU)
     network = Network(model, players, tiny.BLOCKS, "ffn", weights, compiled=True)
     found = sweep.choice_scores(network, packed, wanted, tokens_together=10_000)
     for ours, theirs in zip(found, expected, strict=True):

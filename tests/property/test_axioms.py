@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cornerstone.estimators import ablation, window
-from cornerstone.game import Game
+from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
 Table = np.ndarray

@@ -17,8 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cornerstone import estimators
-from cornerstone.errors import ConfigError
-from cornerstone.estimator_config import (
+from cornerstone.config.estimators import (
     Estimator,
     ExactEstimator,
     ExactInteractions,
@@ -30,8 +29,9 @@ from cornerstone.estimator_config import (
     WindowEstimator,
     least_budget,
 )
+from cornerstone.errors import ConfigError
 from cornerstone.estimators import exact, interactions, truncated
-from cornerstone.game import Game
+from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
 SAMPLED = ["permutation", "stratified", "kernelshap", "unbiased-kernelshap", "svarm", "kadd-shap"]

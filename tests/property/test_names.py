@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cornerstone.coalitions import full, name, parse, removed_from, without
 from cornerstone.errors import CoalitionError
-from cornerstone.players import Player, players_of
+from cornerstone.game.coalitions import full, name, parse, removed_from, without
+from cornerstone.game.players import Player, players_of
 
 PLAYERS = st.builds(players_of, st.integers(1, 80), st.sampled_from(["ffn", "moe"]))
 Kind = Literal["ffn", "moe"]

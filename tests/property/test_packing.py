@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cornerstone.packing import MULTIPLE, Batch, PackedDocument, batches, pack
+from cornerstone.engine.tries import MULTIPLE, Batch, PackedDocument, batches, pack
 
 Request = tuple[list[int], list[int]]
 

@@ -5,11 +5,11 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cornerstone.coalitions import full, without
+from cornerstone.engine.sweep import work
 from cornerstone.estimators import window
-from cornerstone.plan import ablation_coalitions, chunks, deletion_steps, in_sweep_order, plan, window_coalitions
-from cornerstone.players import players_of, stages_of
-from cornerstone.sweep import work
+from cornerstone.game.coalitions import full, without
+from cornerstone.game.players import players_of, stages_of
+from cornerstone.plan.plan import ablation_coalitions, chunks, deletion_steps, in_sweep_order, plan, window_coalitions
 
 BLOCKS = st.integers(1, 40)
 

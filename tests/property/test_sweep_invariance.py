@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cornerstone.coalitions import full
-from cornerstone.network import Network
-from cornerstone.packing import Batch, batches
-from cornerstone.players import players_of, stages_of
-from cornerstone.sweep import choice_scores, groups_within, work
+from cornerstone.engine.network import Network
+from cornerstone.engine.sweep import choice_scores, groups_within, work
+from cornerstone.engine.tries import Batch, batches
+from cornerstone.game.coalitions import full
+from cornerstone.game.players import players_of, stages_of
 from tests import tiny
 from tests.helpers import packed
 

@@ -1,0 +1,235 @@
+"""From games to the tables that people read: values, drops, baselines, cornerstones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cornerstone import estimators
+from cornerstone.analysis import intervals, paper
+from cornerstone.analysis import ranks as ranking
+from cornerstone.analysis.ranks import MEAN, Sample
+from cornerstone.assets.documents import TaskDocuments
+from cornerstone.config.config import Config
+from cornerstone.config.estimators import Estimator, WindowEstimator
+from cornerstone.estimators import ablation, window
+from cornerstone.estimators.values import Values
+from cornerstone.game.game import ACCURACY, Game
+
+Games = Mapping[str, Game]
+"""A game for each task."""
+
+
+def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dict[str, dict[str, Sample]]:
+    """What an estimator says: value function -> task -> sample.
+
+    Args:
+        config: the configuration.
+        entry: the estimator.
+        games: value function -> task -> game.
+
+    Raises:
+        StoreError: a coalition was not evaluated.
+        ConfigError: the installed shapiq does not have this estimator.
+    """
+    flat = {(function, task): game for function, by_task in games.items() for task, game in by_task.items()}
+    found = estimators.estimate(entry, flat, config.seed, config.intervals.bootstrap)
+    return {
+        function: {task: sample(found[function, task], game, function) for task, game in by_task.items()}
+        for function, by_task in games.items()
+    }
+
+
+def sample(values: Values, game: Game, function: str = ACCURACY) -> Sample:
+    """Values with what is known of the documents; differences of accuracies lie in [-1, 1], others anywhere."""
+    return Sample(values, game.clusters, 1 if function == ACCURACY else None)
+
+
+def shapley(
+    config: Config, model: str, entry: Estimator, found: Mapping[str, Sample], games: Games, function: str = ACCURACY
+) -> pd.DataFrame:
+    """Layer Shapley values of one estimator: a row per task (and the mean) and player.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        entry: the estimator.
+        found: what `samples` returned for the value function.
+        games: the games it came from.
+        function: the value function.
+    """
+    frame = _per_player(config, model, games, found, function)
+    frame.insert(3, "estimator", entry.name)
+    ranks = ranking.rank_intervals(found, config.intervals.level)
+    above = ranking.above_median(found, config.intervals.level)
+    by_task = frame.groupby("task", sort=False)["value"]
+    frame["rank"] = by_task.rank(ascending=False, method="first").astype(int)
+    for column, name in enumerate(("rank_low", "rank_high")):
+        frame[name] = np.concatenate([ranks[task][:, column] for task in frame["task"].unique()])
+    frame["p_above_median"] = np.concatenate([above[task] for task in frame["task"].unique()])
+    if isinstance(entry, WindowEstimator):
+        counts = [len(pairs) for pairs in window.terms(len(config.models[model].all_players()), entry.removed)]
+        frame["terms"] = frame["position"].map(dict(enumerate(counts)))
+    return frame
+
+
+def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
+    """Single-layer ablation: accuracy without each player, and the paired drop with its interval."""
+    found = {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+    frame = _per_player(config, model, games, found, ACCURACY).rename(columns={"value": "drop"})
+    frame = frame.drop(columns=["se_documents", "se_coalitions"])
+    original = {task: game.full.mean() for task, game in games.items()}
+    original[MEAN] = float(np.mean(list(original.values())))
+    frame.insert(7, "accuracy", frame["task"].map(original) - frame["drop"])
+    return frame
+
+
+def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
+    """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents."""
+    rows = []
+    for task, game in games.items():
+        whole = intervals.over_documents(game.full[:, None], game.clusters, config.intervals.level)
+        data = documents[task]
+        rows.append(
+            {
+                "model": model,
+                "task": task,
+                "metric": config.tasks[task].metric,
+                "documents": len(game.documents),
+                "split": data.split,
+                "source": data.source,
+                "original": whole.value[0],
+                "original_se": whole.se[0],
+                "empty": game(0).mean(),
+                "chance": data.chance,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sample], model: str) -> pd.DataFrame:
+    """The players by mean value over tasks, and what can be said for the top of them.
+
+    `top_three` is the paper's rule. `above_median`: significantly above the median player on all documents, adjusted
+    for testing every player. `chosen`: among the three highest on one random half of the documents; `held_out` and
+    the columns after it say what the other half, which had no part in that choice, says of it. `cornerstone`: chosen,
+    and significantly above the median player on the other half. These columns are empty where a task has too few
+    documents to be halved.
+
+    Args:
+        config: the configuration.
+        values: what `shapley` returned.
+        found: what `samples` returned for the same estimator and value function.
+        model: its name; where it is one of the paper's, `published` marks the paper's Table 2.
+    """
+    alpha = 1 - config.intervals.level
+    table = values[values["task"] == MEAN].sort_values("rank", ignore_index=True)
+    table["top_three"] = table["rank"] <= 3
+    table["above_median"] = table["p_above_median"] <= alpha
+    columns = ["model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median"]
+    table = table[[*columns, "position", "top_three", "above_median"]]
+    tested = ranking.held_out(found, config.intervals.level, config.seed)
+    for name in ("held_out", "held_out_low", "held_out_high", "held_out_p"):
+        table[name] = np.nan
+    if tested is None:
+        table["chosen"] = table["cornerstone"] = None
+    else:
+        table = table.set_index("position", drop=False)
+        table["chosen"] = table["position"].isin(tested.chosen)
+        table.loc[tested.chosen, "held_out"] = tested.estimate.value
+        table.loc[tested.chosen, "held_out_low"] = tested.estimate.low
+        table.loc[tested.chosen, "held_out_high"] = tested.estimate.high
+        table.loc[tested.chosen, "held_out_p"] = tested.p
+        table["cornerstone"] = table["chosen"] & (table["held_out_p"] <= alpha)
+    table["published"] = table["player"].isin(paper.CORNERSTONES.get(model, ()))
+    return table.drop(columns="position").reset_index(drop=True)
+
+
+def comparison(
+    config: Config, model: str, found: Mapping[str, Mapping[str, Sample]], coalitions: Mapping[str, int], games: Games
+) -> pd.DataFrame:
+    """The estimators side by side: a row per estimator and task (and the mean).
+
+    Args:
+        config: the configuration.
+        model: its name.
+        found: estimator -> task -> sample.
+        coalitions: estimator -> how many coalitions it needs.
+        games: the games they came from.
+
+    Returns:
+        Columns model, estimator, task, coalitions; `sum` of the values and `gap`, that sum less v(N) - v(no player);
+        mean `se`, `se_documents` and `se_coalitions`; and against the values of `exact`, where that is among the
+        estimators: `error` (root mean square over players), `largest_error`, `rank_correlation` (Spearman).
+    """
+    level = config.intervals.level
+    whole = {task: float(game.full.mean() - game(0).mean()) for task, game in games.items()}
+    whole[MEAN] = float(np.mean(list(whole.values())))
+    estimates = {name: ranking.estimates(by_task, level) for name, by_task in found.items()}
+    rows = []
+    for name, by_task in estimates.items():
+        for task, estimate in by_task.items():
+            row = {"model": model, "estimator": name, "task": task, "coalitions": coalitions[name]}
+            row |= {"sum": estimate.value.sum(), "gap": estimate.value.sum() - whole[task]}
+            row |= {part: getattr(estimate, part).mean() for part in ("se", "se_documents", "se_coalitions")}
+            row |= dict.fromkeys(("error", "largest_error", "rank_correlation"), np.nan)
+            if "exact" in estimates:
+                truth = estimates["exact"][task].value
+                difference = estimate.value - truth
+                row |= {"error": np.sqrt((difference**2).mean()), "largest_error": np.abs(difference).max()}
+                if np.ptp(truth) > 0 and np.ptp(estimate.value) > 0:
+                    from scipy import stats  # twice as long to import as all else here: only beside exact values
+
+                    row["rank_correlation"] = stats.spearmanr(estimate.value, truth).statistic
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def top_players(table: pd.DataFrame, model: str) -> list[str]:
+    """The cornerstones that the paper's tables are about: its own list for its models, else the top three."""
+    published = paper.CORNERSTONES.get(model)
+    known = set(table["player"])
+    if published and known.issuperset(published):
+        return list(published)
+    return table.loc[table["top_three"], "player"].tolist()
+
+
+def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sample], function: str) -> pd.DataFrame:
+    """The values of each task as a table with intervals, and the mean over tasks."""
+    players = config.models[model].all_players()
+    frames = [
+        pd.DataFrame(
+            {
+                "model": model,
+                "task": task,
+                "metric": metric_of(config, task) if function == ACCURACY else function,
+                "player": [player.name for player in players],
+                "position": [player.position for player in players],
+                "kind": [player.kind for player in players],
+                "block": [player.block for player in players],
+                "value": estimate.value,
+                "se": estimate.se,
+                "low": estimate.low,
+                "high": estimate.high,
+                "se_documents": estimate.se_documents,
+                "se_coalitions": estimate.se_coalitions,
+                "documents": documents_of(games, task),
+            }
+        )
+        for task, estimate in ranking.estimates(found, config.intervals.level).items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def metric_of(config: Config, task: str) -> str:
+    """The metric of a task, or all metrics of the active tasks for their mean."""
+    if task != MEAN:
+        return config.tasks[task].metric
+    return "+".join(sorted({config.tasks[name].metric for name in config.run_tasks}))
+
+
+def documents_of(games: Games, task: str) -> int:
+    """The number of documents of a task, or of all for their mean."""
+    return len(games[task].documents) if task != MEAN else sum(len(game.documents) for game in games.values())

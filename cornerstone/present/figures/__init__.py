@@ -1,0 +1,1 @@
+"""The figures: one module each, and the registry that the rules read."""

@@ -1,0 +1,102 @@
+"""What all figures share: style, palette, panels, and the writer of figure files."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cornerstone.errors import CornerstoneError
+from cornerstone.files import write_atomically
+from cornerstone.present.figures.captions import rows_of
+from cornerstone.present.tables import beside
+
+STYLE: Final = Path(__file__).with_name("style.mplstyle")
+WIDTH: Final = 7.2  # inches
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+BLACK, BLUE, SKY, GREEN = "#000000", "#0072B2", "#56B4E9", "#009E73"
+VERMILLION, ORANGE, YELLOW, PURPLE = "#D55E00", "#E69F00", "#F0E442", "#CC79A7"
+GREY, MID_GREY, PALE_GREY = "#555555", "#9A9A9A", "#DDDDDD"
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Apply the project's style over matplotlib's defaults, whatever the user's own settings are."""
+    with matplotlib.rc_context(fname=str(STYLE)):
+        yield
+
+
+@styled()
+def save_figure(figure: Figure, stem: Path) -> None:
+    """Write a figure as `stem`.svg, `stem`.pdf and `stem`.png (200 dpi), each atomically.
+
+    The same figure gives the same bytes: no dates, and identifiers from a fixed salt. The layout is frozen,
+    as drawing again would move it by a hair.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    for extension, metadata in dates.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=extension, dpi=200, metadata=metadata)
+        write_atomically(beside(stem, extension), partial(Path.write_bytes, data=buffer.getvalue()))
+
+
+def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return original, empty and chance by task, the mean's being means; raise if a task is missing."""
+    names = ["original", "empty", "chance"]
+    rows = rows_of(baselines, model).set_index("task")[names].astype(float)
+    single = [task for task in tasks if task != "mean"]
+    if missing := [task for task in single if task not in rows.index]:
+        raise CornerstoneError(f"{model}: no baseline for {', '.join(missing)}")
+    if "mean" in tasks and "mean" not in rows.index:
+        rows.loc["mean"] = rows.loc[single or list(rows.index)].mean()
+    return {task: {name: float(rows[name][task]) for name in names} for task in tasks}
+
+
+def panels(model: str, panels: int, columns: int, height: float, stretch: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a titled figure with `panels` axes, `height` inches a row; the last axes may fill their row."""
+    columns = min(columns, panels)
+    lines = -(-panels // columns)
+    figure = Figure(figsize=(WIDTH, lines * height + 0.9), layout="constrained")
+    figure.suptitle(model)
+    grid = figure.add_gridspec(lines, columns)
+    axes = []
+    for panel in range(panels):
+        row, column = divmod(panel, columns)
+        last = stretch and panel == panels - 1
+        axes.append(figure.add_subplot(grid[row, column:] if last else grid[row, column]))
+    return figure, axes
+
+
+def label_axes(axes: Sequence[Axes], x: str, y: str) -> None:
+    """Label x below the bottom row of panels and y left of the first column."""
+    for ax in axes:
+        spec = ax.get_subplotspec()
+        if spec is not None and spec.is_last_row():
+            ax.set_xlabel(x)
+        if spec is not None and spec.is_first_col():
+            ax.set_ylabel(y)
+
+
+def limits(extent: Sequence[float], floor: float) -> tuple[float, float]:
+    """Return limits of y in percent: around all finite numbers, ten points apart, within [floor, 100]."""
+    numbers = np.asarray(extent, dtype=float)
+    numbers = numbers[np.isfinite(numbers)]
+    low, high = float(numbers.min()), float(numbers.max())
+    pad = max(0.05 * (high - low), (10 - (high - low)) / 2)
+    return max(low - pad, floor), min(high + pad, 100.0)
+
+
+def whiskers(ax: Axes, x: Any, low: Any, high: Any, *, colour: str, width: float, alpha: float) -> None:
+    """Draw intervals as vertical lines; those that are not known (one document) are left out."""
+    known = np.isfinite(low) & np.isfinite(high)
+    ax.vlines(x[known], low[known], high[known], color=colour, linewidth=width, alpha=alpha, zorder=2.5)

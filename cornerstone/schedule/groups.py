@@ -1,0 +1,110 @@
+"""Which coalitions and documents are walked together when each walk reads all weights: in the fewest walks.
+
+Hidden states are alive for every coalition and every document of a walk, so the two share the memory: with c
+coalitions together there is room for room / c tokens of documents. Coalitions are cut into groups of equal size, and
+the batches of documents into as many walks for each group as need be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cornerstone.engine import sweep
+from cornerstone.errors import ConfigError
+from cornerstone.game.players import Stage
+from cornerstone.schedule.memory import Room
+
+MORE_WORK = 1.05
+"""How much more arithmetic smaller groups may cost where walks are equally few: their files come sooner."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How coalitions and batches are walked.
+
+    Attributes:
+        together: coalitions of a group; the last may have fewer.
+        tokens_together: batches are walked together up to this many tokens, in their order.
+        walks: walks that each group makes, one after another, over all documents.
+    """
+
+    together: int
+    tokens_together: int
+    walks: int
+
+    def groups(self, coalitions: Sequence[int]) -> list[list[int]]:
+        """The coalitions (in sweep order) group by group."""
+        return [list(coalitions[i : i + self.together]) for i in range(0, len(coalitions), self.together)]
+
+    def count(self, coalitions: int) -> int:
+        """How many walks that many coalitions take."""
+        return -(-coalitions // self.together) * self.walks
+
+
+def fewest_walks(
+    count: int, batches: Sequence[int], room: int, work: Callable[[int], float] = lambda together: 0.0
+) -> Grouping:
+    """The grouping that makes the fewest walks.
+
+    Where several make equally few, it takes the smallest groups that cost at most `MORE_WORK` times the least
+    arithmetic: a group's files are written when it has all documents.
+
+    Args:
+        count: coalitions.
+        batches: tokens of each batch, in the order in which they are walked.
+        room: tokens whose hidden states fit into memory, those of several coalitions counted each.
+        work: arithmetic of groups of that many coalitions.
+
+    Raises:
+        ConfigError: not even one state of the largest batch fits.
+    """
+    if max(batches) > room:
+        raise ConfigError(
+            "memory.budget_gb leaves no room for the hidden states of one batch. Raise it, or lower batch_tokens."
+        )
+    candidates: dict[int, Grouping] = {}
+    groups = 1
+    while groups <= count:
+        together = -(-count // groups)
+        if together * max(batches) <= room:
+            candidates[together] = Grouping(together, room // together, len(sweep.walks(batches, room // together)))
+        # the next number of groups that makes them smaller
+        groups = -(-count // (together - 1)) if together > 1 else count + 1
+    fewest = min(grouping.count(count) for grouping in candidates.values())
+    best = sorted(together for together, grouping in candidates.items() if grouping.count(count) == fewest)
+    costs = {together: work(together) for together in best} if len(best) > 1 else {best[0]: 0.0}
+    limit = MORE_WORK * min(costs.values())
+    return candidates[next(together for together in best if costs[together] <= limit)]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a job's coalitions are divided, for its documents and its memory.
+
+    Attributes:
+        batches: tokens of each batch.
+        token_bytes: of one token's hidden state.
+        room: what memory there is.
+    """
+
+    batches: tuple[int, ...]
+    token_bytes: int
+    room: Room
+
+    def grouping(self, coalitions: Sequence[int], stages: Sequence[Stage]) -> Grouping:
+        """Groups and walks for coalitions in sweep order.
+
+        Raises:
+            ConfigError: see `fewest_walks`.
+        """
+        if not self.room.streamed:
+            state_bytes = max(self.batches) * self.token_bytes
+            groups = sweep.groups_within(coalitions, state_bytes, self.room.states)
+            return Grouping(max(map(len, groups), default=1), 0, len(self.batches))
+
+        def work(together: int) -> float:
+            starts = range(0, len(coalitions), together)
+            return sum(sweep.work(coalitions[start : start + together], stages) for start in starts)
+
+        return fewest_walks(len(coalitions), self.batches, self.room.states // self.token_bytes, work)

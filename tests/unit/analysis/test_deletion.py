@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cornerstone.analysis.deletion import deletion_curves, deletion_order, deletion_points
+from cornerstone.config.config import Config
+from cornerstone.errors import StoreError
+from cornerstone.game.coalitions import full
+from cornerstone.game.game import Game
+from cornerstone.game.players import players_of
+from tests.helpers import configured, game, right_or_wrong
+
+PLAYERS = players_of(2, "ffn")
+
+
+def small(changes: dict[str, Any] | None = None) -> Config:
+    return configured({"models.tiny.blocks": 2, **(changes or {})})
+
+
+@pytest.fixture
+def games() -> dict[str, Game]:
+    return right_or_wrong(PLAYERS)
+
+
+def rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    return frame[frame["task"] == task].reset_index(drop=True)
+
+
+def values_of(*values: float, column: str = "value") -> pd.DataFrame:
+    """A table with the mean rows of these values, and rows of a task that say the opposite."""
+    frames = []
+    for task, sign in (("alpha", -1), ("mean", 1)):
+        frame = pd.DataFrame({column: sign * np.array(values)})
+        frame.insert(0, "task", task)
+        frame["position"] = range(len(values))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+VALUES = values_of(0.3, 0.1, 0.4, 0.1)
+DROPS = values_of(0.0, 0.2, -0.1, 0.2, column="drop")
+
+
+@pytest.mark.parametrize(
+    ("order", "direction", "positions"),
+    [
+        ("shapley", "least", [1, 3, 0, 2]),
+        ("shapley", "most", [2, 0, 1, 3]),
+        ("ablation", "least", [2, 0, 1, 3]),
+        ("ablation", "most", [1, 3, 0, 2]),
+        ("depth", "least", [3, 2, 1, 0]),
+        ("depth", "most", [0, 1, 2, 3]),
+    ],
+)
+def test_deletion_orders_by_hand(order: str, direction: str, positions: list[int]) -> None:
+    found = deletion_order(order, direction, VALUES, DROPS)
+    assert found == positions
+    assert all(type(position) is int for position in found)
+
+
+@pytest.mark.parametrize("order", ["shapley", "ablation", "depth"])
+@pytest.mark.parametrize("direction", ["least", "most"])
+def test_orders_do_not_depend_on_the_order_of_rows(order: str, direction: str) -> None:
+    shuffled = [frame.sample(frac=1, random_state=1, ignore_index=True) for frame in (VALUES, DROPS)]
+    assert deletion_order(order, direction, *shuffled) == deletion_order(order, direction, VALUES, DROPS)
+
+
+def test_deletion_points_by_hand() -> None:
+    config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
+    found = deletion_points(config, PLAYERS, VALUES, DROPS)
+    assert list(found.columns) == ["order", "direction", "removed", "coalition"]
+    assert found.to_numpy().tolist() == [
+        ["shapley", "least", 0, 0b1111],
+        ["shapley", "least", 1, 0b1101],
+        ["shapley", "least", 2, 0b0101],
+        ["shapley", "most", 0, 0b1111],
+        ["shapley", "most", 1, 0b1011],
+        ["shapley", "most", 2, 0b1010],
+        ["depth", "least", 0, 0b1111],
+        ["depth", "least", 1, 0b0111],
+        ["depth", "least", 2, 0b0011],
+        ["depth", "most", 0, 0b1111],
+        ["depth", "most", 1, 0b1110],
+        ["depth", "most", 2, 0b1100],
+    ]
+
+
+@pytest.mark.parametrize("blocks", [30, 31, 32, 33, 40, 80])
+def test_masks_of_any_size_survive(blocks: int) -> None:
+    players = players_of(blocks, "ffn")
+    config = configured({"models.tiny.blocks": blocks, "deletion": {"share": 1, "points": 7}})
+    rng = np.random.default_rng(blocks)
+    values, drops = values_of(*rng.normal(size=2 * blocks)), values_of(*rng.normal(size=2 * blocks), column="drop")
+    found = deletion_points(config, players, values, drops)
+    assert len(found) == 3 * 2 * 8
+    for removed, coalition in zip(found["removed"], found["coalition"], strict=True):
+        assert type(coalition) is int
+        assert coalition.bit_count() == 2 * blocks - removed
+    assert found["coalition"].iloc[0] == full(players)
+    assert found["coalition"].iloc[7] == 0
+    for _, curve in found.groupby(["order", "direction"]):
+        chain = curve["coalition"].tolist()
+        assert all(later & earlier == later for earlier, later in pairwise(chain))
+
+
+def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:
+    players = players_of(40, "ffn")
+    config = configured({"models.tiny.blocks": 40, "deletion": {"share": 0.3, "points": 2}})
+    drawn = np.random.default_rng(1).normal(size=80)
+    points = deletion_points(config, players, values_of(*drawn), values_of(*drawn, column="drop"))
+    wanted = points["coalition"].tolist()
+    kept_share = {c: c.bit_count() / 80 for c in wanted}
+    games = {
+        task: game(players, lambda c, n=n: np.full(n, kept_share[c]), wanted) for task, n in (("alpha", 4), ("beta", 6))
+    }
+    found = deletion_curves(config, "tiny", points, games)
+    assert found["accuracy"].to_numpy() == pytest.approx(1 - found["removed"].to_numpy() / 80)
+
+
+def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
+    config = small()
+    points = deletion_points(config, PLAYERS, VALUES, DROPS)
+    found = deletion_curves(config, "tiny", points, games)
+    assert list(found.columns) == [
+        "model", "task", "metric", "order", "direction", "removed", "players_total", "accuracy", "se", "low", "high",
+        "documents",
+    ]  # fmt: skip
+    assert found["task"].tolist() == ["alpha"] * 18 + ["beta"] * 18 + ["mean"] * 18
+    assert set(found["players_total"]) == {4}
+    for task, some in games.items():
+        scores = [some(c) for c in points["coalition"]]
+        assert rows(found, task)["accuracy"].to_numpy() == pytest.approx([s.mean() for s in scores])
+        se = [s.std(ddof=1) / np.sqrt(len(s)) for s in scores]
+        assert rows(found, task)["se"].to_numpy() == pytest.approx(se)
+    both = (rows(found, "alpha")["accuracy"] + rows(found, "beta")["accuracy"]).to_numpy() / 2
+    assert rows(found, "mean")["accuracy"].to_numpy() == pytest.approx(both)
+    assert rows(found, "mean")["order"].tolist() == points["order"].tolist()
+    assert set(rows(found, "mean")["documents"]) == {42}
+
+
+def test_every_curve_starts_at_the_original(games: dict[str, Game]) -> None:
+    config = small()
+    points = deletion_points(config, PLAYERS, VALUES, DROPS)
+    found = deletion_curves(config, "tiny", points, games)
+    for task, some in games.items():
+        start = found[(found["task"] == task) & (found["removed"] == 0)]
+        assert len(start) == 6
+        assert start["accuracy"].to_numpy() == pytest.approx(some.full.mean())
+
+
+def test_a_curve_needs_every_point(games: dict[str, Game]) -> None:
+    config = small()
+    points = deletion_points(config, PLAYERS, VALUES, DROPS)
+    del games["beta"].values[points["coalition"].iloc[-1]]
+    with pytest.raises(StoreError, match="was not evaluated"):
+        deletion_curves(config, "tiny", points, games)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cornerstone.analysis import ranks as ranking
+from cornerstone.analysis.intervals import of_values, over_tasks
+from cornerstone.analysis.ranks import MEAN, Sample, above_median, estimates, halves, held_out, holm, rank_intervals
+from cornerstone.estimators.values import Values
+
+APART = [0.0, 3.0, 1.0, 5.0, 2.0, 4.0]
+"""True values; the ranks are 6, 3, 5, 1, 4, 2."""
+
+
+def drawn(
+    truth: Sequence[float],
+    seed: int,
+    documents: int = 40,
+    tasks: int = 2,
+    clusters: int | None = None,
+    scale: float = 1,
+) -> dict[str, Sample]:
+    """Noise of its own on each document, and noise that all players of a document share."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(documents) % (clusters or documents)
+    found = {}
+    for task in range(tasks):
+        rows = np.array(truth) + rng.normal(0, scale, (documents, len(truth))) + rng.normal(0, 3, (documents, 1))
+        found[f"task{task}"] = Sample(Values(rows), labels.astype(str), None)
+    return found
+
+
+def test_holm_by_hand() -> None:
+    # sorted: 0.01 * 4, 0.02 * 3, 0.03 * 2 (not below the one before), 0.4 * 1
+    assert holm(np.array([0.03, 0.01, 0.4, 0.02])) == pytest.approx([0.06, 0.04, 0.4, 0.06])
+    assert holm(np.array([0.5, 0.6])).tolist() == [1.0, 1.0]
+    assert holm(np.array([0.2])).tolist() == [0.2]
+
+
+def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni() -> None:
+    for seed in range(20):
+        p = np.random.default_rng(seed).random(9) ** 3
+        adjusted = holm(p)
+        assert (np.diff(adjusted[np.argsort(p)]) >= 0).all()
+        assert (adjusted >= p).all()
+        assert (adjusted <= np.minimum(1, 9 * p)).all()
+        assert adjusted[p.argmin()] == pytest.approx(min(1, 9 * p.min()))
+        shuffled = np.random.default_rng(seed).permutation(9)
+        assert holm(p[shuffled]).tolist() == adjusted[shuffled].tolist()
+
+
+def test_holm_rejects_step_by_step() -> None:
+    """The textbook rule: walk up the sorted p-values while p_(k) <= alpha / (m - k + 1)."""
+    for seed in range(30):
+        p = np.random.default_rng(seed).random(8) ** 4
+        rejected = np.zeros(8, bool)
+        for step, which in enumerate(np.argsort(p)):
+            if p[which] > 0.05 / (8 - step):
+                break
+            rejected[which] = True
+        assert (holm(p) <= 0.05).tolist() == rejected.tolist()
+
+
+def test_estimates_are_those_of_each_task_and_their_mean() -> None:
+    samples = drawn(APART, 0)
+    found = estimates(samples, 0.9)
+    assert list(found) == ["task0", "task1", MEAN]
+    parts = [of_values(sample.values, sample.clusters, 0.9, None) for sample in samples.values()]
+    for task, part in zip(found, [*parts, over_tasks(parts, 0.9)], strict=True):
+        for name in ("value", "se", "low", "high"):
+            assert getattr(found[task], name).tolist() == getattr(part, name).tolist()
+
+
+def test_contrasts_are_paired_and_their_bound_is_as_wide() -> None:
+    samples = drawn(APART, 1, scale=0.1)
+    weights = np.zeros((6, 1))
+    weights[1], weights[0] = 1, -1
+    paired, single = estimates(samples, 0.95, weights)[MEAN], estimates(samples, 0.95)[MEAN]
+    assert paired.value[0] == pytest.approx(single.value[1] - single.value[0])
+    assert paired.se[0] < single.se[0] / 5  # what the players of a document share cancels
+    still = {"task": Sample(Values(np.zeros((9, 6))), np.arange(9).astype(str), 1)}
+    unseen = stats.beta.ppf(0.975, 1, 9)
+    assert estimates(still, 0.95)["task"].high == pytest.approx([unseen] * 6)
+    assert estimates(still, 0.95, weights)["task"].high == pytest.approx([2 * unseen])
+
+
+@pytest.mark.parametrize(
+    ("values", "middle"), [([5.0, 1, 3], [2]), ([5.0, 1, 3, 2], [2, 3]), ([1.0, 1, 1, 1], [1, 2]), ([7.0], [0])]
+)
+def test_the_median_player_by_hand(values: list[float], middle: list[int]) -> None:
+    weights = ranking.median_contrast(np.array(values))
+    assert np.array(values) @ weights == pytest.approx(np.array(values) - np.median(values))
+    expected = np.eye(len(values))
+    for player in middle:
+        expected[player] -= 1 / len(middle)
+    assert weights.tolist() == expected.tolist()
+
+
+def test_what_is_above_the_median_has_small_p_values_and_nothing_else() -> None:
+    found = above_median(drawn([0, 0, 0, 2, 0, 0, -2], 2), 0.95)
+    assert list(found) == ["task0", "task1", MEAN]
+    for p in found.values():
+        assert p[3] < 1e-4
+        assert (p[[0, 1, 2, 4, 5]] > 0.05).all()
+        assert p[6] == 1
+
+
+def test_p_values_above_the_median_are_holms_of_the_paired_contrasts() -> None:
+    samples = drawn(APART, 3, scale=8)
+    for task, p in above_median(samples, 0.95).items():
+        value = estimates(samples, 0.95)[task].value
+        contrast = estimates(samples, 0.95, ranking.median_contrast(value))[task]
+        assert p.tolist() == holm(contrast.p_above()).tolist()
+
+
+def test_where_all_players_are_alike_the_chance_of_a_wrong_name_is_kept() -> None:
+    wrong = np.mean([(above_median(drawn([0.0] * 7, seed), 0.95)[MEAN] <= 0.05).any() for seed in range(300)])
+    assert wrong <= 0.08
+
+
+def test_ranks_of_players_far_apart_are_known() -> None:
+    found = rank_intervals(drawn(APART, 4, scale=0.2), 0.95)
+    assert list(found) == ["task0", "task1", MEAN]
+    for ranks in found.values():
+        assert ranks.tolist() == [[6, 6], [3, 3], [5, 5], [1, 1], [4, 4], [2, 2]]
+
+
+def test_ranks_in_pure_noise_are_open() -> None:
+    for seed in range(5):
+        ranks = rank_intervals(drawn([0.0] * 6, seed, documents=12), 0.999)[MEAN]
+        assert ranks.tolist() == [[1, 6]] * 6
+
+
+def test_ranks_of_two_groups_are_those_of_the_group() -> None:
+    ranks = rank_intervals(drawn([0, 4, 0, 4, 0], 5, scale=0.5), 0.9999)[MEAN]
+    assert ranks.tolist() == [[3, 5], [1, 2], [3, 5], [1, 2], [3, 5]]
+
+
+def test_rank_intervals_cover_the_true_rank_as_often_as_they_say() -> None:
+    truth = [0.0, 0.3, 0.6, 0.9]
+    covered, widths = [], []
+    for seed in range(250):
+        ranks = rank_intervals(drawn(truth, seed, documents=30, tasks=1), 0.8)[MEAN]
+        covered.append((ranks[:, 0] <= [4, 3, 2, 1]) & (ranks[:, 1] >= [4, 3, 2, 1]))
+        widths.append(np.ptp(ranks, axis=1).mean())
+    assert (np.mean(covered, axis=0) >= 0.78).all()
+    assert 0.3 < np.mean(widths) < 2.5
+
+
+def test_halves_share_no_cluster_and_leave_nothing_out() -> None:
+    for seed in range(20):
+        clusters = np.array([f"c{i % 9}" for i in range(30)])
+        parts = halves(clusters, np.random.default_rng(seed))
+        assert parts is not None
+        first, second = parts
+        assert sorted([*first, *second]) == list(range(30))
+        assert not set(clusters[first]) & set(clusters[second])
+        assert (len(set(clusters[first])), len(set(clusters[second]))) == (4, 5)
+
+
+def test_three_clusters_can_not_be_halved() -> None:
+    assert halves(np.array(["a", "b", "c"] * 5), np.random.default_rng(0)) is None
+    assert halves(np.array(["a", "b", "c", "d"]), np.random.default_rng(0)) is not None
+
+
+def split(samples: dict[str, Sample], seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng([seed, 1])
+    found = {}
+    for task, sample in samples.items():
+        parts = halves(sample.clusters, rng)
+        assert parts is not None
+        found[task] = parts
+    return found
+
+
+def changed(samples: dict[str, Sample], seed: int, half: int, rng: np.random.Generator) -> dict[str, Sample]:
+    """The same samples with other values on one half of the documents."""
+    found = {}
+    for task, parts in split(samples, seed).items():
+        rows = samples[task].values.documents.copy()
+        rows[parts[half]] = rng.permuted(rows[parts[half]], axis=1) + rng.normal(0, 9, rows[parts[half]].shape)
+        found[task] = Sample(Values(rows), samples[task].clusters, None)
+    return found
+
+
+def test_the_choice_does_not_see_the_second_half_nor_the_test_the_first() -> None:
+    samples, rng = drawn(APART, 6, scale=2, clusters=20), np.random.default_rng(0)
+    for seed in range(4):
+        base = held_out(samples, 0.95, seed)
+        assert base is not None
+        other = held_out(changed(samples, seed, 1, rng), 0.95, seed)
+        assert other is not None
+        assert other.chosen.tolist() == base.chosen.tolist()
+        assert other.estimate.value.tolist() != base.estimate.value.tolist()
+        third = held_out(changed(samples, seed, 0, rng), 0.95, seed)
+        assert third is not None
+        first_values = dict(zip(base.chosen.tolist(), base.estimate.value.tolist(), strict=True))
+        for player, value in zip(third.chosen.tolist(), third.estimate.value.tolist(), strict=True):
+            assert player not in first_values or value == first_values[player]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_chosen_is_highest_on_the_first_half_and_estimated_on_the_second(seed: int) -> None:
+    samples = drawn(APART, seed, scale=12, clusters=20)  # so noisy that the median player differs between the halves
+    found = held_out(samples, 0.9, seed, count=2)
+    assert found is not None
+    sides = [
+        {
+            task: Sample(samples[task].values.of(parts[half]), samples[task].clusters[parts[half]], None)
+            for task, parts in split(samples, seed).items()
+        }
+        for half in (0, 1)
+    ]
+    first, second = (estimates(side, 0.9)[MEAN] for side in sides)
+    assert found.chosen.tolist() == np.argsort(-first.value)[:2].tolist()
+    assert found.estimate.value == pytest.approx(second.value[found.chosen])
+    assert found.estimate.low == pytest.approx(second.low[found.chosen])
+    contrast = estimates(sides[1], 0.9, ranking.median_contrast(second.value))[MEAN]
+    assert found.p == pytest.approx(holm(contrast.p_above()[found.chosen]))
+
+
+def test_held_out_values_are_not_too_high_where_chosen_ones_are() -> None:
+    """Of players that are all worth 0, the highest three of one half are worth 0 on the other."""
+    chosen_high, held = [], []
+    for seed in range(60):
+        samples = drawn([0.0] * 12, seed, documents=24, tasks=1)
+        found = held_out(samples, 0.95, seed)
+        assert found is not None
+        parts = split(samples, seed)["task0"]
+        first = samples["task0"].values.documents[parts[0]]
+        second = samples["task0"].values.documents[parts[1]]
+        chosen_high.append((first.mean(axis=0) - first.mean())[found.chosen].mean())
+        held.append(found.estimate.value.mean() - second.mean())
+    assert np.mean(chosen_high) > 0.2
+    assert abs(np.mean(held)) < 0.06
+
+
+def test_well_separated_players_are_confirmed() -> None:
+    found = held_out(drawn([0, 0, 3, 0, 3, 0, 3, 0, 0], 8), 0.95, 0)
+    assert found is not None
+    assert sorted(found.chosen.tolist()) == [2, 4, 6]
+    assert (found.p < 1e-4).all()
+    assert (found.estimate.value > 1).all()
+
+
+def test_too_few_clusters_in_any_task_or_no_linear_estimator_have_no_halves() -> None:
+    samples = drawn(APART, 9)
+    assert held_out(samples, 0.95, 0) is not None
+    few = drawn(APART, 9, clusters=3)
+    assert held_out({**samples, "task1": few["task1"]}, 0.95, 0) is None
+    rows = samples["task0"].values.documents
+    bent = Sample(Values(rows, None, np.zeros((100, 6))), samples["task0"].clusters, None)
+    assert held_out({**samples, "task0": bent}, 0.95, 0) is None

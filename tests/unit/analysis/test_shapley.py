@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cornerstone.analysis import intervals, paper, shapley
+from cornerstone.analysis import ranks as ranking
+from cornerstone.analysis.ranks import Sample
+from cornerstone.config.config import Config
+from cornerstone.config.estimators import Estimator, ExactEstimator, TruncatedEstimator, WindowEstimator
+from cornerstone.errors import StoreError
+from cornerstone.estimators import ablation, exact, window
+from cornerstone.estimators.values import Values
+from cornerstone.game.coalitions import without
+from cornerstone.game.game import Game
+from cornerstone.game.players import players_of
+from cornerstone.plan.plan import plan, window_coalitions
+from tests.helpers import configured, documents, game, raw, right_or_wrong
+
+PLAYERS = players_of(2, "ffn")
+PER_PLAYER = ["model", "task", "metric", "player", "position", "kind", "block"]
+INTERVAL = ["se", "low", "high"]
+PARTS = ["se_documents", "se_coalitions"]
+RANKS = ["rank", "rank_low", "rank_high", "p_above_median"]
+
+
+def window_of(largest: int) -> WindowEstimator:
+    return WindowEstimator(kind="window", removed=largest)
+
+
+def shapley_of(config: Config, games: Mapping[str, Game], entry: Estimator, function: str = "accuracy") -> pd.DataFrame:
+    """As the workflow makes it, for one value function."""
+    found = shapley.samples(config, entry, {function: games})[function]
+    return shapley.shapley(config, "tiny", entry, found, games, function)
+
+
+def small(changes: dict[str, Any] | None = None) -> Config:
+    return configured({"models.tiny.blocks": 2, **(changes or {})})
+
+
+@pytest.fixture
+def games() -> dict[str, Game]:
+    return right_or_wrong(PLAYERS)
+
+
+def rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    return frame[frame["task"] == task].reset_index(drop=True)
+
+
+def test_shapley_has_a_row_for_each_task_and_player(games: dict[str, Game]) -> None:
+    frame = shapley_of(small(), games, window_of(2))
+    assert list(frame.columns) == [
+        *PER_PLAYER[:3], "estimator", *PER_PLAYER[3:], "value", *INTERVAL, *PARTS, "documents", *RANKS, "terms"
+    ]  # fmt: skip
+    assert frame["task"].tolist() == ["alpha"] * 4 + ["beta"] * 4 + ["mean"] * 4
+    assert frame["player"].tolist() == ["attn0", "ffn0", "attn1", "ffn1"] * 3
+    assert frame["position"].tolist() == [0, 1, 2, 3] * 3
+    assert frame["kind"].tolist() == ["attn", "ffn"] * 6
+    assert frame["block"].tolist() == [0, 0, 1, 1] * 3
+    assert set(frame["estimator"]) == {"window-k2"}
+    assert set(frame["model"]) == {"tiny"}
+    assert frame["terms"].tolist() == [2, 3, 3, 2] * 3
+    assert frame["metric"].tolist() == ["acc"] * 4 + ["acc_norm"] * 4 + ["acc+acc_norm"] * 4
+    assert frame["documents"].tolist() == [12] * 4 + [30] * 4 + [42] * 4
+
+
+def test_shapley_values_are_the_estimators_with_their_intervals(games: dict[str, Game]) -> None:
+    frame = shapley_of(small({"intervals.level": 0.8}), games, window_of(3))
+    parts = []
+    for task, some in games.items():
+        scores = window.estimate(some, 3)
+        parts.append(intervals.over_documents(scores, some.clusters, 0.8))
+        assert rows(frame, task)["value"].to_numpy() == pytest.approx(scores.mean(axis=0))
+        assert rows(frame, task)["low"].to_numpy() == pytest.approx(parts[-1].low)
+    together = intervals.over_tasks(parts, 0.8)
+    mean = rows(frame, "mean")
+    assert mean["value"].to_numpy() == pytest.approx(
+        (rows(frame, "alpha")["value"] + rows(frame, "beta")["value"]).to_numpy() / 2
+    )
+    for column in (*INTERVAL, *PARTS):
+        assert mean[column].to_numpy() == pytest.approx(getattr(together, column))
+
+
+def test_clusters_of_the_documents_are_used(games: dict[str, Game]) -> None:
+    plain = shapley_of(small(), games, window_of(2))
+    doubled = {
+        task: game(PLAYERS, lambda c, g=some: np.repeat(g(c), 2), clusters=np.repeat(some.clusters, 2).tolist())
+        for task, some in games.items()
+    }
+    clustered = shapley_of(small(), doubled, window_of(2))
+    for column in ("value", *INTERVAL, *PARTS, *RANKS):
+        assert clustered[column].to_numpy() == pytest.approx(plain[column].to_numpy())
+
+
+def test_values_come_with_their_ranks_and_tests(games: dict[str, Game]) -> None:
+    config = small({"intervals.level": 0.8})
+    frame = shapley_of(config, games, window_of(2))
+    found = shapley.samples(config, window_of(2), {"accuracy": games})["accuracy"]
+    ranks, above = ranking.rank_intervals(found, 0.8), ranking.above_median(found, 0.8)
+    for task in ("alpha", "beta", "mean"):
+        part = rows(frame, task)
+        assert part.sort_values("rank")["value"].is_monotonic_decreasing
+        assert sorted(part["rank"]) == [1, 2, 3, 4]
+        assert part[["rank_low", "rank_high"]].to_numpy().tolist() == ranks[task].tolist()
+        assert part["p_above_median"].tolist() == above[task].tolist()
+
+
+def test_players_of_equal_value_are_ranked_by_position() -> None:
+    equal = {task: game(PLAYERS, lambda c: [c.bit_count() / 4] * 3) for task in ("alpha", "beta")}
+    assert shapley_of(small(), equal, ExactEstimator(kind="exact"))["rank"].tolist() == [1, 2, 3, 4] * 3
+
+
+def test_only_windows_have_terms(games: dict[str, Game]) -> None:
+    frame = shapley_of(small(), games, ExactEstimator(kind="exact"))
+    assert "terms" not in frame
+    assert set(frame["estimator"]) == {"exact"}
+    assert rows(frame, "beta")["value"].to_numpy() == pytest.approx(exact.estimate(games["beta"]).mean(axis=0))
+    assert (frame["se_coalitions"] == 0).all()
+    assert frame["se"].to_numpy() == pytest.approx(frame["se_documents"].to_numpy())
+
+
+def test_sampled_coalitions_add_to_the_standard_error(games: dict[str, Game]) -> None:
+    entry = TruncatedEstimator(kind="truncated-permutation", removed=3, budget=40, replicates=4)
+    frame = shapley_of(small(), games, entry)
+    assert set(frame["estimator"]) == {"truncated-permutation-k3-b40"}
+    assert (frame["se_coalitions"] > 0).all()
+    assert (frame["se"] >= frame["se_documents"] - 1e-12).all()
+    assert (frame["se"] > frame["se_documents"] + 1e-6).any()
+
+
+def test_each_value_function_has_its_own_values_and_no_bound(games: dict[str, Game]) -> None:
+    margins = {task: game(PLAYERS, lambda c, g=some: 7 * g(c)) for task, some in games.items()}
+    found = shapley.samples(small(), window_of(2), {"accuracy": games, "margin": margins})
+    assert list(found) == ["accuracy", "margin"]
+    for task in games:
+        assert found["margin"][task].values.documents == pytest.approx(7 * found["accuracy"][task].values.documents)
+        assert (found["accuracy"][task].bound, found["margin"][task].bound) == (1, None)
+    frame = shapley.shapley(small(), "tiny", window_of(2), found["margin"], margins, "margin")
+    assert set(frame["metric"]) == {"margin"}
+
+
+def test_where_no_document_differs_only_accuracies_have_a_bound() -> None:
+    still = {task: game(PLAYERS, lambda c: [c.bit_count() / 4] * 6) for task in ("alpha", "beta")}
+    accuracy, margin = (shapley_of(small(), still, window_of(2), function) for function in ("accuracy", "margin"))
+    assert (accuracy["high"] > accuracy["value"] + 0.1).all()
+    assert margin["high"].to_numpy() == pytest.approx(margin["value"].to_numpy())
+
+
+def test_ablations_by_hand() -> None:
+    right = {
+        0b1111: [1, 1, 1, 0],
+        0b1110: [0, 0, 1, 0],
+        0b1101: [1, 1, 1, 1],
+        0b1011: [1, 1, 1, 0],
+        0b0111: [1, 1, 0, 0],
+    }
+    some = game(PLAYERS, right.__getitem__, right)
+    frame = shapley.ablations(small({"run_tasks": ["alpha"]}), "tiny", {"alpha": some})
+    assert list(frame.columns) == [*PER_PLAYER, "accuracy", "drop", *INTERVAL, "documents"]
+    alpha, mean = rows(frame, "alpha"), rows(frame, "mean")
+    assert alpha["drop"].tolist() == [0.5, -0.25, 0, 0.25]
+    assert alpha["accuracy"].tolist() == [0.25, 1.0, 0.75, 0.5]
+    assert mean["drop"].tolist() == alpha["drop"].tolist()
+    assert mean["metric"].unique().tolist() == ["acc"]
+    # paired: drops are 1, 1, 0, 0 for attn0
+    assert alpha["se"][0] == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+
+
+def test_ablations_over_tasks_are_the_mean(games: dict[str, Game]) -> None:
+    frame = shapley.ablations(small(), "tiny", games)
+    for column in ("drop", "accuracy"):
+        both = (rows(frame, "alpha")[column] + rows(frame, "beta")[column]).to_numpy() / 2
+        assert rows(frame, "mean")[column].to_numpy() == pytest.approx(both)
+    for task, some in games.items():
+        without_each = [some(without([i], PLAYERS)).mean() for i in range(4)]
+        assert rows(frame, task)["accuracy"].to_numpy() == pytest.approx(without_each)
+        assert rows(frame, task)["drop"].to_numpy() == pytest.approx(ablation.estimate(some).mean(axis=0))
+
+
+def test_baselines(games: dict[str, Game]) -> None:
+    data = {
+        "alpha": documents([[("q", " a"), ("q", " b")]] * 12),
+        "beta": documents([[("q", " a"), ("q", " b")], [("q", " a"), ("q", " b"), ("q", " c"), ("q", " d")]] * 15),
+    }
+    frame = shapley.baselines(small(), "tiny", games, data)
+    assert list(frame.columns) == [
+        "model", "task", "metric", "documents", "split", "source", "original", "original_se", "empty", "chance"
+    ]  # fmt: skip
+    assert frame["task"].tolist() == ["alpha", "beta"]
+    assert frame["documents"].tolist() == [12, 30]
+    assert frame["metric"].tolist() == ["acc", "acc_norm"]
+    assert frame["chance"].tolist() == [0.5, pytest.approx(0.375)]
+    assert frame["original"].tolist() == pytest.approx([games[t].full.mean() for t in games])
+    assert frame["empty"].tolist() == pytest.approx([games[t](0).mean() for t in games])
+    assert frame["original_se"][0] == pytest.approx(games["alpha"].full.std(ddof=1) / np.sqrt(12))
+
+
+def test_the_empty_coalition_is_measured_not_assumed(games: dict[str, Game]) -> None:
+    del games["alpha"].values[0]
+    data = {task: documents([[("q", " a"), ("q", " b")]]) for task in games}
+    with pytest.raises(StoreError, match="was not evaluated"):
+        shapley.baselines(small(), "tiny", games, data)
+
+
+def noisy(values: list[float], spread: float, documents: int = 24, seed: int = 0) -> dict[str, Sample]:
+    """What an estimator may say of players with these mean values over two tasks."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for task, sign in (("alpha", 1), ("beta", -1)):
+        rows = (
+            np.array(values) + sign * 0.001 * np.arange(len(values)) + rng.normal(0, spread, (documents, len(values)))
+        )
+        found[task] = Sample(Values(rows), np.arange(documents).astype(str))
+    return found
+
+
+def ranked(found: dict[str, Sample], model: str = "tiny") -> pd.DataFrame:
+    """The cornerstones of four blocks."""
+    config = configured({"models.llama3-8b": raw()["models"]["tiny"]})
+    games = {task: game(PLAYERS, lambda c: np.zeros(24)) for task in found}
+    values = shapley.shapley(config, model, window_of(2), found, games)
+    return shapley.cornerstones(config, values, found, model)
+
+
+VALUES = [0.5, 0.1, 0.0, 0.4, 0.1, 0.0, 0.0, 0.2]
+
+
+def test_cornerstones_rank_the_mean_over_tasks() -> None:
+    table = ranked(noisy(VALUES, spread=0.01))
+    assert list(table.columns) == [
+        "model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median",
+        "top_three", "above_median", "held_out", "held_out_low", "held_out_high", "held_out_p", "chosen",
+        "cornerstone", "published",
+    ]  # fmt: skip
+    assert table["player"].tolist()[:3] == ["attn0", "ffn1", "ffn3"]
+    assert set(table["player"][3:5]) == {"ffn0", "attn2"}
+    assert table["rank"].tolist() == list(range(1, 9))
+    assert table["top_three"].tolist() == [True] * 3 + [False] * 5
+    assert table["rank_low"].tolist()[:3] == table["rank_high"].tolist()[:3] == [1, 2, 3]
+    assert not table["published"].any()
+    assert shapley.top_players(table, "tiny") == ["attn0", "ffn1", "ffn3"]
+
+
+def test_cornerstones_are_chosen_and_tested_on_different_documents() -> None:
+    found = noisy(VALUES, spread=0.01)
+    table = ranked(found)
+    tested = ranking.held_out(found, 0.95, 0)
+    assert tested is not None
+    assert table["above_median"].tolist()[:3] == [True] * 3
+    assert table["above_median"].tolist() == (table["p_above_median"] <= 1 - 0.95).tolist()
+    assert table["chosen"].tolist() == table["cornerstone"].tolist() == [True] * 3 + [False] * 5
+    names = np.array([f"{kind}{block}" for block in range(4) for kind in ("attn", "ffn")])
+    shown = table.set_index("player").loc[names[tested.chosen]]
+    for column, numbers in (
+        ("held_out", tested.estimate.value),
+        ("held_out_low", tested.estimate.low),
+        ("held_out_high", tested.estimate.high),
+        ("held_out_p", tested.p),
+    ):
+        assert shown[column].tolist() == numbers.tolist()
+        assert table.loc[~table["chosen"], column].isna().all()
+
+
+def test_what_is_chosen_in_noise_is_no_cornerstone() -> None:
+    table = ranked(noisy([0.0] * 8, spread=0.5))
+    assert table["chosen"].sum() == 3
+    assert not table["cornerstone"].any()
+    assert not table["above_median"].any()
+
+
+def test_with_too_few_documents_nothing_is_chosen() -> None:
+    table = ranked(noisy(VALUES, spread=0.01, documents=3))
+    for column in ("held_out", "held_out_low", "held_out_high", "held_out_p", "chosen", "cornerstone"):
+        assert table[column].isna().all()
+    assert table["top_three"].tolist() == [True] * 3 + [False] * 5
+
+
+def test_the_papers_models_have_the_papers_cornerstones() -> None:
+    table = ranked(noisy([0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0], spread=0.01), "llama3-8b")
+    assert set(table.loc[table["published"], "player"]) == {"attn0", "ffn0", "ffn1"}
+    assert table.loc[table["top_three"], "player"].tolist() == ["attn1", "ffn1", "attn2"]
+    assert shapley.top_players(table, "llama3-8b") == list(paper.CORNERSTONES["llama3-8b"])
+
+
+def test_with_other_players_a_papers_model_has_its_own_top_three() -> None:
+    table = ranked(noisy([0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0], spread=0.01), "llama3-8b")
+    table["player"] = [f"block{i}" for i in range(8)]
+    assert shapley.top_players(table, "llama3-8b") == ["block0", "block1", "block2"]
+
+
+def test_the_plan_suffices_for_all_tables(games: dict[str, Game]) -> None:
+    planned = plan(PLAYERS, [window_coalitions(PLAYERS, 2)])
+    lean = {task: game(PLAYERS, some.values.__getitem__, planned) for task, some in games.items()}
+    assert all(len(some.values) == len(planned) < 16 for some in lean.values())
+    config, data = small(), {task: documents([[("q", " a"), ("q", " b")]]) for task in games}
+    entry = window_of(2)
+    pd.testing.assert_frame_equal(shapley_of(config, lean, entry), shapley_of(config, games, entry))
+    pd.testing.assert_frame_equal(shapley.ablations(config, "tiny", lean), shapley.ablations(config, "tiny", games))
+    assert len(shapley.baselines(config, "tiny", lean, data)) == 2

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cornerstone import files
+from cornerstone.errors import StoreError
+from cornerstone.evaluate import result as store
+from cornerstone.evaluate.result import Origin, is_current, read
+from cornerstone.game.coalitions import full, name, without
+from cornerstone.game.players import players_of
+from tests.helpers import documents, left_over
+
+PLAYERS = players_of(4, "ffn")
+DATA = documents([[("q", " a"), ("q", " bcdef")], [("r", " a"), ("r", " b"), ("r", " c")], [("s", " x"), ("s", " y")]])
+SCORES = [[-1.0, -2.0], [-3.0, -1 / 3, -0.5], [-1.5, -1.5]]  # gold is 0, 1, 0; a tie goes to the first
+ORIGIN = Origin("0123456789abcdef", DATA.digest, {"name": "tiny"}, {"torch": "2"}, "cpu", "resident")
+
+
+def write(path: Path, coalition: int = full(PLAYERS), scores: list[list[float]] = SCORES, **changes: Any) -> Path:
+    origin = Origin(**{**vars(ORIGIN), **changes})
+    store.write(path, coalition, PLAYERS, DATA, scores, origin, 1.23456)
+    return path
+
+
+def current(path: Path, coalition: int = full(PLAYERS), fingerprint: str = ORIGIN.fingerprint) -> bool:
+    return is_current(path, fingerprint, DATA, coalition, PLAYERS)
+
+
+def table(paths: list[Path], fingerprint: str = ORIGIN.fingerprint) -> pd.DataFrame:
+    return store.table(paths, PLAYERS, fingerprint, DATA)
+
+
+def edited(path: Path, section: str, **changes: Any) -> Path:
+    result = json.loads(path.read_text())
+    result[section].update(changes)
+    path.write_text(json.dumps(result))
+    return path
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    coalition = without([1, 6], PLAYERS)
+    result = read(write(tmp_path / "x.json", coalition))
+    assert result["coalition"] == {
+        "name": "drop-ffn0-attn3", "kept_mask": "0xbd", "players": 8, "removed": ["ffn0", "attn3"]
+    }  # fmt: skip
+    assert int(result["coalition"]["kept_mask"], 16) == coalition
+    assert result["provenance"] == {**vars(ORIGIN), "seconds": 1.235}
+    assert result["documents"] == {
+        "doc_id": [0, 1, 2],
+        "doc_hash": ["hash0", "hash1", "hash2"],
+        "gold": [0, 1, 0],
+        "length": [[2, 6], [2, 2, 2], [2, 2]],
+        "loglikelihood": SCORES,
+        "acc": [1, 1, 1],
+        "acc_norm": [0, 1, 1],  # -1/2 against -2/6
+    }
+    assert current(tmp_path / "x.json", coalition)
+
+
+def test_it_says_what_lm_eval_says(tmp_path: Path) -> None:
+    result = read(write(tmp_path / "x.json"))
+    right = np.array([0, 1, 1])
+    assert result["results"]["alpha"] == {
+        "alias": "alpha",
+        "acc,none": 1.0,
+        "acc_stderr,none": 0.0,
+        "acc_norm,none": pytest.approx(2 / 3),
+        "acc_norm_stderr,none": pytest.approx(right.std(ddof=1) / math.sqrt(3)),
+    }
+    assert result["versions"] == {"alpha": "1.0"}
+    assert result["n-shot"] == {"alpha": 0}
+    assert result["n-samples"] == {"alpha": {"original": 100, "effective": 3}}
+    assert result["higher_is_better"] == {"alpha": {"acc": True, "acc_norm": True}}
+    assert result["configs"]["alpha"]["task"] == "alpha"
+    assert result["configs"]["alpha"]["num_fewshot"] == 0
+
+
+def test_standard_errors_are_lm_evals_own(tmp_path: Path) -> None:
+    from lm_eval.api.metrics import mean_stderr
+
+    result = read(write(tmp_path / "x.json"))
+    for metric in ("acc", "acc_norm"):
+        assert result["results"]["alpha"][f"{metric}_stderr,none"] == pytest.approx(
+            mean_stderr(result["documents"][metric])
+        )
+
+
+def test_the_file_has_a_line_for_each_array_and_the_mean_of_it(tmp_path: Path) -> None:
+    text = write(tmp_path / "x.json").read_text()
+    assert '\n  "acc_norm": [0, 1, 1]' in text
+    assert text.endswith("}\n")
+
+
+def test_log_likelihoods_keep_every_bit(tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).normal(-20, 9, 7).tolist()
+    result = read(write(tmp_path / "x.json", scores=[scores[:2], scores[2:5], scores[5:]]))
+    assert [value for row in result["documents"]["loglikelihood"] for value in row] == scores
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_number_is_refused_and_the_old_file_stays(tmp_path: Path, value: float) -> None:
+    path = write(tmp_path / "drop-attn0.json", without([0], PLAYERS))
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"drop-attn0 of alpha .* no finite number.*dtype: bfloat16"):
+        write(path, without([0], PLAYERS), [[-1.0, -2.0], [-1.0, value, -1.0], [-1.0, -1.0]])
+    assert path.read_bytes() == before
+    assert left_over(tmp_path) == []
+
+
+def test_a_write_that_dies_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x.json")
+    before = path.read_bytes()
+
+    def die(self: Path, text: str, **_: Any) -> None:
+        with self.open("w") as stream:
+            stream.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.Path, "write_text", die)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, scores=[[-9.0, -9.0], [-9.0] * 3, [-9.0, -9.0]])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_missing_file_names_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "full.json"
+    with pytest.raises(StoreError, match=re.escape(f"{path} is missing. Run `snakemake {path}`")):
+        read(path)
+    assert not current(path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -3])
+def test_a_truncated_file_names_itself_and_the_remedy(tmp_path: Path, keep: int) -> None:
+    path = write(tmp_path / "full.json")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(StoreError, match="truncated") as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert f"Delete it and run `snakemake {path}`" in str(caught.value)
+    assert not current(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[]", b"null", b"1", b'"text"'])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "full.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        read(path)
+    assert not current(path)
+
+
+@pytest.mark.parametrize("section", ["results", "coalition", "documents", "provenance"])
+def test_a_file_without_a_section_is_refused(tmp_path: Path, section: str) -> None:
+    path = write(tmp_path / "full.json")
+    result = json.loads(path.read_text())
+    del result[section]
+    path.write_text(json.dumps(result))
+    with pytest.raises(StoreError, match="lacks sections"):
+        read(path)
+    assert not current(path)
+
+
+@pytest.mark.parametrize("section", ["coalition", "provenance"])
+def test_a_file_with_an_empty_section_is_not_current(tmp_path: Path, section: str) -> None:
+    path = write(tmp_path / "full.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), section: {}}))
+    assert not current(path)
+
+
+def test_current_is_the_coalition_and_the_fingerprint(tmp_path: Path) -> None:
+    path = write(tmp_path / "full.json")
+    assert current(path)
+    assert not current(path, without([0], PLAYERS))
+    assert not current(path, fingerprint="f" * 16)
+    assert current(write(path, 0xFD), 0xFD)  # drop-ffn0, which a mixture of experts lacks
+    assert not is_current(path, ORIGIN.fingerprint, DATA, 0xFD, players_of(4, "moe"))
+
+
+def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> None:
+    other = [[-2.0, -1.0], [-1.0, -2.0, -3.0], [-1.0, -2.0]]
+    paths = [write(tmp_path / "full.json"), write(tmp_path / "drop-attn0.json", without([0], PLAYERS), other)]
+    found = table(paths)
+    assert found["coalition"].tolist() == ["full"] * 3 + ["drop-attn0"] * 3
+    assert found["doc_id"].tolist() == [0, 1, 2] * 2
+    assert found["cluster"].tolist() == ["0", "1", "2"] * 2
+    assert found["acc"].tolist() == [1, 1, 1, 0, 0, 1]
+    assert found["acc_norm"].tolist() == [0, 1, 1, 0, 0, 1]
+    assert list(found.columns) == ["coalition", "doc_id", "cluster", "acc", "acc_norm", "margin", "log-probability"]
+    # SCORES over lengths: -1/2, -2/6; -3/2, -1/6, -1/4; -3/4, -3/4. Gold is 0, 1, 0
+    assert found["margin"].tolist()[:3] == pytest.approx([-1 / 2 + 2 / 6, -1 / 6 + 1 / 4, 0])
+    assert found["margin"].tolist()[3:] == pytest.approx([-2 / 2 + 1 / 6, -2 / 2 + 1 / 2, -1 / 2 + 2 / 2])
+    assert found["log-probability"].tolist() == [-1.0, -1 / 3, -1.5, -2.0, -2.0, -1.0]
+
+
+def test_value_functions_by_hand() -> None:
+    found = store.value_functions(
+        [[-4.0, -2.0], [-3.0, -9.0, -1.0], [-5.0, -7.0]], [[4, 1], [3, 3, 2], [0, 7]], [0, 2, 1]
+    )
+    assert list(found) == ["margin", "log-probability"]
+    # per character: -1, -2; -1, -3, -1/2; -5 (nothing counts as one character), -1
+    assert found["margin"].tolist() == pytest.approx([1, 0.5, 4])
+    assert found["log-probability"].tolist() == [-4, -1, -7]
+    assert all(values.dtype == np.float64 for values in found.values())
+
+
+def test_the_margin_is_positive_where_the_answer_is_right() -> None:
+    """The normalised answer: as acc_norm has it, whose lengths the margin takes."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 9, (200, 4)).tolist()
+    scores, gold = rng.normal(-9, 3, (200, 4)).tolist(), rng.integers(0, 4, 200).tolist()
+    found = store.value_functions(scores, lengths, gold)
+    best = (np.array(scores) / np.array(lengths)).argmax(axis=1)
+    assert (found["margin"] > 0).tolist() == (best == gold).tolist()
+
+
+def test_value_functions_need_a_length_and_a_gold_for_each_document() -> None:
+    with pytest.raises(ValueError, match="each document needs a gold choice"):
+        store.value_functions([[-1.0, -2.0]], [[1, 1]], [0, 1])
+    with pytest.raises(ValueError, match="a length for two choices or more"):
+        store.value_functions([[-1.0, -2.0], [-1.0]], [[1, 1], [1]], [0, 0])
+
+
+def test_value_functions_of_documents_together_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(2, 6, 50)
+    scores = [rng.normal(-9, 3, count).tolist() for count in counts]
+    lengths = [rng.integers(0, 9, count).tolist() for count in counts]
+    gold = [int(rng.integers(count)) for count in counts]
+    found = store.value_functions(scores, lengths, gold)
+    for d, right in enumerate(gold):
+        each = np.array(scores[d]) / np.maximum(1, lengths[d])
+        assert found["margin"][d] == each[right] - np.delete(each, right).max()
+        assert found["log-probability"][d] == scores[d][right]
+
+
+def test_a_table_survives_its_file(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "full.json")]
+    store.write_table(paths, PLAYERS, ORIGIN.fingerprint, DATA, tmp_path / "new" / "values.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "new" / "values.parquet"), table(paths))
+    assert left_over(tmp_path) == []
+
+
+def test_foreign_results_are_refused(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "full.json"), write(tmp_path / "b.json", 0, fingerprint="f" * 16)]
+    with pytest.raises(
+        StoreError, match=rf"{paths[1]} was made by other .*{'f' * 16}, now {ORIGIN.fingerprint}.*Delete"
+    ):
+        table(paths)
+
+
+def test_results_on_other_documents_are_refused(tmp_path: Path) -> None:
+    path = edited(write(tmp_path / "full.json"), "provenance", documents="changed")
+    with pytest.raises(StoreError, match=rf"{path} holds other documents.*Delete"):
+        table([path])
+
+
+def test_a_result_under_another_coalitions_name_is_refused(tmp_path: Path) -> None:
+    """`table` promises a StoreError for a foreign file: 'other fingerprint, other name'."""
+    paths = [write(tmp_path / "full.json"), write(tmp_path / "drop-attn0.json", full(PLAYERS))]
+    with pytest.raises(StoreError, match=r"drop-attn0\.json"):
+        table(paths)
+
+
+def test_a_truncated_result_is_refused_by_the_table(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "full.json"), write(tmp_path / "x.json", 0)]
+    paths[1].write_bytes(paths[1].read_bytes()[:200])
+    with pytest.raises(StoreError, match=str(paths[1])):
+        table(paths)
+
+
+def test_no_results_are_no_table() -> None:
+    with pytest.raises(StoreError, match="no result to read"):
+        table([])
+
+
+def test_names_on_disk_are_names_of_coalitions(tmp_path: Path) -> None:
+    coalition = without([2, 3], PLAYERS)
+    assert read(write(tmp_path / "x.json", coalition))["coalition"]["name"] == name(coalition, PLAYERS)

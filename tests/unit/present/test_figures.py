@@ -1,0 +1,300 @@
+"""The figures: what is drawn, how often, at which height, and that the files repeat themselves."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Wedge
+from matplotlib.text import Text
+
+from cornerstone.errors import CornerstoneError
+from cornerstone.present.figures import captions, drawing, paper
+from cornerstone.present.tables import TASK_NAMES
+
+MODEL = "some-model"
+TASKS = ["boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa"]
+Frames = dict[str, pd.DataFrame]
+
+
+def make(players: int, documents: int = 100, feed_forward: str = "ffn", tasks: list[str] = TASKS) -> Frames:
+    """Frames of one made-up model; the first two players matter, the others are noise."""
+    rng = np.random.default_rng(players)
+    kinds = ["attn" if i % 2 == 0 else feed_forward for i in range(players)]
+    who = pd.DataFrame(
+        {
+            "model": MODEL,
+            "player": [f"{kind}{i // 2}" for i, kind in enumerate(kinds)],
+            "position": range(players),
+            "kind": kinds,
+            "block": [i // 2 for i in range(players)],
+        }
+    )
+    half = 1 / np.sqrt(documents)
+    shapley, ablation, deletion, baselines = [], [], [], []
+    for task in [*tasks, "mean"]:
+        value = rng.normal(0.01, 0.02, players) + np.where(np.arange(players) < 2, 0.3, 0)
+        both = who.assign(task=task, low=value - half, high=value + half)
+        shapley.append(both.assign(estimator="window-k4", value=value))
+        ablation.append(both.assign(accuracy=0.75 - value, drop=value))
+        if task != "mean":
+            baselines.append(
+                {"model": MODEL, "task": task, "metric": "acc", "documents": documents, "split": "test"}
+                | {"source": "hub", "original": 0.75, "empty": 0.4, "chance": 0.25}
+            )
+        for order in ("shapley", "ablation", "depth"):
+            for direction in ("least", "most"):
+                accuracy = np.linspace(0.75, 0.25, 5)
+                curve = {"model": MODEL, "task": task, "order": order, "direction": direction}
+                numbers = {"accuracy": accuracy, "low": accuracy - half, "high": accuracy + half}
+                removed = {"removed": np.linspace(0, players / 2, 5).astype(int), "players_total": players}
+                deletion.append(pd.DataFrame(curve | removed | numbers))
+    return {
+        "shapley": pd.concat(shapley, ignore_index=True),
+        "ablation": pd.concat(ablation, ignore_index=True),
+        "deletion": pd.concat(deletion, ignore_index=True),
+        "baselines": pd.DataFrame(baselines),
+    }
+
+
+def draw(kind: str, frames: Frames) -> Figure:
+    if kind in ("shares", "values"):
+        return getattr(paper, kind)(frames["shapley"], MODEL)
+    return getattr(paper, kind)(frames[kind], frames["baselines"], MODEL)
+
+
+def of_task(rows: pd.DataFrame, task: str) -> pd.DataFrame:
+    return rows[rows["task"] == task]
+
+
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes]
+
+
+def legend(figure: Figure) -> list[str]:
+    assert len(figure.legends) == 1
+    assert all(ax.get_legend() is None for ax in figure.axes)
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def wedges(ax: Axes) -> list[Wedge]:
+    return [patch for patch in ax.patches if isinstance(patch, Wedge)]
+
+
+def whiskers(ax: Axes) -> list[np.ndarray]:
+    return [
+        segment for lines in ax.collections if isinstance(lines, LineCollection) for segment in lines.get_segments()
+    ]
+
+
+@pytest.mark.parametrize("players", [60, 160])
+@pytest.mark.parametrize("kind", ["shares", "ablation", "values", "deletion"])
+def test_files_repeat_byte_for_byte(kind: str, players: int, tmp_path: Path) -> None:
+    # Two tasks show as much as six do, in a third of the time.
+    frames = make(players, documents=10, tasks=["boolq", "arc_easy"])
+    for folder in ("a", "b"):
+        drawing.save_figure(draw(kind, frames), tmp_path / folder / kind)
+    for extension in ("svg", "pdf", "png"):
+        first, second = (tmp_path / folder / f"{kind}.{extension}" for folder in ("a", "b"))
+        assert first.stat().st_size > 5000
+        assert first.read_bytes() == second.read_bytes()
+    assert len(list((tmp_path / "a").iterdir())) == 3
+    assert "<text" in (tmp_path / "a" / f"{kind}.svg").read_text()
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    figure = draw("ablation", make(8))
+    for folder in ("a", "b"):
+        drawing.save_figure(figure, tmp_path / folder / "x")
+    for extension in ("svg", "pdf", "png"):
+        assert (tmp_path / f"a/x.{extension}").read_bytes() == (tmp_path / f"b/x.{extension}").read_bytes()
+
+
+def test_nothing_global_changes(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    drawing.save_figure(draw("values", make(8)), tmp_path / "x")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_users_own_settings_do_not_matter(tmp_path: Path) -> None:
+    frames = make(8, tasks=["boolq"])
+    drawing.save_figure(draw("values", frames), tmp_path / "a")
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "svg.fonttype": "path"}):
+        drawing.save_figure(draw("values", frames), tmp_path / "b")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_panels_are_the_tasks_in_the_papers_order() -> None:
+    frames = make(8, tasks=[*reversed(TASKS), "my_task"])
+    names = [*(TASK_NAMES[task] for task in TASKS), "my_task"]
+    for kind in ("shares", "ablation"):
+        assert titles(draw(kind, frames)) == names
+    for kind in ("values", "deletion"):
+        assert titles(draw(kind, frames)) == [*names, "Mean over tasks"]
+
+
+@pytest.mark.parametrize("feed_forward", ["ffn", "moe"])
+def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> None:
+    frames = make(60, feed_forward=feed_forward)
+    top = ["attn0", f"{feed_forward}0", f"{feed_forward}1"]
+    figure = paper.shares(frames["shapley"], MODEL, top)
+    assert legend(figure) == [*top, "other among the top four", "all others"]
+    for ax, task in zip(figure.axes, TASKS, strict=True):
+        rows = frames["shapley"].pipe(of_task, task).set_index("player")
+        percent = 100 * rows["value"].clip(lower=0) / rows["value"].clip(lower=0).sum()
+        assert sum(wedge.theta2 - wedge.theta1 for wedge in wedges(ax)) == pytest.approx(360, abs=1e-3)
+        first = wedges(ax)[0]
+        assert (first.theta2 - first.theta1) / 3.6 == pytest.approx(percent.max(), abs=1e-3)
+        texts = [text.get_text() for text in ax.texts]
+        for player in percent.nlargest(4).index:
+            assert f"{player}\n{percent[player]:.1f} %" in texts
+        assert f"cornerstones: {percent[top].sum():.1f} %" in texts
+        # The coloured wedges are the share of table 1.
+        greys = {paper.MID_GREY.lower(), paper.PALE_GREY.lower()}
+        coloured = [wedge for wedge in wedges(ax) if to_hex(wedge.get_facecolor()) not in greys]
+        share = sum(wedge.theta2 - wedge.theta1 for wedge in coloured) / 3.6
+        assert share == pytest.approx(percent[top].sum(), abs=1e-3)
+        others = 60 - len(wedges(ax)) + 1
+        assert any(text.startswith(f"other\n{others} layers") for text in texts)
+
+
+def test_pie_labels_do_not_overlap() -> None:
+    value = {"attn0": 0.5, "ffn0": 0.3, "attn1": 0.011, "ffn1": 0.01, "attn2": 0.005, "ffn2": -0.1}
+    frame = make(6, tasks=["boolq"])["shapley"].query("task == 'boolq'")
+    figure = paper.shares(frame.assign(value=frame["player"].map(value)), MODEL)
+    figure.draw_without_rendering()
+    # Text's own method: an annotation's would add its leader line.
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts if text.get_text()]
+    assert len(boxes) == 6
+    pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
+    assert not any(a.overlaps(b) for a, b in pairs)
+
+
+def test_pie_without_a_positive_value_says_so() -> None:
+    frame = make(8, tasks=["boolq"])["shapley"].assign(value=-0.1)
+    (ax,) = paper.shares(frame, MODEL).axes
+    assert [text.get_text() for text in ax.texts] == ["no positive value"]
+
+
+def test_default_cornerstones_have_the_largest_mean() -> None:
+    frame = make(8)["shapley"]
+    frame.loc[frame["player"] == "ffn3", "value"] = 0.9
+    assert legend(paper.shares(frame, MODEL))[:3] == ["attn0", "ffn0", "ffn3"]
+
+
+@pytest.mark.parametrize(("players", "documents", "feed_forward"), [(60, 10, "ffn"), (160, 100, "moe")])
+def test_ablation_lines_stand_at_the_right_heights(players: int, documents: int, feed_forward: str) -> None:
+    frames = make(players, documents, feed_forward)
+    figure = draw("ablation", frames)
+    name = {"ffn": "feed-forward", "moe": "mixture of experts"}[feed_forward]
+    assert legend(figure) == ["attention", name, "original model", "chance", "all sublayers removed"]
+    for ax, task in zip(figure.axes, TASKS, strict=True):
+        horizontal = {line.get_linestyle(): line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 2}
+        assert horizontal == {"-": 75, "--": 25, ":": 40}
+        curves = [line for line in ax.lines if len(line.get_ydata()) == players // 2]
+        assert [to_hex(line.get_color()) for line in curves] == [
+            paper.BLUE.lower(),
+            paper.VERMILLION.lower(),
+        ]
+        rows = frames["ablation"].pipe(of_task, task)
+        np.testing.assert_allclose(curves[0].get_ydata(), 100 * rows["accuracy"][::2])
+        np.testing.assert_allclose(np.round(curves[1].get_xdata()), rows["block"][1::2])
+        low, high = ax.get_ylim()
+        assert 0 <= low < high <= 100
+        assert len(whiskers(ax)) == players
+
+
+def test_ablation_whiskers_mirror_the_interval_of_the_drop() -> None:
+    frames = make(2, tasks=["boolq"])
+    frames["ablation"] = frames["ablation"].assign(accuracy=0.5, drop=0.25, low=0.15, high=0.45)
+    (ax,) = draw("ablation", frames).axes
+    for segment in whiskers(ax):
+        np.testing.assert_allclose(segment[:, 1], [30, 60])
+
+
+@pytest.mark.parametrize("players", [60, 64, 160])
+def test_values_have_a_bar_and_a_whisker_per_player(players: int) -> None:
+    frames = make(players, documents=10)
+    figure = draw("values", frames)
+    assert legend(figure) == ["attention", "feed-forward", "interval"]
+    for ax, task in zip(figure.axes, [*TASKS, "mean"], strict=True):
+        rows = frames["shapley"].pipe(of_task, task)
+        bars = sorted(ax.patches, key=lambda bar: bar.get_x())
+        np.testing.assert_allclose([bar.get_height() for bar in bars], 100 * rows["value"])
+        segments = sorted(whiskers(ax), key=lambda segment: segment[0, 0])
+        np.testing.assert_allclose([segment[:, 1] for segment in segments], 100 * rows[["low", "high"]])
+        ticks = ax.get_xticks()
+        assert 10 <= len(ticks) <= 21
+        # A block starts at its attention: position = 2 x block.
+        assert [2 * int(label.get_text()) for label in ax.get_xticklabels()] == list(ticks)
+
+
+def test_intervals_that_are_not_known_are_left_out() -> None:
+    frames = make(8)
+    for name in ("shapley", "ablation", "deletion"):
+        frames[name] = frames[name].assign(low=np.nan, high=np.nan)
+    for kind in ("ablation", "values", "deletion"):
+        figure = draw(kind, frames)
+        figure.draw_without_rendering()
+        assert not any(whiskers(ax) for ax in figure.axes)
+
+
+def test_deletion_curves_by_order_and_direction() -> None:
+    figure = draw("deletion", make(60, documents=10))
+    names = legend(figure)
+    assert names[::2] == ["by Shapley value", "by single removal", "by depth"]
+    assert names[1::2] == ["least important first", "most important first", "chance"]
+    for ax in figure.axes:
+        chance, *curves = ax.lines
+        # That of the mean is the mean over the tasks.
+        assert chance.get_ydata()[0] == 25
+        assert len(curves) == len(ax.collections) == 6
+        assert [line.get_linestyle() for line in curves] == ["-", "--"] * 3
+        assert len({line.get_color() for line in curves}) == 3
+        np.testing.assert_allclose(curves[0].get_ydata(), [75, 62.5, 50, 37.5, 25])
+        np.testing.assert_allclose(curves[0].get_xdata(), 100 * np.array([0, 7, 15, 22, 30]) / 60)
+        assert ax.get_ylim()[0] >= 0
+        assert ax.get_xlim() == (0, 50)
+
+
+@pytest.mark.parametrize("kind", ["ablation", "values", "deletion"])
+@pytest.mark.parametrize("tasks", [1, 5, 6])
+def test_labels_legend_and_panels_keep_apart(kind: str, tasks: int) -> None:
+    figure = draw(kind, make(160, documents=10, tasks=TASKS[:tasks]))
+    figure.draw_without_rendering()
+    boxes = [ax.get_tightbbox() for ax in figure.axes] + [figure.legends[0].get_window_extent()]
+    pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
+    assert not any(a.overlaps(b) for a, b in pairs)
+    for ax in figure.axes:
+        labels = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+        assert not any(a.overlaps(b) for a, b in pairwise(labels))
+
+
+def test_unfit_frames_are_refused() -> None:
+    frames = make(8)
+    with pytest.raises(CornerstoneError, match="no rows for the model other"):
+        paper.values(frames["shapley"], "other")
+    mixed = pd.concat([frames["shapley"], frames["shapley"].assign(estimator="window-k3")])
+    with pytest.raises(CornerstoneError, match="one estimator"):
+        paper.values(mixed, MODEL)
+    with pytest.raises(CornerstoneError, match="no baseline for boolq"):
+        paper.ablation(frames["ablation"], frames["baselines"].query("task != 'boolq'"), MODEL)
+
+
+def test_captions_name_what_was_measured() -> None:
+    baselines = make(8, documents=300)["baselines"]
+    for kind in ("shares", "ablation", "values", "deletion"):
+        text = captions.caption(kind, MODEL, baselines)
+        assert MODEL in text
+        assert text.count("(acc, 300 documents, test, hub)") == len(TASKS)
+        assert "ARC-Easy" in text
+        assert "interval" in text
+    assert "difference to the original model" in captions.caption("ablation", MODEL, baselines)
+    with pytest.raises(CornerstoneError, match="no figure is called 'pie'"):
+        captions.caption("pie", MODEL, baselines)

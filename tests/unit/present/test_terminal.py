@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cornerstone.errors import StoreError
+from cornerstone.present.terminal import where
+from tests.helpers import ROOT, configured
+
+
+def test_names_the_top_three(tmp_path: Path) -> None:
+    config = configured({"paths.results": str(tmp_path)})
+    (tmp_path / "tiny").mkdir()
+    rows = ["attn1,0.067,0.04,0.09", "ffn0,0.05,0.01,0.09", "ffn2,0.04,-0.01,0.09", "attn3,0.03,0,0.1"]
+    (tmp_path / "tiny" / "cornerstones.csv").write_text("\n".join(["player,value,low,high", *rows]))
+    said = where(config)
+    assert said.endswith("95% intervals: attn1 6.7 (4.0 to 9.0), ffn0 5.0 (1.0 to 9.0), ffn2 4.0 (-1.0 to 9.0)")
+    assert f"{tmp_path}/report.html" in said
+
+
+def test_nothing_there_yet(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cornerstones\.csv is missing. Run `snakemake all`"):
+        where(configured({"paths.results": str(tmp_path)}))
+
+
+@pytest.mark.parametrize("module", ["where", "workflow", "config", "plan"])
+def test_parsing_is_light(module: str) -> None:
+    """What the Snakefile and a second `make run` import must not pull in the heavy libraries."""
+    heavy = "{'torch', 'transformers', 'pandas', 'matplotlib', 'scipy'}"
+    code = f"import sys, cornerstone.{module}; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
