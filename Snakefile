@@ -29,9 +29,9 @@ localrules:
 rule all:
     default_target: True
     input:
-        TABLES,
-        FIGURES,
-        f"{RESULTS}/summary.md",
+        TABLE_FILES,
+        FIGURE_FILES,
+        layout.summary,
 
 
 # The weights and documents that the active config needs: the only step with network.
@@ -40,6 +40,6 @@ rule fetch:
         [layout.model_marker(model) for model in cfg.run],
         [
             layout.documents(source, task)
-            for source, tasks in layout.source_tasks().items()
+            for source, tasks in cfg.source_tasks().items()
             for task in tasks
         ],

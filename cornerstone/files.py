@@ -6,11 +6,11 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, StoreError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,35 @@ def write_text(path: Path, text: str) -> None:
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, atomically, without its index."""
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote.
+
+    Raises:
+        StoreError: it is missing, truncated, or no table.
+    """
+    import pandas as pd  # not above: jobs that only write results do without
+
+    try:
+        return pd.read_csv(path, float_precision="round_trip")
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} can't be read: {first_line(error)}. Delete it and run the workflow again to make it."
+        ) from error
+
+
+def write_frames(frames: Mapping[str, pd.DataFrame], paths: Iterable[Path]) -> None:
+    """Write tables to the files that are named after them: each file by its stem.
+
+    Raises:
+        ValueError: tables and files do not match, which is an error of this package.
+    """
+    targets = {path.stem: path for path in paths}
+    if targets.keys() != frames.keys():
+        raise ValueError(f"tables {sorted(frames)} do not match files {sorted(targets)}")
+    for stem, path in targets.items():
+        write_csv(frames[stem], path)
 
 
 def sha256(path: Path) -> str:

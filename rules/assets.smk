@@ -5,7 +5,7 @@ localrules:
 
 rule fetch_model:
     output:
-        f"{cfg.paths.resources}/models/{{model}}.json",
+        layout.model_marker("{model}"),
     log:
         "logs/fetch_model/{model}.log",
     params:
@@ -18,7 +18,7 @@ rule fetch_model:
         "../scripts/fetch_model.py"
 
 
-for _source, _tasks in layout.source_tasks().items():
+for _source, _tasks in cfg.source_tasks().items():
 
     rule:
         name:
@@ -31,7 +31,7 @@ for _source, _tasks in layout.source_tasks().items():
         params:
             source=_source,
             revisions={task: cfg.tasks[task].revision for task in _tasks},
-            code=code("assets.documents", "assets.fetch"),
+            code=code(*fingerprint.DOCUMENTS, script="fetch_documents"),
         message:
             f"Having lm-eval make the documents of {len(_tasks)} tasks ({_source})"
         script:

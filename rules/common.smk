@@ -1,40 +1,47 @@
-import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-# The package lies beside the Snakefile and is not installed.
-sys.path.insert(0, workflow.basedir)
-
 from cornerstone.cluster import image, preflight
-from cornerstone.cluster.slurm import job_resources, shown
-from cornerstone.config.config import check
+from cornerstone.cluster.slurm import job_resources, resources_message
+from cornerstone.config.config import load
 from cornerstone.errors import CornerstoneError
-from cornerstone.plan.layout import (
-    Layout,
+from cornerstone.plan import fingerprint
+from cornerstone.plan.fingerprint import code
+from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import Plan
+from cornerstone.plan.snakemake import (
+    ESTIMATES,
     check_coalition,
-    code,
-    fingerprint,
-    share_with_jobs,
+    evaluate_rule,
+    note,
+    note_stale,
+    prepare_jobs,
+    unplanned,
 )
+from cornerstone.present import figures
+from cornerstone.present.tables import TABLES
 
-share_with_jobs(workflow.basedir)
+ROOT = Path(workflow.basedir)
+prepare_jobs(ROOT)
 
 # A job that fails the first time has no older outputs to restore; hundreds of lines that say so bury the error.
 logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 
 try:
-    cfg = check(config)
+    cfg = load(config)
+    plans = {model: Plan(cfg, model) for model in cfg.run}
+    names = {model: plans[model].names for model in cfg.run}
 except CornerstoneError as error:
     raise WorkflowError(str(error))
 
 layout = Layout(cfg)
-RESULTS = layout.results
-HEADLINE = layout.headline
+image.share_binds(cfg, ROOT)
 
-
-image.share_binds(cfg, Path(workflow.basedir))
+# Jobs parse the rules, too; only the process that decides what runs looks at what is there.
+if workflow.is_main_process:
+    note_stale(cfg, plans)
 
 
 # Only rules that use GPUs name the image. All others run in the Python that runs Snakemake: that is said with a

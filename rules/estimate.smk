@@ -5,26 +5,27 @@ localrules:
     deletion_curves,
 
 
-METRICS_AND_INTERVALS = {
+SETTINGS = {
     "metrics": {task: cfg.tasks[task].metric for task in cfg.run_tasks},
     "intervals": cfg.intervals.model_dump(),
     "seed": cfg.seed,
 }
+ESTIMATORS = [entry.model_dump() for entry in cfg.estimators]
 
 
 rule collect:
     input:
         results=lambda w: [
-            layout.coalition(w.model, w.task, name) for name in layout.planned(w.model)
+            layout.coalition(w.model, w.task, name) for name in names[w.model]
         ],
         documents=lambda w: layout.documents_for(w.model, w.task),
     output:
-        f"{RESULTS}/{{model}}/{{task}}/values.parquet",
+        layout.values("{model}", "{task}"),
     log:
         "logs/collect/{model}/{task}.log",
     params:
-        fingerprint=lambda w: fingerprint(cfg, w.model, w.task),
-        code=code("evaluate.result", "game.coalitions"),
+        fingerprint=lambda w: fingerprint.of_result(cfg, w.model, w.task),
+        code=code(*fingerprint.VALUES, script="collect"),
     message:
         "Collecting the results of {wildcards.model} on {wildcards.task}"
     script:
@@ -33,44 +34,20 @@ rule collect:
 
 rule estimate:
     input:
-        values=[f"{RESULTS}/{{model}}/{task}/values.parquet" for task in cfg.run_tasks],
+        values=[layout.values("{model}", task) for task in cfg.run_tasks],
         documents=lambda w: [
             layout.documents_for(w.model, task) for task in cfg.run_tasks
         ],
+        note=note("{model}", ESTIMATES),
     output:
-        values=[
-            layout.shapley("{model}", entry.name, function)
-            for entry in cfg.estimators
-            for function in layout.value_functions
-        ],
-        cornerstones=[
-            layout.cornerstones("{model}", function)
-            for function in layout.value_functions
-        ],
-        comparison=f"{RESULTS}/{{model}}/estimators.csv",
-        drops=f"{RESULTS}/{{model}}/ablation.csv",
-        baselines=f"{RESULTS}/{{model}}/baselines.csv",
+        tables=layout.estimates("{model}"),
+        provenance=layout.provenance("{model}"),
     log:
         "logs/estimate/{model}.log",
     params:
-        settings=METRICS_AND_INTERVALS,
-        estimators=[entry.model_dump() for entry in cfg.estimators],
-        code=code(
-            "analysis.write",
-            "analysis.shapley",
-            "analysis.intervals",
-            "analysis.ranks",
-            "game.game",
-            "plan.plan",
-            "analysis.paper",
-            "estimators.__init__",
-            "estimators.values",
-            "estimators.window",
-            "estimators.ablation",
-            "estimators.exact",
-            "estimators.truncated",
-            "estimators.replayed",
-        ),
+        settings=SETTINGS,
+        estimators=ESTIMATORS,
+        code=code(*fingerprint.ESTIMATES, script="estimate"),
     message:
         "Estimating layer Shapley values and ablations of {wildcards.model}"
     script:
@@ -85,43 +62,20 @@ for _model in cfg.run:
         name:
             f"interactions_{_model}"
         input:
-            values=[
-                f"{RESULTS}/{_model}/{task}/values.parquet" for task in cfg.run_tasks
-            ],
-            baselines=f"{RESULTS}/{_model}/baselines.csv",
-            cornerstones=layout.cornerstones(_model),
+            values=[layout.values(_model, task) for task in cfg.run_tasks],
+            baselines=layout.shown(_model)["baselines"],
+            cornerstones=layout.shown(_model)["cornerstones"],
         output:
-            [
-                layout.interactions(_model, name, function)
-                for name in layout.interaction_names(_model)
-                for function in layout.value_functions
-            ],
-            **(
-                {"distance": f"{RESULTS}/{_model}/by_distance.csv"}
-                if layout.interaction_names(_model)
-                else {}
-            ),
-            removed=f"{RESULTS}/{_model}/by_removed.csv",
-            hypotheses=f"{RESULTS}/{_model}/hypotheses.csv",
+            layout.relations(_model),
         log:
             f"logs/interactions/{_model}.log",
         localrule: True
         params:
             model=_model,
-            settings=METRICS_AND_INTERVALS,
-            estimators=[entry.model_dump() for entry in cfg.estimators],
+            settings=SETTINGS,
+            estimators=ESTIMATORS,
             interactions=[entry.model_dump() for entry in cfg.interactions],
-            code=code(
-                "analysis.write",
-                "analysis.hypotheses",
-                "analysis.shapley",
-                "analysis.intervals",
-                "analysis.ranks",
-                "game.game",
-                "estimators.__init__",
-                "estimators.interactions",
-                "estimators.replayed",
-            ),
+            code=code(*fingerprint.ESTIMATES, script="interactions"),
         message:
             f"Interactions and hypotheses of {_model}"
         script:
@@ -130,17 +84,17 @@ for _model in cfg.run:
 
 rule deletion_curves:
     input:
-        [f"{RESULTS}/{{model}}/{task}/deletion.parquet" for task in cfg.run_tasks],
-        values=f"{RESULTS}/{{model}}/shapley_{HEADLINE}.csv",
-        drops=f"{RESULTS}/{{model}}/ablation.csv",
+        tables=[layout.deletion_values("{model}", task) for task in cfg.run_tasks],
+        values=lambda w: layout.shown(w.model)["shapley"],
+        drops=lambda w: layout.shown(w.model)["ablation"],
     output:
-        f"{RESULTS}/{{model}}/deletion.csv",
+        layout.csv("{model}", "deletion"),
     log:
         "logs/deletion_curves/{model}.log",
     params:
-        settings=METRICS_AND_INTERVALS,
+        settings=SETTINGS,
         deletion=cfg.deletion.model_dump(),
-        code=code("analysis.deletion", "analysis.shapley", "analysis.intervals", "game.game", "plan.plan"),
+        code=code(*fingerprint.ESTIMATES, script="deletion_curves"),
     message:
         "Deletion curves of {wildcards.model}"
     script:

@@ -6,22 +6,30 @@ def evaluate_input(model):
     return {
         "marker": layout.model_marker(model),
         "documents": lambda w: layout.documents_for(model, w.task),
+        "note": note(model, "{task}"),
     }
 
 
 def evaluate_params(model):
     return {
         "model": model,
-        "fingerprint": lambda w: fingerprint(cfg, model, w.task),
+        "fingerprint": lambda w: fingerprint.of_result(cfg, model, w.task),
     }
 
 
+def checked_coalition(model, name):
+    try:
+        return check_coalition(cfg, model, name)
+    except CornerstoneError as error:
+        raise WorkflowError(str(error))
+
+
 for _model in cfg.run:
-    for _chunk, _names in enumerate(layout.chunks(_model)):
+    for _chunk, _names in enumerate(plans[_model].chunks):
 
         rule:
             name:
-                f"evaluate_{_model}_{_chunk}"
+                evaluate_rule(_model, _chunk)
             input:
                 **evaluate_input(_model),
             output:
@@ -36,7 +44,7 @@ for _model in cfg.run:
             params:
                 **evaluate_params(_model),
             message:
-                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
+                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
             script:
                 "../scripts/evaluate.py"
 
@@ -51,7 +59,7 @@ for _model in cfg.run:
         log:
             f"logs/evaluate/{_model}/{{task}}.{{coalition}}.log",
         wildcard_constraints:
-            coalition=layout.unplanned_pattern(_model),
+            coalition=unplanned(names[_model]),
         container:
             cfg.container
         threads: cfg.models[_model].threads
@@ -61,21 +69,21 @@ for _model in cfg.run:
             **evaluate_params(_model),
             checked=lambda w, model=_model: checked_coalition(model, w.coalition),
         message:
-            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
+            f"Evaluating {{wildcards.coalition}} of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
         script:
             "../scripts/evaluate.py"
 
     # Deletion curves remove players in an order that is only known once values are estimated. Their coalitions go
-    # to the same folder of results; what is there is not computed again.
+    # to a folder of their own; what the plan has evaluated is not computed again.
     rule:
         name:
             f"deletion_{_model}"
         input:
             **evaluate_input(_model),
-            values=f"{RESULTS}/{_model}/shapley_{HEADLINE}.csv",
-            drops=f"{RESULTS}/{_model}/ablation.csv",
+            values=layout.shown(_model)["shapley"],
+            drops=layout.shown(_model)["ablation"],
         output:
-            f"{RESULTS}/{_model}/{{task}}/deletion.parquet",
+            layout.deletion_values(_model, "{task}"),
         log:
             f"logs/deletion/{_model}/{{task}}.log",
         container:
@@ -86,15 +94,10 @@ for _model in cfg.run:
         params:
             **evaluate_params(_model),
             deletion=cfg.deletion.model_dump(),
-            code=code("analysis.deletion", "plan.plan", "game.coalitions"),
+            code=code(
+                *fingerprint.VALUES, *fingerprint.ESTIMATES, script="deletion"
+            ),
         message:
-            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{shown(cfg.models[_model])}"
+            f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
         script:
             "../scripts/deletion.py"
-
-
-def checked_coalition(model, name):
-    try:
-        return check_coalition(cfg, model, name)
-    except CornerstoneError as error:
-        raise WorkflowError(str(error))

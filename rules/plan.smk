@@ -6,7 +6,7 @@ localrules:
 
 rule fetch_outline:
     output:
-        f"{cfg.paths.resources}/outlines/{{model}}.json",
+        layout.outline_only("{model}"),
     log:
         "logs/fetch_outline/{model}.log",
     params:

@@ -20,6 +20,6 @@ onstart:
         how = preflight.Circumstances.of(workflow)
         if how.container or how.cluster:
             try:
-                preflight.need(preflight.look(cfg, how, fetched=False))
+                preflight.require(preflight.look(cfg, how, fetched=False))
             except CornerstoneError as error:
                 raise WorkflowError(str(error))

@@ -1,14 +1,11 @@
 # Tables and figures of the paper, for whatever models and tasks are active.
-TABLES = [
-    f"{RESULTS}/tables/{n}.{ending}"
-    for n in ("table1", "table2", "table3", "table4", "hypotheses", "estimators")
-    for ending in ("csv", "md", "tex")
-]
-FIGURES = [
-    f"{RESULTS}/figures/{model}/{kind}.{ending}"
+SHOWN = {model: layout.shown(model) for model in cfg.run}
+TABLE_FILES = [path for table in TABLES for path in layout.table(table.name)]
+FIGURE_FILES = [
+    path
     for model in cfg.run
-    for kind in layout.figure_kinds(model)
-    for ending in ("svg", "pdf", "png")
+    for kind in figures.kinds(SHOWN[model])
+    for path in layout.figure(model, kind)
 ]
 
 
@@ -20,37 +17,24 @@ localrules:
 
 rule tables:
     input:
-        values=[
-            f"{RESULTS}/{model}/{task}/values.parquet"
-            for model in cfg.run
-            for task in cfg.run_tasks
-        ],
-        cornerstones=[f"{RESULTS}/{model}/cornerstones.csv" for model in cfg.run],
-        hypotheses=[f"{RESULTS}/{model}/hypotheses.csv" for model in cfg.run],
-        estimators=[f"{RESULTS}/{model}/estimators.csv" for model in cfg.run],
+        **{
+            table.reads: [SHOWN[model][table.reads] for model in cfg.run]
+            for table in TABLES
+        },
     output:
         [
             (
-                report(name, caption="../report/table.rst", category="Tables")
-                if name.endswith(".csv")
-                else name
+                report(path, caption="../report/table.rst", category="Tables")
+                if path.endswith(".csv")
+                else path
             )
-            for name in TABLES
+            for path in TABLE_FILES
         ],
     log:
         "logs/tables.log",
     params:
-        settings=METRICS_AND_INTERVALS,
-        headline=HEADLINE,
-        code=code(
-            "present.summary",
-            "present.tables",
-            "analysis.paper",
-            "analysis.shapley",
-            "game.game",
-            "analysis.intervals",
-            "estimators.__init__",
-        ),
+        headline=cfg.headline.name,
+        code=code(*fingerprint.PICTURES, script="tables"),
     message:
         "Tables"
     script:
@@ -59,35 +43,26 @@ rule tables:
 
 rule figure:
     input:
-        values=f"{RESULTS}/{{model}}/shapley_{HEADLINE}.csv",
-        drops=f"{RESULTS}/{{model}}/ablation.csv",
-        baselines=f"{RESULTS}/{{model}}/baselines.csv",
-        cornerstones=f"{RESULTS}/{{model}}/cornerstones.csv",
-        own=lambda w: layout.figure_input(w.model, w.kind),
+        unpack(
+            lambda w: {
+                name: SHOWN[w.model][name] for name in figures.figure(w.kind).reads
+            }
+        ),
     output:
         report(
-            f"{RESULTS}/figures/{{model}}/{{kind}}.svg",
+            layout.figure("{model}", "{kind}")[0],
             caption="../report/figure.rst",
             category="Figures",
             subcategory="{model}",
             labels={"figure": "{kind}"},
         ),
-        f"{RESULTS}/figures/{{model}}/{{kind}}.pdf",
-        f"{RESULTS}/figures/{{model}}/{{kind}}.png",
+        layout.figure("{model}", "{kind}")[1:],
     log:
         "logs/figure/{model}/{kind}.log",
     wildcard_constraints:
-        kind="shares|ablation|values|interactions|assumptions|deletion",
+        kind="|".join(entry.kind for entry in figures.FIGURES),
     params:
-        code=code(
-            "present.summary",
-            "present.figures.paper",
-            "present.figures.drawing",
-            "present.figures.captions",
-            "present.figures.interactions",
-            "analysis.paper",
-            "analysis.shapley",
-        ),
+        code=code(*fingerprint.PICTURES, script="figure"),
     message:
         "Figure '{wildcards.kind}' of {wildcards.model}"
     script:
@@ -96,22 +71,22 @@ rule figure:
 
 rule summary:
     input:
-        cornerstones=[f"{RESULTS}/{model}/cornerstones.csv" for model in cfg.run],
-        baselines=[f"{RESULTS}/{model}/baselines.csv" for model in cfg.run],
-        tables=[name for name in TABLES if name.endswith(".md")],
-        figures=[name for name in FIGURES if name.endswith(".png")],
+        cornerstones=[SHOWN[model]["cornerstones"] for model in cfg.run],
+        baselines=[SHOWN[model]["baselines"] for model in cfg.run],
+        tables=[path for path in TABLE_FILES if path.endswith(".md")],
+        figures=[path for path in FIGURE_FILES if path.endswith(".png")],
     output:
         report(
-            f"{RESULTS}/summary.md",
+            layout.summary,
             caption="../report/summary.rst",
             category="Summary",
         ),
     log:
         "logs/summary.log",
     params:
-        headline=HEADLINE,
+        headline=cfg.headline.name,
         level=cfg.intervals.level,
-        code=code("present.summary", "present.figures.captions", "analysis.shapley", "analysis.paper"),
+        code=code(*fingerprint.PICTURES, script="summary"),
     message:
         "Summary"
     script:

@@ -6,16 +6,15 @@ from cornerstone import log
 
 with log.script(snakemake.log[0]):
     from cornerstone.assets import documents
-    from cornerstone.config.config import check
-    from cornerstone.evaluate import result
+    from cornerstone.config.config import load
+    from cornerstone.evaluate import table
 
-    config = check(snakemake.config)
+    config = load(snakemake.config)
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
-    data = documents.read(Path(snakemake.input.documents)).first(config.limit(model, task))
-    result.write_table(
+    table.write(
         [Path(path) for path in snakemake.input.results],
         config.models[model].all_players(),
         snakemake.params.fingerprint,
-        data,
+        documents.read(Path(snakemake.input.documents)).first(config.limit(model, task)),
         Path(snakemake.output[0]),
     )

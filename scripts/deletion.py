@@ -5,23 +5,19 @@ from pathlib import Path
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    import pandas as pd
-
     from cornerstone.analysis import deletion
-    from cornerstone.config.config import check
+    from cornerstone.config.config import load
     from cornerstone.evaluate.job import Job
+    from cornerstone.files import read_csv
 
-    config = check(snakemake.config)
-    model = snakemake.params.model
-    players = config.models[model].all_players()
     job = Job(
-        config,
-        model,
+        load(snakemake.config),
+        snakemake.params.model,
         snakemake.wildcards.task,
         Path(snakemake.input.marker),
         Path(snakemake.input.documents),
+        snakemake.params.fingerprint,
     )
-    points = deletion.deletion_points(
-        config, players, pd.read_csv(snakemake.input.values), pd.read_csv(snakemake.input.drops)
-    )
+    values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
+    points = deletion.deletion_points(job.config, job.players, values, drops)
     job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]))

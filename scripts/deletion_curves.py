@@ -5,17 +5,13 @@ from pathlib import Path
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    import pandas as pd
+    from cornerstone.analysis import deletion, games
+    from cornerstone.config.config import load
+    from cornerstone.files import read_csv, write_csv
 
-    from cornerstone.analysis import deletion
-    from cornerstone.config.config import check
-    from cornerstone.files import write_csv
-    from cornerstone.game import game
-
-    config = check(snakemake.config)
+    config = load(snakemake.config)
     model = snakemake.wildcards.model
-    paths = [Path(path) for path in snakemake.input if path.endswith("deletion.parquet")]
-    games = game.read_all(config, model, paths)
-    values, drops = pd.read_csv(snakemake.input["values"]), pd.read_csv(snakemake.input["drops"])
+    tables = games.read_all(config, model, [Path(path) for path in snakemake.input.tables])
+    values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
     points = deletion.deletion_points(config, config.models[model].all_players(), values, drops)
-    write_csv(deletion.deletion_curves(config, model, points, games), Path(snakemake.output[0]))
+    write_csv(deletion.deletion_curves(config, model, points, tables), Path(snakemake.output[0]))

@@ -5,14 +5,19 @@ from pathlib import Path
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    from cornerstone.analysis import write
-    from cornerstone.assets import documents as tasks
-    from cornerstone.config.config import check
+    import json
 
-    config = check(snakemake.config)
+    from cornerstone.analysis import write
+    from cornerstone.assets import documents
+    from cornerstone.config.config import load
+    from cornerstone.files import write_frames, write_text
+
+    config = load(snakemake.config)
     model = snakemake.wildcards.model
-    documents = {
-        task: tasks.read(Path(path)).first(config.limit(model, task))
+    scored = {
+        task: documents.read(Path(path)).first(config.limit(model, task))
         for task, path in zip(config.run_tasks, snakemake.input.documents, strict=True)
     }
-    write.write_estimates(config, model, [Path(path) for path in snakemake.input["values"]], documents)
+    frames = write.estimates(config, model, [Path(path) for path in snakemake.input["values"]], scored)
+    write_frames(frames, [Path(path) for path in snakemake.output.tables])
+    write_text(Path(snakemake.output.provenance), json.dumps(write.provenance(config, model), indent=2) + "\n")

@@ -5,14 +5,15 @@ from pathlib import Path
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    from cornerstone.config.config import check
+    from cornerstone.config.config import load
     from cornerstone.evaluate.job import Job
 
     job = Job(
-        check(snakemake.config),
+        load(snakemake.config),
         snakemake.params.model,
         snakemake.wildcards.task,
         Path(snakemake.input.marker),
         Path(snakemake.input.documents),
+        snakemake.params.fingerprint,
     )
     job.run_files([Path(path) for path in snakemake.output])

@@ -1,16 +1,17 @@
 """Have lm-eval make the documents of the active tasks, and keep them as JSON."""
 
-import os
 from pathlib import Path
 
 from cornerstone import log
-from cornerstone.assets import documents
-from cornerstone.config.config import check
+from cornerstone.plan.snakemake import online
 
-os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
+online()
 
 with log.script(snakemake.log[0]):
-    resources = Path(check(snakemake.config).paths.resources)
-    made = zip(snakemake.output, snakemake.params.revisions.items(), strict=True)
-    for path, (task, revision) in made:
-        documents.ensure(Path(path), task, snakemake.params.source, revision, resources)
+    from cornerstone.assets import documents
+    from cornerstone.config.config import load
+    from cornerstone.plan.layout import Layout
+
+    params, wheels = snakemake.params, Path(Layout(load(snakemake.config)).wheels)
+    for path, (task, revision) in zip(snakemake.output, params.revisions.items(), strict=True):
+        documents.ensure(Path(path), task, params.source, revision, wheels, params.code)

@@ -1,15 +1,18 @@
 """Fetch the weights of one model."""
 
-import os
 from pathlib import Path
 
 from cornerstone import log
-from cornerstone.assets import fetch
-from cornerstone.config.config import check
+from cornerstone.plan.snakemake import online
 
-os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
+online()
 
 with log.script(snakemake.log[0]):
-    config = check(snakemake.config)
-    name = snakemake.wildcards.model
-    fetch.fetch_model(name, config.models[name], Path(config.paths.resources), Path(snakemake.output[0]))
+    from cornerstone.assets import fetch
+    from cornerstone.config.config import load
+    from cornerstone.plan.layout import Layout
+
+    config, name = load(snakemake.config), snakemake.wildcards.model
+    layout = Layout(config)
+    folder, wheels = Path(layout.weights(name)), Path(layout.wheels)
+    fetch.fetch_model(name, config.models[name], folder, wheels, Path(snakemake.output[0]))

@@ -1,15 +1,16 @@
 """Fetch config and tokenizer of one hub model, for planning."""
 
-import os
 from pathlib import Path
 
 from cornerstone import log
-from cornerstone.config.config import check
-from cornerstone.forecast import outline
+from cornerstone.plan.snakemake import online
 
-os.environ["HF_HUB_OFFLINE"] = "0"  # fetching is the only step with network
+online()
 
 with log.script(snakemake.log[0]):
-    config = check(snakemake.config)
-    name = snakemake.wildcards.model
-    outline.fetch(name, config.models[name], Path(config.paths.resources), Path(snakemake.output[0]))
+    from cornerstone.assets import fetch
+    from cornerstone.config.config import load
+    from cornerstone.plan.layout import Layout
+
+    config, name = load(snakemake.config), snakemake.wildcards.model
+    fetch.fetch_outline(config.models[name], Path(Layout(config).outline(name)), Path(snakemake.output[0]))

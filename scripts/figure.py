@@ -1,18 +1,14 @@
-"""One figure of a model, in three formats."""
+"""One figure of a model, in all its formats."""
 
 from pathlib import Path
 
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    from cornerstone.config.config import check
-    from cornerstone.present import summary
+    from cornerstone.files import read_csv
+    from cornerstone.present.figures import figure
+    from cornerstone.present.figures.drawing import save_figure
 
-    summary.write_figure(
-        check(snakemake.config),
-        snakemake.wildcards.kind,
-        snakemake.wildcards.model,
-        folder=Path(snakemake.input.drops).parent,
-        values=Path(snakemake.input["values"]),
-        stem=Path(snakemake.output[0]).with_suffix(""),
-    )
+    frames = {name: read_csv(Path(path)) for name, path in snakemake.input.items()}
+    drawn = figure(snakemake.wildcards.kind).draw(frames, snakemake.wildcards.model)
+    save_figure(drawn, [Path(path) for path in snakemake.output])

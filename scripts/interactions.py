@@ -6,7 +6,14 @@ from cornerstone import log
 
 with log.script(snakemake.log[0]):
     from cornerstone.analysis import write
-    from cornerstone.config.config import check
+    from cornerstone.config.config import load
+    from cornerstone.files import write_frames
 
-    config, paths = check(snakemake.config), [Path(path) for path in snakemake.input["values"]]
-    write.write_interactions(config, snakemake.params.model, paths)
+    frames = write.relations(
+        load(snakemake.config),
+        snakemake.params.model,
+        [Path(path) for path in snakemake.input["values"]],
+        Path(snakemake.input.baselines),
+        Path(snakemake.input.cornerstones),
+    )
+    write_frames(frames, [Path(path) for path in snakemake.output])

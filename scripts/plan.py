@@ -1,13 +1,15 @@
-"""Forecast what the active config costs: a table on the terminal, plan.csv and plan.md."""
+"""Forecast what the active config costs: a table on the terminal, and the files that hold it."""
 
 from pathlib import Path
 
 from cornerstone import log
-from cornerstone.config.config import check
-from cornerstone.forecast import table
 
 with log.script(snakemake.log[0]):
-    config = check(snakemake.config)
+    from cornerstone.config.config import load
+    from cornerstone.forecast import table
+    from cornerstone.plan.layout import Layout
+
+    config = load(snakemake.config)
     markers = dict(zip(config.run, map(Path, snakemake.input.outlines), strict=True))
-    text = table.write(config, markers, Path(config.paths.results))
-    print(f"\n{text}\nwritten to {config.paths.results}/plan.csv and plan.md\n", flush=True)
+    text = table.write(config, markers)
+    print(f"\n{text}\nwritten to {' and '.join(Layout(config).forecast)}\n", flush=True)

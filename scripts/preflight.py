@@ -1,12 +1,13 @@
 """List what jobs need and what of it is missing."""
 
 from cornerstone import log
-from cornerstone.cluster import preflight
-from cornerstone.config.config import check
 
 with log.script(snakemake.log[0]):
-    findings = preflight.look(check(snakemake.config), preflight.Circumstances(**snakemake.params.how))
+    from cornerstone.cluster import preflight
+    from cornerstone.config.config import load
+
+    findings = preflight.look(load(snakemake.config), preflight.Circumstances(**snakemake.params.how))
     for finding in findings:
         if not finding.problem:
             log.say(f"ok: {finding.what}")
-    preflight.need(findings)
+    preflight.require(findings)

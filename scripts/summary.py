@@ -1,11 +1,21 @@
-"""What was found, in one page."""
+"""What was found, on one page."""
 
 from pathlib import Path
 
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    from cornerstone.config.config import check
+    from cornerstone.config.config import load
+    from cornerstone.files import read_csv
     from cornerstone.present import summary
 
-    summary.write_summary(check(snakemake.config), Path(snakemake.output[0]))
+    config, given = load(snakemake.config), snakemake.input
+    pictures = [Path(path) for path in given.figures]
+    summary.write(
+        config,
+        {model: read_csv(Path(path)) for model, path in zip(config.run, given.cornerstones, strict=True)},
+        {model: read_csv(Path(path)) for model, path in zip(config.run, given.baselines, strict=True)},
+        {model: [path for path in pictures if path.parent.name == model] for model in config.run},
+        [Path(path) for path in given.tables],
+        Path(snakemake.output[0]),
+    )

@@ -1,16 +1,11 @@
-"""Tables 1-4 of the paper, for all active models."""
+"""Tables 1-4 of the paper, and those of hypotheses and estimators, for all active models."""
 
 from pathlib import Path
 
 from cornerstone import log
 
 with log.script(snakemake.log[0]):
-    from cornerstone.config.config import check
-    from cornerstone.present import summary
+    from cornerstone.present import tables
 
-    summary.write_tables(
-        check(snakemake.config),
-        values=[Path(path) for path in snakemake.input["values"]],
-        cornerstones=[Path(path) for path in snakemake.input.cornerstones],
-        folder=Path(snakemake.output[0]).parent,
-    )
+    sources = {name: [Path(path) for path in paths] for name, paths in snakemake.input.items()}
+    tables.write(sources, [Path(path) for path in snakemake.output])

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import intervals
-from cornerstone.analysis.ranks import MEAN
 from cornerstone.analysis.shapley import documents_of, metric_of
 from cornerstone.config.config import Config
 from cornerstone.game.coalitions import without
-from cornerstone.game.game import Game
+from cornerstone.game.game import MEAN, Game
 from cornerstone.game.players import Player
 from cornerstone.plan.plan import deletion_steps
 

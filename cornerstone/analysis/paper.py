@@ -7,6 +7,8 @@ zero in execution order: `attn0, ffn0, attn1, ...`, and `moeN` for a mixture-of-
 
 from typing import Final, Literal
 
+import pandas as pd
+
 Layers = Literal["cornerstone", "other"]
 """The paper's two groups of sublayers: its C ("cornerstone") and NC ("other")."""
 
@@ -58,3 +60,12 @@ OTHER_DROP_PERCENT: Final[dict[str, dict[str, float]]] = {
     },
 }
 """Table 4: mean drop of the accuracy per task when one other (NC) layer is removed, in percentage points."""
+
+
+def top_players(table: pd.DataFrame, model: str) -> list[str]:
+    """The cornerstones that the paper's tables are about: its own list for its models, else the top three."""
+    published = CORNERSTONES.get(model)
+    known = set(table["player"])
+    if published and known.issuperset(published):
+        return list(published)
+    return table.loc[table["top_three"], "player"].tolist()

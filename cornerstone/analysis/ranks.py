@@ -14,9 +14,7 @@ import numpy as np
 from cornerstone.analysis import intervals
 from cornerstone.analysis.intervals import Estimate
 from cornerstone.estimators.values import Values
-
-MEAN = "mean"
-"""The name of the plain mean over tasks."""
+from cornerstone.game.game import MEAN
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cornerstone import estimators
-from cornerstone.analysis import intervals, paper
-from cornerstone.analysis import ranks as ranking
-from cornerstone.analysis.ranks import MEAN, Sample
+from cornerstone.analysis import intervals, paper, ranks
+from cornerstone.analysis.ranks import Sample
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.config.config import Config
-from cornerstone.config.estimators import Estimator, WindowEstimator
-from cornerstone.estimators import ablation, window
+from cornerstone.estimators import Estimator, ablation
 from cornerstone.estimators.values import Values
-from cornerstone.game.game import ACCURACY, Game
+from cornerstone.game.game import ACCURACY, MEAN, Game
 
 Games = Mapping[str, Game]
 """A game for each task."""
@@ -35,7 +32,7 @@ def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dic
         ConfigError: the installed shapiq does not have this estimator.
     """
     flat = {(function, task): game for function, by_task in games.items() for task, game in by_task.items()}
-    found = estimators.estimate(entry, flat, config.seed, config.intervals.bootstrap)
+    found = entry.estimate(flat, config.seed, config.intervals.bootstrap)
     return {
         function: {task: sample(found[function, task], game, function) for task, game in by_task.items()}
         for function, by_task in games.items()
@@ -62,16 +59,15 @@ def shapley(
     """
     frame = _per_player(config, model, games, found, function)
     frame.insert(3, "estimator", entry.name)
-    ranks = ranking.rank_intervals(found, config.intervals.level)
-    above = ranking.above_median(found, config.intervals.level)
+    ranges = ranks.rank_intervals(found, config.intervals.level)
+    above = ranks.above_median(found, config.intervals.level)
     by_task = frame.groupby("task", sort=False)["value"]
     frame["rank"] = by_task.rank(ascending=False, method="first").astype(int)
     for column, name in enumerate(("rank_low", "rank_high")):
-        frame[name] = np.concatenate([ranks[task][:, column] for task in frame["task"].unique()])
+        frame[name] = np.concatenate([ranges[task][:, column] for task in frame["task"].unique()])
     frame["p_above_median"] = np.concatenate([above[task] for task in frame["task"].unique()])
-    if isinstance(entry, WindowEstimator):
-        counts = [len(pairs) for pairs in window.terms(len(config.models[model].all_players()), entry.removed)]
-        frame["terms"] = frame["position"].map(dict(enumerate(counts)))
+    for name, by_player in entry.columns(len(config.models[model].all_players())).items():
+        frame[name] = frame["position"].map(dict(enumerate(by_player)))
     return frame
 
 
@@ -130,7 +126,7 @@ def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sampl
     table["above_median"] = table["p_above_median"] <= alpha
     columns = ["model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median"]
     table = table[[*columns, "position", "top_three", "above_median"]]
-    tested = ranking.held_out(found, config.intervals.level, config.seed)
+    tested = ranks.held_out(found, config.intervals.level, config.seed)
     for name in ("held_out", "held_out_low", "held_out_high", "held_out_p"):
         table[name] = np.nan
     if tested is None:
@@ -167,7 +163,7 @@ def comparison(
     level = config.intervals.level
     whole = {task: float(game.full.mean() - game(0).mean()) for task, game in games.items()}
     whole[MEAN] = float(np.mean(list(whole.values())))
-    estimates = {name: ranking.estimates(by_task, level) for name, by_task in found.items()}
+    estimates = {name: ranks.estimates(by_task, level) for name, by_task in found.items()}
     rows = []
     for name, by_task in estimates.items():
         for task, estimate in by_task.items():
@@ -185,15 +181,6 @@ def comparison(
                     row["rank_correlation"] = stats.spearmanr(estimate.value, truth).statistic
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def top_players(table: pd.DataFrame, model: str) -> list[str]:
-    """The cornerstones that the paper's tables are about: its own list for its models, else the top three."""
-    published = paper.CORNERSTONES.get(model)
-    known = set(table["player"])
-    if published and known.issuperset(published):
-        return list(published)
-    return table.loc[table["top_three"], "player"].tolist()
 
 
 def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sample], function: str) -> pd.DataFrame:
@@ -218,7 +205,7 @@ def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sa
                 "documents": documents_of(games, task),
             }
         )
-        for task, estimate in ranking.estimates(found, config.intervals.level).items()
+        for task, estimate in ranks.estimates(found, config.intervals.level).items()
     ]
     return pd.concat(frames, ignore_index=True)
 

@@ -1,22 +1,26 @@
-"""From tables of values to files of estimates: what the estimate and interactions rules write."""
+"""From tables of values to all tables of estimates of a model, by the stems of their files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from cornerstone.analysis import hypotheses, shapley
-from cornerstone.assets.documents import TaskDocuments
+from cornerstone.analysis import games, hypotheses, interactions, paper, shapley, shares
 from cornerstone.config.config import Config
-from cornerstone.files import write_csv
-from cornerstone.game import game
-from cornerstone.plan.layout import Layout
+from cornerstone.estimators import ablation
+from cornerstone.files import read_csv
+from cornerstone.game.game import ACCURACY, Game
+from cornerstone.plan import fingerprint, layout
+from cornerstone.plan.plan import Plan
+
+Frames = dict[str, pd.DataFrame]
 
 
-def write_estimates(config: Config, model: str, values: Sequence[Path], documents: Mapping[str, TaskDocuments]) -> None:
-    """Write Shapley values of every estimator and value function, cornerstones, ablation, baselines, comparison.
+def estimates(config: Config, model: str, values: Sequence[Path], documents: Mapping[str, Any]) -> Frames:
+    """Shapley values of every estimator and value function, and what follows from them.
 
     Args:
         config: the configuration.
@@ -24,60 +28,99 @@ def write_estimates(config: Config, model: str, values: Sequence[Path], document
         values: the Parquet file of each task, in the config's order.
         documents: those that were scored, by task.
 
+    Returns:
+        The tables of `Layout.estimates`.
+
     Raises:
-        StoreError: a coalition that an estimator needs was not evaluated.
+        StoreError: a coalition that an estimator needs was not evaluated, or values that do not fit the config.
     """
-    layout = Layout(config)
-    games = {function: game.read_all(config, model, list(values), function) for function in layout.value_functions}
-    accuracy = games[game.ACCURACY]
+    by_function = {function: games.read_all(config, model, values, function) for function in config.functions}
+    accuracy = by_function[ACCURACY]
+    frames: Frames = {}
     samples = {}
     for entry in config.estimators:
-        found = shapley.samples(config, entry, games)
-        samples[entry.name] = found[game.ACCURACY]
-        for function, by_task in games.items():
+        found = shapley.samples(config, entry, by_function)
+        samples[entry.name] = found[ACCURACY]
+        for function, by_task in by_function.items():
             frame = shapley.shapley(config, model, entry, found[function], by_task, function)
-            write_csv(frame, Path(layout.shapley(model, entry.name, function)))
-            if entry.name == layout.headline:
-                cornerstones = shapley.cornerstones(config, frame, found[function], model)
-                write_csv(cornerstones, Path(layout.cornerstones(model, function)))
-    coalitions = {name: len(needed) for name, needed in layout.wanted(model)}
-    folder = Path(layout.results) / model
-    write_csv(shapley.comparison(config, model, samples, coalitions, accuracy), folder / "estimators.csv")
-    write_csv(shapley.ablations(config, model, accuracy), folder / "ablation.csv")
-    write_csv(shapley.baselines(config, model, accuracy, documents), folder / "baselines.csv")
+            frames[layout.shapley(entry.name, function)] = frame
+            if entry is config.headline:
+                table = shapley.cornerstones(config, frame, found[function], model)
+                frames[layout.cornerstones(function)] = table
+    coalitions = {name: len(needed) for name, needed in Plan(config, model).wanted.items()}
+    frames["estimators"] = shapley.comparison(config, model, samples, coalitions, accuracy)
+    frames["ablation"] = shapley.ablations(config, model, accuracy)
+    frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
+    top = paper.top_players(frames[layout.cornerstones()], model)
+    headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}
+    return frames | _shares(config, model, accuracy, headline, top)
 
 
-def write_interactions(config: Config, model: str, values: Sequence[Path]) -> None:
-    """Write interactions of pairs, and the paper's assumptions and hypotheses measured.
+def _shares(
+    config: Config, model: str, accuracy: Mapping[str, Game], values: Mapping[str, Any], top: list[str]
+) -> Frames:
+    """What the paper's Tables 1, 3 and 4 hold."""
+    names = [player.name for player in config.models[model].all_players()]
+    drops = {task: ablation.estimate(game) for task, game in accuracy.items()}
+    clusters = {task: game.clusters for task, game in accuracy.items()}
+    level = config.intervals.level
+    share = shares.share(
+        values,
+        names,
+        model,
+        top,
+        seed=config.seed,
+        repetitions=config.intervals.bootstrap,
+        level=level,
+        clusters=clusters,
+    )
+    return {
+        "share": share,
+        "mean_drop": shares.mean_drop(drops, names, model, top, level=level, clusters=clusters),
+        "mean_drop_by_task": shares.mean_drop_by_task(drops, names, model, top, level=level, clusters=clusters),
+    }
 
-    Reads the baselines and cornerstones that `write_estimates` wrote.
+
+def relations(config: Config, model: str, values: Sequence[Path], baselines: Path, cornerstones: Path) -> Frames:
+    """Interactions of pairs, and the paper's assumptions and hypotheses measured.
 
     Args:
         config: the configuration.
         model: its name.
         values: the Parquet file of each task, in the config's order.
+        baselines: the table of that name in `estimates`.
+        cornerstones: the table of that name in `estimates`.
+
+    Returns:
+        The tables of `Layout.relations`.
 
     Raises:
-        StoreError: a coalition that is needed was not evaluated.
+        StoreError: a coalition that is needed was not evaluated, or values that do not fit the config.
     """
-    layout = Layout(config)
-    folder = Path(layout.results) / model
-    games = {function: game.read_all(config, model, list(values), function) for function in layout.value_functions}
-    accuracy = games[game.ACCURACY]
+    by_function = {function: games.read_all(config, model, values, function) for function in config.functions}
+    accuracy = by_function[ACCURACY]
+    frames: Frames = {}
     distances = []
-    for name in layout.interaction_names(model):
-        for function, by_task in games.items():
-            pairs, found = hypotheses.measured(config, name, by_task)
-            table = hypotheses.interactions(config, model, name, pairs, found, by_task, function)
-            write_csv(table, Path(layout.interactions(model, name, function)))
-            if function == game.ACCURACY:
-                distances.append(hypotheses.by_distance(config, model, name, pairs, found, by_task))
+    for name in config.interaction_names(model):
+        for function, by_task in by_function.items():
+            pairs, found = interactions.measured(config, model, name, by_task)
+            table = interactions.interactions(config, model, name, pairs, found, by_task, function)
+            frames[layout.interactions(name, function)] = table
+            if function == ACCURACY:
+                distances.append(interactions.by_distance(config, model, name, pairs, found, by_task))
     if distances:
-        write_csv(pd.concat(distances, ignore_index=True), folder / "by_distance.csv")
-    write_csv(hypotheses.by_removed(config, model, accuracy), folder / "by_removed.csv")
-    headline = shapley.samples(config, config.estimators[0], {game.ACCURACY: accuracy})[game.ACCURACY]
-    baselines = pd.read_csv(folder / "baselines.csv")
-    chance = {str(task): float(value) for task, value in zip(baselines["task"], baselines["chance"], strict=True)}
-    cornerstones = pd.read_csv(layout.cornerstones(model))
-    table = hypotheses.hypotheses(config, model, accuracy, headline, cornerstones, chance)
-    write_csv(table, folder / "hypotheses.csv")
+        frames["by_distance"] = pd.concat(distances, ignore_index=True)
+    frames["by_removed"] = interactions.by_removed(config, model, accuracy)
+    headline = shapley.samples(config, config.headline, {ACCURACY: accuracy})[ACCURACY]
+    floor = read_csv(baselines)
+    chance = {str(task): float(value) for task, value in zip(floor["task"], floor["chance"], strict=True)}
+    frames["hypotheses"] = hypotheses.hypotheses(config, model, accuracy, headline, read_csv(cornerstones), chance)
+    return frames
+
+
+def provenance(config: Config, model: str) -> dict[str, Any]:
+    """What the estimates of a model were made from, for provenance.json."""
+    return {
+        "fingerprint": fingerprint.of_estimates(config, model),
+        "results": {task: fingerprint.of_result(config, model, task) for task in config.run_tasks},
+    }

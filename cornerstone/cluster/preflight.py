@@ -1,4 +1,4 @@
-"""What jobs need, checked before any is submitted. Imports no torch.
+"""What jobs need, checked before any is submitted.
 
 `snakemake preflight` lists everything; before each run the Snakefile looks at what that run can't make itself.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.assets import fetch
-from cornerstone.cluster import image
-from cornerstone.cluster import slurm as cluster
+from cornerstone.cluster import image, slurm
 from cornerstone.config.config import Config
 from cornerstone.errors import CornerstoneError, PreflightError
 from cornerstone.files import size
 from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import Plan
 
 BYTES_PER_RESULT = 4_000
 BYTES_PER_DOCUMENT = 250
@@ -74,7 +74,7 @@ def look(config: Config, how: Circumstances, fetched: bool = True) -> list[Findi
     return findings
 
 
-def need(findings: list[Finding]) -> None:
+def require(findings: list[Finding]) -> None:
     """Check that nothing is missing.
 
     Raises:
@@ -99,7 +99,7 @@ def _tried(check: Callable[[], str | None]) -> str | None:
 
 
 def _image(config: Config) -> list[Finding]:
-    wrong = _tried(lambda: image.problem(config))
+    wrong = _tried(lambda: image.mismatch(config))
     findings = [Finding(f"image {config.container}", wrong)]
     if not wrong:
         findings.append(Finding("pins of the image", _tried(lambda: image.stale(config))))
@@ -125,12 +125,11 @@ def _assets(config: Config) -> list[Finding]:
 
 
 def _room(config: Config) -> str | None:
-    layout = Layout(config)
     wanted = 0
     for name in config.run:
         documents = sum(config.limit(name, task) or DOCUMENTS for task in config.run_tasks)
         each = BYTES_PER_RESULT * len(config.run_tasks) + BYTES_PER_DOCUMENT * documents
-        wanted += each * len(layout.planned(name))
+        wanted += each * len(Plan(config, name).names)
     folder = Path(config.paths.results).resolve()
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(there).free
@@ -162,5 +161,5 @@ def _gpus(config: Config) -> list[Finding]:
 
 
 def _cluster(config: Config, defaults: Mapping[str, Any]) -> list[Finding]:
-    refused = cluster.refusals(config, defaults)
+    refused = slurm.refusals(config, defaults)
     return [Finding(f"SLURM takes jobs of {name}", refused.get(name)) for name in config.run]

@@ -1,4 +1,4 @@
-"""What a job asks of a cluster, and whether the cluster would grant it. Imports no torch.
+"""What a job asks of a cluster, and whether the cluster would grant it.
 
 The numbers come from the model's `resources` in config.yaml. A job that is tried again asks for more time and
 memory: most second tries follow a limit that was too low.
@@ -22,7 +22,7 @@ TRANSIENT = ("down, drained or reserved", "Unable to contact slurm controller", 
 """Answers of SLURM that pass by themselves: a job would wait, so they are no reason to stop."""
 
 
-def more(value: int, attempt: int) -> int:
+def with_retry(value: int, attempt: int) -> int:
     """A limit for the first, second, ... try of a job."""
     return round(value * (1 + GROWTH * (attempt - 1)))
 
@@ -36,10 +36,10 @@ def job_resources(entry: Model) -> dict[str, Any]:
     wanted = entry.resources
 
     def mem_mb(wildcards: Any, attempt: int) -> int:
-        return more(1024 * wanted.memory_gb, attempt)
+        return with_retry(1024 * wanted.memory_gb, attempt)
 
     def runtime(wildcards: Any, attempt: int) -> int:
-        return more(wanted.runtime_minutes, attempt)
+        return with_retry(wanted.runtime_minutes, attempt)
 
     named = {
         "gpu": wanted.gpus or None,
@@ -50,7 +50,7 @@ def job_resources(entry: Model) -> dict[str, Any]:
     return {"mem_mb": mem_mb, "runtime": runtime, **{key: value for key, value in named.items() if value is not None}}
 
 
-def shown(entry: Model) -> str:
+def resources_message(entry: Model) -> str:
     """What a job of a model that wants GPUs asks for, to be put behind the job's message (Snakemake fills it in)."""
     if not entry.resources.gpus:
         return ""

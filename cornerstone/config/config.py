@@ -1,35 +1,28 @@
-"""The configuration, typed. `config.yaml` is checked against these models before any work starts.
-
-The JSON schema (`schemas/config.schema.json`) and `docs/configuration.md` are generated from here by
-`python -m cornerstone.config`. Imports no torch.
-"""
+"""The configuration, typed. `config.yaml` is checked against these models before any work starts."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from cornerstone.config.estimators import (
-    Estimator,
-    ExactEstimator,
-    ExactInteractions,
-    Interactions,
-    PairInteractions,
-    SampledEstimator,
-    SampledInteractions,
-    Section,
-    TruncatedEstimator,
-    ValueFunction,
-    WindowEstimator,
-    problem_with,
-)
-from cornerstone.config.models import Groups, Memory, Model, ModelDocuments, Resources, Runs
+from cornerstone.config.models import Model
 from cornerstone.errors import ConfigError
+from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interactions, WindowEstimator
+from cornerstone.estimators.base import Asked
+from cornerstone.game.game import ACCURACY
+from cornerstone.settings import Section
 
+if TYPE_CHECKING:
+    AnyEstimator = Estimator
+    AnyInteractions = Interactions
+else:
+    AnyEstimator = Annotated[Union[ESTIMATORS], Field(discriminator="kind")]  # noqa: UP007 (made from a tuple)
+    AnyInteractions = Annotated[Union[INTERACTIONS], Field(discriminator="kind")]  # noqa: UP007
+
+ValueFunction = Literal["margin", "log-probability"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """A model's name in the config: it becomes a folder and part of rule names."""
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -91,13 +84,13 @@ class Config(Section):
     run: list[Name] = Field(min_length=1, description="The models to run, by their name under `models`.")
     run_tasks: list[TaskName] = Field(min_length=1, description="The tasks to run, by name under `tasks`.")
     documents: Documents = Field(default_factory=Documents, description="Where documents come from.")
-    estimators: list[Estimator] = Field(
+    estimators: list[AnyEstimator] = Field(
         [WindowEstimator(kind="window", removed=4), WindowEstimator(kind="window", removed=3)],
         min_length=1,
         description="How layer Shapley values are estimated, any number at once; coalitions that several ask for are "
         "evaluated once. The first is the headline of tables and figures. Single-layer ablation is always there.",
     )
-    interactions: list[Interactions] = Field(
+    interactions: list[AnyInteractions] = Field(
         [],
         description="Pairwise interactions beyond those that the windows of the window estimator hold, which cost "
         "nothing and are always there.",
@@ -152,15 +145,44 @@ class Config(Section):
     def _fits(self, model: str) -> None:
         """Raise ValueError where an estimator can't be had for a model's number of players."""
         count = len(self.models[model].all_players())
-        for key, entries in (("estimators", self.estimators), ("interactions", self.interactions)):
+        asked: list[tuple[str, list[Asked]]] = [
+            ("estimators", [*self.estimators]),
+            ("interactions", [*self.interactions]),
+        ]
+        for key, entries in asked:
             for entry in entries:
-                problem = problem_with(entry, count)
+                problem = entry.problem(count)
                 if problem:
                     raise ValueError(f"`{key}`: {entry.name}: {model} has {count} players; {problem}")
+
+    @property
+    def headline(self) -> Estimator:
+        """The estimator that tables and figures show."""
+        return self.estimators[0]
+
+    @property
+    def functions(self) -> list[str]:
+        """All value functions: accuracy, and what else is asked for."""
+        return [ACCURACY, *self.value_functions]
+
+    def largest_window(self, model: str) -> int:
+        """The largest K for which every window of up to K players of a model is evaluated."""
+        players = len(self.models[model].all_players())
+        return max(1, *(entry.windows(players) for entry in [*self.estimators, *self.interactions]))
+
+    def interaction_names(self, model: str) -> list[str]:
+        """Interactions that are estimated: those that are asked for, then those that the windows hold."""
+        largest = self.largest_window(model)
+        return [*(entry.name for entry in self.interactions), *([windows_name(largest)] if largest > 1 else [])]
 
     def documents_source(self, model: str) -> Literal["embedded", "hub"]:
         """Where the documents of a model's tasks come from."""
         return self.models[model].documents.source or self.documents.source
+
+    def source_tasks(self) -> dict[str, list[str]]:
+        """Document source -> tasks that some active model takes from it."""
+        sources = sorted({self.documents_source(model) for model in self.run})
+        return {source: list(self.run_tasks) for source in sources}
 
     def limit(self, model: str, task: str) -> int | None:
         """How many documents of a task a model is scored on: the model's, else the task's, else all's."""
@@ -168,7 +190,12 @@ class Config(Section):
         return next((limit for limit in candidates if limit is not None), None)
 
 
-def check(raw: dict[str, Any], where: str = "config.yaml") -> Config:
+def windows_name(largest: int) -> str:
+    """The name of the interactions that windows of up to `largest` players hold."""
+    return f"windows-k{largest}"
+
+
+def load(raw: dict[str, Any], where: str = "config.yaml") -> Config:
     """The typed configuration.
 
     Raises:
@@ -181,7 +208,7 @@ def check(raw: dict[str, Any], where: str = "config.yaml") -> Config:
         raise ConfigError("\n  ".join(["the configuration is wrong:", *lines])) from None
 
 
-def read_files(paths: list[Path]) -> Config:
+def load_files(paths: list[Path]) -> Config:
     """The configuration of YAML files, each overriding the one before, as Snakemake merges them.
 
     Raises:
@@ -193,7 +220,7 @@ def read_files(paths: list[Path]) -> Config:
             raw = _merged(raw, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
         except (OSError, yaml.YAMLError, AttributeError) as error:
             raise ConfigError(f"{path}: can't be read as YAML: {error}. Correct it, or name another file.") from error
-    return check(raw, " + ".join(str(path) for path in paths))
+    return load(raw, " + ".join(str(path) for path in paths))
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -225,67 +252,3 @@ def _explain(problem: Any, where: str) -> str:
     if problem["type"] == "missing":
         return f"{where}: {key}: is missing. See docs/configuration.md."
     return f"{where}: {key}: {message}; it is {problem['input']!r}. See docs/configuration.md."
-
-
-def schema() -> str:
-    """The JSON schema of config.yaml, for editors."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def reference() -> str:
-    """docs/configuration.md: a table of keys for each section."""
-    parts = [
-        "# Configuration\n",
-        "Generated from `cornerstone/config.py` by `python -m cornerstone.config`; do not edit by hand. "
-        "`config.yaml` is the file that you edit; values given by `snakemake --config` or `--configfile` "
-        "override it.\n",
-    ]
-    sections: list[tuple[str, type[Section]]] = [
-        ("Top level", Config),
-        ("documents", Documents),
-        ("estimators: kind: window", WindowEstimator),
-        ("estimators: kind: exact", ExactEstimator),
-        ("estimators: kind: permutation, stratified, kernelshap, ...", SampledEstimator),
-        ("estimators: kind: truncated-permutation", TruncatedEstimator),
-        ("interactions: kind: pairs", PairInteractions),
-        ("interactions: kind: exact", ExactInteractions),
-        ("interactions: kind: sampled", SampledInteractions),
-        ("deletion", Deletion),
-        ("intervals", Intervals),
-        ("paths", Paths),
-        ("tasks.<task>", Task),
-        ("models.<model>", Model),
-        ("models.<model>.players: runs", Runs),
-        ("models.<model>.players: groups", Groups),
-        ("models.<model>.memory", Memory),
-        ("models.<model>.resources", Resources),
-        ("models.<model>.documents", ModelDocuments),
-    ]
-    for title, section in sections:
-        parts.append(f"## {title}\n")
-        parts.append(f"{(section.__doc__ or '').strip()}\n")
-        rows = ["| key | default | meaning |", "|---|---|---|"]
-        for key, field in section.model_fields.items():
-            default = "required" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
-            rows.append(f"| `{key}` | {default} | {field.description} |")
-        parts.append("\n".join(rows) + "\n")
-    return "\n".join(parts)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Section):
-        return "see below"
-    if isinstance(value, list) and value and isinstance(value[0], Section):
-        return ", ".join(item.name for item in value)
-    return json.dumps(value)
-
-
-GENERATED = {"schemas/config.schema.json": schema, "docs/configuration.md": reference}
-"""Files that are generated from this module; a test fails when one is stale."""
-
-
-if __name__ == "__main__":
-    for path, make in GENERATED.items():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(make(), encoding="utf-8")
-        print(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""What config.yaml says of a language model: its weights, its players, what a job of it may use. Imports no torch."""
+"""What config.yaml says of a language model: its weights, its players, what a job of it may use."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from cornerstone.config.estimators import Section
 from cornerstone.errors import ConfigError
 from cornerstone.game.players import Player, experts_of, groups_of, players_of, runs_of
+from cornerstone.settings import Section
 
 
 class Resources(Section):

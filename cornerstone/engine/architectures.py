@@ -1,11 +1,9 @@
-"""Where each architecture keeps its sublayers and norms, as plain strings. The one place that knows architectures.
-
-Imports no torch.
-"""
+"""Where each architecture keeps its sublayers and norms, as plain strings. The one place that knows architectures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from cornerstone.errors import ModelError
 
@@ -103,7 +101,12 @@ def architecture_of(model_type: str) -> Architecture:
     except KeyError:
         raise ModelError(
             f"architecture '{model_type}' is not known. Known: {', '.join(sorted(ARCHITECTURES))}. "
-            f"To add it, put an entry '{model_type}' into ARCHITECTURES in cornerstone/architectures.py that says "
-            "where its blocks, norms, attention and feed-forward are, and a tiny random model of it into "
+            f"To add it, put an entry '{model_type}' into ARCHITECTURES in cornerstone/engine/architectures.py that "
+            "says where its blocks, norms, attention and feed-forward are, and a tiny random model of it into "
             "tests/tiny.py, which compares it with stock lm-eval."
         ) from None
+
+
+def is_parallel(architecture: Architecture, config: Any) -> bool:
+    """Whether both sublayers of a block read the block's input."""
+    return bool(architecture.parallel and getattr(config, architecture.parallel))

@@ -1,26 +1,113 @@
-"""A model without its weights: parameters that have shapes and no values, and which sublayer each belongs to."""
+"""Loading a model from a folder: with its weights, or its shapes only. Nothing is downloaded, no code of it is run."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from cornerstone.engine.architectures import Architecture, architecture_of
-from cornerstone.engine.weights import Footprint, aligned
+from cornerstone.engine.architectures import architecture_of
 from cornerstone.errors import ModelError, first_line
 
 
-def skeleton(folder: Path, dtype: str) -> tuple[Any, Any]:
-    """A causal LM on torch's `meta` device, made from config.json alone, and its tokenizer.
+def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> tuple[nn.Module, Any]:
+    """Load a causal language model and its tokenizer; nothing is downloaded, no code of the folder is run.
+
+    Args:
+        folder: config.json, safetensors weights, tokenizer.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device_map: `auto` (the job's GPUs, or the CPU where it asks for none) or a device.
+        gpus: GPUs that the job asks for.
+
+    Raises:
+        ModelError: unknown architecture, files that do not load or lack weights, or not enough GPUs or memory.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        settings, _ = PretrainedConfig.get_config_dict(folder)
+        if "model_type" not in settings:
+            raise OSError("config.json is missing or names no model_type")
+        architecture_of(str(settings["model_type"]))
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            device_map=_device_map(device_map, gpus),
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        model, report = loaded
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+        raise ModelError(
+            f"the model in {folder} can't be loaded: {first_line(error)}. Fetch it again, or correct its entry."
+        ) from error
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        absent = sorted(report["missing_keys"])
+        raise ModelError(
+            f"the weights in {folder} lack {len(absent)} tensors that config.json asks for, such as {absent[0]}. "
+            "Fetch the model again, or choose a revision that is whole."
+        )
+    if any(parameter.device.type == "meta" for parameter in model.parameters()):
+        raise ModelError(
+            f"the weights in {folder} do not fit the memory of the job's {gpus} GPU(s). Raise `resources.gpus` of the "
+            "model in config.yaml, or take a smaller dtype."
+        )
+    model.eval()
+    return model, tokenizer
+
+
+def _device_map(device_map: str, gpus: int) -> str | None:
+    """What transformers is told; None is an ordinary load on the CPU, without accelerate's hooks."""
+    if device_map == "auto" and gpus == 0:
+        return None
+    if device_map.startswith(("auto", "cuda")) and not torch.cuda.is_available():
+        asked = f"{gpus} GPU(s) (`resources.gpus`)" if device_map == "auto" else f"`device_map: {device_map}`"
+        raise ModelError(
+            f"the model asks for {asked}, but torch sees no GPU here. Give the job GPUs (in a container: --nv), or set "
+            "device_map: cpu to insist on the CPU."
+        )
+    return device_map
+
+
+def device_of(device_map: str, gpus: int) -> torch.device:
+    """Where a model computes that is on one device.
+
+    Raises:
+        ModelError: GPUs are asked for, and torch sees none.
+    """
+    chosen = _device_map(device_map, gpus) or "cpu"
+    return torch.device("cuda:0" if chosen == "auto" else chosen)
+
+
+def need_compiler(name: str) -> None:
+    """Look for what torch.compile calls, before weights are read.
+
+    Raises:
+        ModelError: there is no C++ compiler.
+    """
+    if not any(shutil.which(program) for program in (os.environ.get("CXX") or "g++", "g++", "clang++")):
+        raise ModelError(
+            f"models.{name}.compile: true needs a C++ compiler (g++ or clang++), and there is none on the PATH of this "
+            "job. Install one, in the image too if the job runs in one, or set compile: false."
+        )
+
+
+def shapes_only(folder: Path, dtype: str) -> tuple[Any, Any]:
+    """A model without its weights, made from config.json alone, on torch's `meta` device, and its tokenizer.
+
+    Its parameters have shapes and no values: enough for planning, and for streaming, which brings the values.
 
     Raises:
         ModelError: unknown architecture or unreadable files.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
     try:
@@ -38,89 +125,3 @@ def skeleton(folder: Path, dtype: str) -> tuple[Any, Any]:
             "its entry."
         ) from error
     return model.eval(), tokenizer
-
-
-def is_parallel(architecture: Architecture, config: Any) -> bool:
-    """Whether both sublayers of a block read the block's input."""
-    return bool(architecture.parallel and getattr(config, architecture.parallel))
-
-
-def names_by_sublayer(model: Any) -> list[list[str]]:
-    """Names of the parameters of each sublayer, norms included, in execution order.
-
-    Raises:
-        ModelError: a block has parameters that belong to no sublayer, or to two.
-    """
-    architecture = architecture_of(str(model.config.model_type))
-    blocks = model.get_submodule(architecture.blocks)
-    found: list[list[str]] = []
-    for i, block in enumerate(blocks):
-        names = [name for name, _ in block.named_parameters()]
-        seen: list[str] = []
-        for layout in (architecture.attention, architecture.feed_forward):
-            paths = (*layout.modules, layout.pre_norm, layout.post_norm)
-            own = [name for name in names if any(path and name.startswith(f"{path}.") for path in paths)]
-            found.append([f"{architecture.blocks}.{i}.{name}" for name in own])
-            seen += own
-        if sorted(seen) != sorted(names):
-            strange = sorted({name for name in names if seen.count(name) != 1})
-            raise ModelError(
-                f"block {i} has parameters that are not those of exactly one sublayer, such as {strange[0]}: it can't "
-                "be streamed. Correct its architecture's entry in cornerstone/architectures.py, or set "
-                "memory.weights: resident."
-            )
-    return found
-
-
-def footprint(model: Any) -> Footprint:
-    """The memory that a model's weights take; its parameters need no values."""
-    parameters = dict(model.named_parameters())
-    sizes = [
-        sum(aligned(parameters.pop(name).nbytes) for name in names if name in parameters)
-        for names in names_by_sublayer(model)
-    ]
-    if is_parallel(architecture_of(str(model.config.model_type)), model.config):
-        sizes = [attention + feed_forward for attention, feed_forward in zip(sizes[::2], sizes[1::2], strict=True)]
-    return Footprint(sum(p.nbytes for p in parameters.values()), tuple(sizes))
-
-
-def put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
-    """Put a parameter in the place of the model's parameter of that name."""
-    path, _, key = name.rpartition(".")
-    model.get_submodule(path)._parameters[key] = parameter
-
-
-@torch.no_grad()
-def real_buffers(model: Any, device: torch.device) -> None:
-    """Give values to what no file holds and the model computes from its config: rotary frequencies, masks, scales.
-
-    Call it while parameters have no values: it uses transformers' own initialisation, which would overwrite them.
-
-    Raises:
-        ModelError: a buffer that transformers' initialisation leaves as it was.
-    """
-    names = [name for name, _ in model.named_non_persistent_buffers()]
-    owners = {name: model.get_submodule(name.rpartition(".")[0]) for name in names}
-
-    def filled(value: int) -> dict[str, torch.Tensor]:
-        for name, owner in owners.items():
-            key = name.rpartition(".")[2]
-            owner._buffers[key] = torch.full_like(owner._buffers[key], value, device="cpu")
-        for owner in dict.fromkeys(owners.values()):
-            model._init_weights(owner)
-        return {name: owner._buffers[name.rpartition(".")[2]] for name, owner in owners.items()}
-
-    first, second = filled(0), filled(1)
-    for name, owner in owners.items():
-        if not torch.equal(first[name], second[name]):
-            raise ModelError(
-                f"the buffer {name} gets no value without loading the whole model, so this model can't be streamed. "
-                "Set memory.weights: resident in its entry."
-            )
-        owner._buffers[name.rpartition(".")[2]] = second[name].to(device)
-    persistent = sorted({name for name, _ in model.named_buffers()} - set(names))
-    if persistent:
-        raise ModelError(
-            f"the model keeps {persistent[0]} in its files, which is no parameter: it can't be streamed. Set "
-            "memory.weights: resident in its entry."
-        )

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from cornerstone.engine.architectures import SublayerLayout, architecture_of
+from cornerstone.engine.architectures import SublayerLayout, architecture_of, is_parallel
 from cornerstone.engine.attention import use_products
+from cornerstone.engine.stages import Step, stages_of
 from cornerstone.engine.tries import Batch
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import ModelError
-from cornerstone.game.players import Player, Step, stages_of
+from cornerstone.game.players import Player, block_of, is_attention
 
 _CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_position", "position_ids"}
 _HEAD_ROWS = 256
@@ -77,8 +78,7 @@ class Network:
         self.final_norm = model.get_submodule(self.architecture.final_norm)
         self.head: nn.Module = model.get_output_embeddings()
         self._check(blocks, feed_forward)
-        parallel = self.architecture.parallel and getattr(self.config, self.architecture.parallel)
-        self.stages = stages_of(players, blocks, bool(parallel))
+        self.stages = stages_of(players, blocks, is_parallel(self.architecture, self.config))
         layouts = (self.architecture.attention, self.architecture.feed_forward)
         self._sublayers = [_Sublayer(block, layout) for block in self.blocks for layout in layouts]
         self._attention_arguments = [
@@ -171,7 +171,7 @@ class Network:
         """
         position, experts = step
         sublayer = self._sublayers[position]
-        arguments = context.attention[position // 2] if position % 2 == 0 else {}
+        arguments = context.attention[block_of(position)] if is_attention(position) else {}
         device = sublayer.device
         arguments = {k: _to(v, device) for k, v in arguments.items()}
         if experts is None:

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 import torch
 
 from cornerstone.engine.network import Context, Network
+from cornerstone.engine.stages import Stage, Step
 from cornerstone.engine.tries import Batch
-from cornerstone.game.players import Stage, Step
 
 
 @dataclass
@@ -140,26 +140,12 @@ def work_by_sublayer(coalitions: Sequence[int], stages: Sequence[Stage]) -> dict
     return total
 
 
-MOST_TOGETHER = 64
-"""Coalitions walked together at most: files are written after each group, so this is what a kill can cost."""
-
-
-def groups_within(coalitions: Sequence[int], state_bytes: int, budget_bytes: float) -> list[list[int]]:
-    """Cut coalitions (in sweep order) into groups whose live states fit into a memory budget.
-
-    At most two generations of states are alive, so a group of n coalitions needs up to 2n states; at least
-    one coalition is walked at a time, whatever the budget.
-    """
-    most = max(1, min(MOST_TOGETHER, int(budget_bytes // (2 * state_bytes))))
-    return [list(coalitions[i : i + most]) for i in range(0, len(coalitions), most)]
-
-
 def choice_scores(
     network: Network,
     document_batches: Sequence[Batch],
     coalitions: Sequence[int],
     progress: Callable[[int], None] = lambda done: None,
-    tokens_together: int = 0,
+    runs: Sequence[Sequence[int]] | None = None,
 ) -> list[list[torch.Tensor]]:
     """Summed log-likelihood of each choice of each document, under each coalition.
 
@@ -168,15 +154,15 @@ def choice_scores(
         document_batches: the documents, as `packing.batches` made them.
         coalitions: the group to walk together.
         progress: called now and then with the sublayer evaluations x tokens since the last call.
-        tokens_together: batches are walked together up to this many tokens; at least one batch. A walk of one batch
-            uses the processor's caches best, a walk of many reads streamed weights the fewest times.
+        runs: which batches are walked together, by index; None: each by itself. A walk of one batch uses the
+            processor's caches best, a walk of many reads streamed weights the fewest times.
 
     Returns:
         [coalition][document] -> float64 tensor [choices], documents in their original order.
     """
     count = sum(len(batch.documents) for batch in document_batches)
     summed: list[list[torch.Tensor]] = [[torch.empty(0)] * count for _ in coalitions]
-    for run in walks([batch.tokens for batch in document_batches], tokens_together):
+    for run in runs if runs is not None else [[i] for i in range(len(document_batches))]:
         walked = [document_batches[i] for i in run]
         for batch, scores in zip(walked, sweep(network, walked, coalitions, progress), strict=True):
             flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
@@ -185,24 +171,3 @@ def choice_scores(
                 for document, choices in zip(batch.documents, row.split(batch.choice_counts), strict=True):
                     summed[c][document] = choices
     return summed
-
-
-def walks(batches: Sequence[int], tokens_together: int) -> list[list[int]]:
-    """Cut batches into runs that are walked together.
-
-    Args:
-        batches: tokens of each, padding included.
-        tokens_together: of a run at most; at least one batch.
-
-    Returns:
-        The indices of each run, in order.
-    """
-    found: list[list[int]] = []
-    total = 0
-    for index, tokens in enumerate(batches):
-        if not found or total + tokens > tokens_together:
-            found.append([])
-            total = 0
-        found[-1].append(index)
-        total += tokens
-    return found

@@ -2,7 +2,7 @@
 
 A walk announces the sublayers that it will use, in order, and says each time that it goes on to the next. That is
 all that a model needs to know whose weights do not fit into memory and pass through it one sublayer at a time
-(`cornerstone.streaming`). Where all weights are in memory, nothing has to be done.
+(`engine/streaming`). Where all weights are in memory, nothing has to be done.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from cornerstone.engine.architectures import architecture_of, is_parallel
+from cornerstone.errors import ModelError
 
 
 class Weights(Protocol):
@@ -102,3 +105,42 @@ class Footprint:
     def streamed(self, slots: int) -> int:
         """Bytes when the blocks' weights pass through `slots` buffers of the size of the largest unit."""
         return self.fixed + slots * max(self.units)
+
+
+def names_by_sublayer(model: Any) -> list[list[str]]:
+    """Names of the parameters of each sublayer, norms included, in execution order.
+
+    Raises:
+        ModelError: a block has parameters that belong to no sublayer, or to two.
+    """
+    architecture = architecture_of(str(model.config.model_type))
+    blocks = model.get_submodule(architecture.blocks)
+    found: list[list[str]] = []
+    for i, block in enumerate(blocks):
+        names = [name for name, _ in block.named_parameters()]
+        seen: list[str] = []
+        for layout in (architecture.attention, architecture.feed_forward):
+            paths = (*layout.modules, layout.pre_norm, layout.post_norm)
+            own = [name for name in names if any(path and name.startswith(f"{path}.") for path in paths)]
+            found.append([f"{architecture.blocks}.{i}.{name}" for name in own])
+            seen += own
+        if sorted(seen) != sorted(names):
+            strange = sorted({name for name in names if seen.count(name) != 1})
+            raise ModelError(
+                f"block {i} has parameters that are not those of exactly one sublayer, such as {strange[0]}: it can't "
+                "be streamed. Correct its architecture's entry in cornerstone/engine/architectures.py, or set "
+                "memory.weights: resident."
+            )
+    return found
+
+
+def footprint(model: Any) -> Footprint:
+    """The memory that a model's weights take; its parameters need no values."""
+    parameters = dict(model.named_parameters())
+    sizes = [
+        sum(aligned(parameters.pop(name).nbytes) for name in names if name in parameters)
+        for names in names_by_sublayer(model)
+    ]
+    if is_parallel(architecture_of(str(model.config.model_type)), model.config):
+        sizes = [attention + feed_forward for attention, feed_forward in zip(sizes[::2], sizes[1::2], strict=True)]
+    return Footprint(sum(p.nbytes for p in parameters.values()), tuple(sizes))

@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import comb
+from typing import Literal
 
 import numpy as np
 
+from cornerstone.estimators.base import Estimator, Key
+from cornerstone.estimators.values import Values
 from cornerstone.game.game import Game
+from cornerstone.game.players import Player
+
+MOST_EXACT = 16
+"""Players up to which all coalitions are evaluated."""
+MOST_WINDOWS = 4
+"""Windows up to this length are looked at where all coalitions are there: as long as the paper's."""
+
+
+class ExactEstimator(Estimator):
+    """Shapley values from all 2^N coalitions."""
+
+    kind: Literal["exact"]
+
+    @property
+    def name(self) -> str:
+        """As in file names."""
+        return "exact"
+
+    def problem(self, players: int) -> str | None:
+        """2^N coalitions are soon too many."""
+        return too_many(players)
+
+    def windows(self, players: int) -> int:
+        """All coalitions are there; the windows that the paper looks at are looked at."""
+        return min(MOST_WINDOWS, players)
+
+    def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
+        """All of them."""
+        return list(range(1 << len(players)))
+
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """See `Estimator`."""
+        return {key: Values(estimate(game)) for key, game in games.items()}
+
+
+def too_many(players: int) -> str | None:
+    """Why all coalitions of so many players are not evaluated; None where they are few enough."""
+    return (
+        f"`exact` takes at most {MOST_EXACT}: group them with the model's `players`" if players > MOST_EXACT else None
+    )
 
 
 def estimate(game: Game) -> np.ndarray:

@@ -12,14 +12,16 @@ Indices such as k-SII and FSII average such differences over B (Bordt and von Lu
 from __future__ import annotations
 
 import itertools
-import zlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from cornerstone import estimators
-from cornerstone.config.estimators import ExactInteractions, Interactions, PairInteractions, SampledInteractions
+from cornerstone.estimators import replayed
+from cornerstone.estimators.base import Asked, Key
+from cornerstone.estimators.exact import MOST_WINDOWS, too_many
 from cornerstone.estimators.values import Values
 from cornerstone.game.coalitions import full, without
 from cornerstone.game.game import Game
@@ -33,34 +35,117 @@ def window_pairs(count: int, largest: int) -> list[Pair]:
     return [(i, j) for i in range(count) for j in range(i + 1, min(i + largest, count))]
 
 
-def chosen_pairs(entry: PairInteractions, count: int, seed: int) -> list[Pair]:
-    """The pairs whose second difference at the whole model is asked for: all, or some at each distance."""
-    if entry.per_distance is None:
-        return list(itertools.combinations(range(count), 2))
-    rng = np.random.default_rng([seed, zlib.crc32(entry.name.encode())])
-    pairs = []
-    for distance in range(1, count):
-        starts = rng.choice(count - distance, min(entry.per_distance, count - distance), replace=False)
-        pairs += [(int(start), int(start) + distance) for start in sorted(starts)]
-    return pairs
+class Interactions(Asked):
+    """Interactions of pairs of players."""
+
+    def pairs(self, players: int, seed: int) -> list[Pair]:
+        """The pairs of positions that it says something of: all."""
+        return list(itertools.combinations(range(players), 2))
+
+    @abstractmethod
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """The interactions of `pairs` in each game.
+
+        Raises:
+            StoreError: when a game lacks a coalition.
+            ConfigError: the installed shapiq does not have this index.
+        """
 
 
-def coalitions_of(entry: Interactions, players: tuple[Player, ...], seed: int) -> list[int]:
-    """The distinct coalitions that are needed.
+class PairInteractions(Interactions):
+    """Second differences at the whole model: v(N) - v(N-i) - v(N-j) + v(N-ij)."""
 
-    Raises:
-        ConfigError: the installed shapiq does not have this index.
-    """
-    match entry:
-        case PairInteractions():
-            pairs = chosen_pairs(entry, len(players), seed)
-            single = [without([player.position], players) for player in players]
-            return [full(players), *single, *(without(pair, players) for pair in pairs)]
-        case ExactInteractions():
-            return list(range(1 << len(players)))
-        case SampledInteractions():
-            requested = estimators.replayed.requested(entry, len(players), seed)
-            return list(dict.fromkeys(coalition for part in requested for coalition in part))
+    drawn: ClassVar[bool] = True
+    kind: Literal["pairs"]
+    per_distance: int | None = Field(
+        None, ge=1, description="So many randomly chosen pairs at each distance; null: all N(N-1)/2 pairs."
+    )
+
+    @property
+    def name(self) -> str:
+        """As in file names."""
+        return "pairs" if self.per_distance is None else f"pairs-{self.per_distance}"
+
+    def pairs(self, players: int, seed: int) -> list[Pair]:
+        """All pairs, or some at each distance."""
+        if self.per_distance is None:
+            return super().pairs(players, seed)
+        rng = self.random(seed)
+        pairs = []
+        for distance in range(1, players):
+            starts = rng.choice(players - distance, min(self.per_distance, players - distance), replace=False)
+            pairs += [(int(start), int(start) + distance) for start in sorted(starts)]
+        return pairs
+
+    def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
+        """Full, each player removed, each pair removed."""
+        single = [without([player.position], players) for player in players]
+        pairs = self.pairs(len(players), seed)
+        return [full(players), *single, *(without(pair, players) for pair in pairs)]
+
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """See `Interactions`."""
+        pairs = self.pairs(len(next(iter(games.values())).players), seed)
+        return {
+            key: Values(np.stack([_difference(game, pair) for pair in pairs], axis=1)) for key, game in games.items()
+        }
+
+
+class ExactInteractions(Interactions):
+    """An interaction index from all 2^N coalitions."""
+
+    kind: Literal["exact"]
+    index: Literal["k-SII", "FSII"] = Field("k-SII", description="k-Shapley values, or the faithful index.")
+
+    @property
+    def name(self) -> str:
+        """As in file names."""
+        return f"exact-{self.index.lower()}"
+
+    def problem(self, players: int) -> str | None:
+        """2^N coalitions are soon too many."""
+        return too_many(players)
+
+    def windows(self, players: int) -> int:
+        """All coalitions are there."""
+        return min(MOST_WINDOWS, players)
+
+    def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
+        """All of them."""
+        return list(range(1 << len(players)))
+
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """See `Interactions`."""
+        return {key: Values(exact(game, self.index)) for key, game in games.items()}
+
+
+class SampledInteractions(replayed.Replayed, Interactions):
+    """An interaction index from sampled coalitions; replayed on shapiq."""
+
+    kind: Literal["sampled"]
+    index: Literal["k-SII", "FSII"] = Field(
+        "k-SII", description="Both by regression (KernelSHAP-IQ, faithful KernelSHAP)."
+    )
+    budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
+    replicates: int = Field(4, ge=2, description="Independent runs of budget / replicates coalitions each.")
+
+    @property
+    def name(self) -> str:
+        """As in file names."""
+        return f"{self.index.lower()}-b{self.budget}"
+
+    @property
+    def approximator(self) -> replayed.Approximator:
+        """The one of its index."""
+        return replayed.APPROXIMATORS[self.index]
+
+    def least_budget(self, players: int) -> int:
+        """Three equations for each player and pair."""
+        return replayed.equations_of_pairs(players)
+
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """See `Interactions`."""
+        return replayed.replayed(self, games, seed, bootstrap)
 
 
 def windows(game: Game, largest: int) -> tuple[list[Pair], Values]:
@@ -71,31 +156,6 @@ def windows(game: Game, largest: int) -> tuple[list[Pair], Values]:
     """
     pairs = window_pairs(len(game.players), largest)
     return pairs, Values(np.stack([_difference(game, pair, range(pair[0] + 1, pair[1])) for pair in pairs], axis=1))
-
-
-def estimate(
-    entry: Interactions, games: Mapping[str, Game], seed: int, bootstrap: int
-) -> tuple[list[Pair], dict[str, Values]]:
-    """The pairs, and their interactions in each game.
-
-    Raises:
-        StoreError: when a game lacks a coalition.
-        ConfigError: the installed shapiq does not have this index.
-    """
-    count = len(next(iter(games.values())).players)
-    match entry:
-        case PairInteractions():
-            pairs = chosen_pairs(entry, count, seed)
-            return pairs, {
-                key: Values(np.stack([_difference(game, pair) for pair in pairs], axis=1))
-                for key, game in games.items()
-            }
-        case ExactInteractions():
-            pairs = list(itertools.combinations(range(count), 2))
-            return pairs, {key: Values(exact(game, entry.index)) for key, game in games.items()}
-        case SampledInteractions():
-            pairs = list(itertools.combinations(range(count), 2))
-            return pairs, estimators.replay(entry, games, seed, bootstrap)
 
 
 def exact(game: Game, index: Literal["k-SII", "FSII"]) -> np.ndarray:
@@ -112,7 +172,7 @@ def exact(game: Game, index: Literal["k-SII", "FSII"]) -> np.ndarray:
     for column in values.T:
 
         def lookup(kept: np.ndarray, column: np.ndarray = column) -> np.ndarray:
-            return column[estimators.replayed.masks_of(kept)]
+            return column[replayed.masks_of(kept)]
 
         found = ExactComputer(n_players=count, game=lookup)(index, 2)
         rows.append([found[pair] for pair in itertools.combinations(range(count), 2)])

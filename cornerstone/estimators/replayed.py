@@ -14,14 +14,20 @@ import importlib.metadata
 import itertools
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from cornerstone.config.estimators import SampledEstimator, SampledInteractions, least_budget
 from cornerstone.errors import ConfigError, StoreError
+from cornerstone.estimators.base import Asked, Estimator, Key
+from cornerstone.estimators.truncated import too_small
+from cornerstone.estimators.values import Values, scores
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Approximator:
     linear: bool = True
     order: int = 0
     """Largest interactions in the model that it fits by regression; 0: it fits none."""
+    pairs: bool = False
+    """Whether it gives interactions of pairs instead of values of players."""
     since: str = ""
 
 
@@ -48,17 +56,108 @@ APPROXIMATORS = {
     "leverage-shap": Approximator("LeverageSHAP", _PAIRED, order=1, since=_NEWER),
     "regression-msr": Approximator("RegressionMSR", {"index": "SV", **_PAIRED}, linear=False, since=_NEWER),
     "proxy-shap": Approximator("ProxySHAP", {"index": "SV", "max_order": 1}, linear=False, since=_NEWER),
-    "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2),
-    "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2),
+    "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2, pairs=True),
+    "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2, pairs=True),
 }
 """By `kind` of an estimator, or `index` of sampled interactions."""
 
-Sampled = SampledEstimator | SampledInteractions
+SampledKind = Literal[
+    "permutation",
+    "stratified",
+    "kernelshap",
+    "unbiased-kernelshap",
+    "svarm",
+    "kadd-shap",
+    "leverage-shap",
+    "regression-msr",
+    "proxy-shap",
+]
 
 
-def approximator_of(entry: Sampled) -> Approximator:
-    """What stands behind an entry of the config."""
-    return APPROXIMATORS[entry.index if isinstance(entry, SampledInteractions) else entry.kind]
+class Replayed(Asked):
+    """What an approximator of shapiq samples: Shapley values, or interactions of pairs.
+
+    Attributes:
+        budget: coalitions to evaluate, at most, over all replicates.
+        replicates: independent runs.
+    """
+
+    drawn: ClassVar[bool] = True
+    budget: int
+    replicates: int
+
+    @property
+    @abstractmethod
+    def approximator(self) -> Approximator:
+        """What stands behind it."""
+
+    @abstractmethod
+    def least_budget(self, players: int) -> int:
+        """Coalitions that one replicate needs, so that every player (or pair) is seen as the estimator prescribes."""
+
+    def problem(self, players: int) -> str | None:
+        """A budget that is too small gives values made of rounding errors."""
+        return super().problem(players) or too_small(self.budget, self.replicates, self.least_budget(players))
+
+    def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
+        """Those of all replicates."""
+        asked = requested(self, len(players), seed)
+        return list(dict.fromkeys(coalition for part in asked for coalition in part))
+
+
+class SampledEstimator(Replayed, Estimator):
+    """An estimator that samples coalitions; replayed on shapiq."""
+
+    kind: SampledKind = Field(description="See docs/estimators.md for what each does and how well.")
+    budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
+    replicates: int = Field(
+        10,
+        ge=2,
+        description="Independent runs of budget / replicates coalitions each, averaged. Their spread measures the "
+        "sampling error; fewer make that measurement rough and the interval wide.",
+    )
+
+    @property
+    def name(self) -> str:
+        """As in file names."""
+        return f"{self.kind}-b{self.budget}"
+
+    @property
+    def approximator(self) -> Approximator:
+        """The one of its kind."""
+        return APPROXIMATORS[self.kind]
+
+    def least_budget(self, players: int) -> int:
+        """Coalitions that one replicate needs.
+
+        One antithetic pair of permutations; each stratum of the stratified estimators once (a stratum that SVARM does
+        not see counts as 0, which biases it); several times as many equations as a regression has unknowns, since
+        coalitions come with their complements, which tell the same about single players, and with fewer the random
+        design is singular now and then.
+        """
+        n = players
+        match self.kind:
+            case "permutation":
+                return 2 + 2 * (n - 1)
+            case "stratified":
+                return 2 + 2 * n + 2 * n * max(0, n - 2)
+            case "svarm":
+                return min(2**n, 2 + 2 * n + 2 * n * max(0, n - 2))
+            case "kadd-shap":
+                return equations_of_pairs(n)
+            case "unbiased-kernelshap":
+                return min(2**n, 2 + 2 * n)
+            case _:
+                return min(2**n, 2 + 6 * n)
+
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """See `Estimator`."""
+        return replayed(self, games, seed, bootstrap)
+
+
+def equations_of_pairs(players: int) -> int:
+    """Coalitions that determine a regression on players and pairs: three for each unknown."""
+    return min(2**players, 3 * (1 + players + players * (players - 1) // 2))
 
 
 class _Antithetic:
@@ -72,7 +171,7 @@ class _Antithetic:
         out[1::2] = out[0::2, ::-1]
 
 
-def _seed(entry: Sampled, seed: int, replicate: int) -> int:
+def _seed(entry: Replayed, seed: int, replicate: int) -> int:
     """A seed of its own for each estimator and replicate."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(entry.name.encode()), replicate])
     return int(sequence.generate_state(1)[0])
@@ -85,7 +184,7 @@ def masks_of(rows: np.ndarray) -> list[int]:
 
 
 def run(
-    entry: Sampled, players: int, seed: int, replicate: int, game: Callable[[np.ndarray], np.ndarray]
+    entry: Replayed, players: int, seed: int, replicate: int, game: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """One replicate of an estimator on any game.
 
@@ -104,7 +203,7 @@ def run(
     """
     from shapiq import approximator as shapiq_approximators  # heavy: never while the workflow is parsed
 
-    recipe = approximator_of(entry)
+    recipe = entry.approximator
     made = getattr(shapiq_approximators, recipe.name, None)
     if made is None:
         raise ConfigError(
@@ -116,26 +215,26 @@ def run(
     options: dict[str, Any] = {}
     if entry.kind == "permutation":
         approximator._rng = _Antithetic(approximator._rng)
-        pair = least_budget(entry, players) - 2
+        pair = entry.least_budget(players) - 2
         budget = 2 + (budget - 2) // pair * pair
         options["batch_size"] = 2
     with warnings.catch_warnings():  # a budget near or above 2^N is no mistake: it is an upper limit
         for message in ("Not all budget is required", "Sampling might be inefficient"):
             warnings.filterwarnings("ignore", message, UserWarning)
         found = approximator.approximate(budget, game, **options)
-    if isinstance(entry, SampledInteractions):
+    if recipe.pairs:
         return np.array([found[pair] for pair in itertools.combinations(range(players), 2)], np.float64)
     return np.array([found[(player,)] for player in range(players)], np.float64)
 
 
-def requested(entry: Sampled, players: int, seed: int) -> list[list[int]]:
+def requested(entry: Replayed, players: int, seed: int) -> list[list[int]]:
     """The distinct coalitions that each replicate asks for.
 
     Raises:
         ConfigError: the installed shapiq does not have this estimator, or the coalitions do not determine its
             regression (whose solution would be made of rounding errors).
     """
-    order = approximator_of(entry).order
+    order = entry.approximator.order
     replicates = []
     for replicate in range(entry.replicates):
         asked: dict[int, None] = {}
@@ -167,7 +266,7 @@ def determined(coalitions: Sequence[int], players: int, order: int) -> bool:
 
 
 def replay(
-    entry: Sampled, players: int, seed: int, replicate: int, coalitions: Sequence[int], values: np.ndarray
+    entry: Replayed, players: int, seed: int, replicate: int, coalitions: Sequence[int], values: np.ndarray
 ) -> np.ndarray:
     """One replicate, on values that were evaluated before.
 
@@ -202,6 +301,40 @@ def replay(
     def estimates(columns: np.ndarray) -> np.ndarray:
         return np.stack([run(entry, players, seed, replicate, lookup(column)) for column in columns.T])
 
-    if approximator_of(entry).linear and len(coalitions) < values.shape[1]:
+    if entry.approximator.linear and len(coalitions) < values.shape[1]:
         return values.T @ estimates(np.eye(len(coalitions)))
     return estimates(values)
+
+
+def replayed(entry: Replayed, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+    """`Estimator.estimate` for all that shapiq samples."""
+    count = len(next(iter(games.values())).players)
+    asked_by_replicate = requested(entry, count, seed)
+    if not entry.approximator.linear:
+        return {key: _resampled(entry, game, asked_by_replicate, seed, bootstrap) for key, game in games.items()}
+    sizes = np.cumsum([len(game.documents) for game in games.values()])[:-1]
+    parts: dict[Key, list[np.ndarray]] = {key: [] for key in games}
+    for replicate, asked in enumerate(asked_by_replicate):
+        # all games at once: the weights of the coalitions are the same for each
+        columns = np.concatenate([scores(game, asked) for game in games.values()]).T
+        found = replay(entry, count, seed, replicate, asked, columns)
+        for key, rows in zip(games, np.split(found, sizes), strict=True):
+            parts[key].append(rows)
+    return {key: Values.averaged(rows) for key, rows in parts.items()}
+
+
+def _resampled(entry: Replayed, game: Game, asked_by_replicate: list[list[int]], seed: int, bootstrap: int) -> Values:
+    """An estimator that is not linear: on the mean of all documents, and on those of bootstrap samples of clusters."""
+    rng = entry.random(seed)
+    labels, cluster = np.unique(game.clusters, return_inverse=True)
+    counts = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), bootstrap)[:, cluster]
+    shares = np.concatenate([np.ones((1, len(cluster))), counts]).astype(np.float64)
+    shares /= shares.sum(axis=1, keepdims=True)
+    found = np.stack(
+        [
+            replay(entry, len(game.players), seed, r, asked, (shares @ scores(game, asked)).T)
+            for r, asked in enumerate(asked_by_replicate)
+        ]
+    )  # [R, 1 + B, N]
+    documents = np.broadcast_to(found[:, :1], (len(found), len(game.documents), found.shape[2]))
+    return Values(documents.mean(axis=0), documents, found[:, 1:].mean(axis=0))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from cornerstone.game.game import Game
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,12 @@ class Values:
     replicates: np.ndarray | None = None
     resampled: np.ndarray | None = None
 
+    @classmethod
+    def averaged(cls, replicates: Sequence[np.ndarray]) -> Values:
+        """The mean of independent replicates, each [D, N]."""
+        stacked = np.stack(replicates)
+        return cls(stacked.mean(axis=0), stacked)
+
     def contrasts(self, weights: np.ndarray) -> Values:
         """The values of M weighted sums of the quantities; weights: [N, M]."""
         return Values(
@@ -37,3 +46,12 @@ class Values:
         if self.resampled is not None:
             raise ValueError("an estimator that is not linear has no values on some of its documents")
         return Values(self.documents[chosen], None if self.replicates is None else self.replicates[:, chosen])
+
+
+def scores(game: Game, coalitions: Sequence[int]) -> np.ndarray:
+    """[D, C] the score of each document under each coalition.
+
+    Raises:
+        StoreError: when the game lacks a coalition.
+    """
+    return np.stack([game(coalition) for coalition in coalitions], axis=1)

@@ -11,11 +11,49 @@ could be exchanged get different values near the ends.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Literal
 
-from cornerstone.game.coalitions import without
+import numpy as np
+from pydantic import Field
+
+from cornerstone.estimators.base import Estimator, Key
+from cornerstone.estimators.values import Values
+from cornerstone.game.coalitions import window_coalitions, windows, without
 from cornerstone.game.game import Game
-from cornerstone.plan.plan import windows
+from cornerstone.game.players import Player
+
+
+class WindowEstimator(Estimator):
+    """The paper's estimator. Biased, cheap."""
+
+    kind: Literal["window"]
+    removed: int = Field(4, ge=1, description="The paper's K: windows of at most K neighbours are removed.")
+
+    @property
+    def name(self) -> str:
+        """As in file names."""
+        return f"window-k{self.removed}"
+
+    def problem(self, players: int) -> str | None:
+        """A window can't be longer than the model."""
+        return "choose a smaller `removed`" if self.removed > players else None
+
+    def windows(self, players: int) -> int:
+        """The paper's K."""
+        return self.removed
+
+    def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
+        """All windows of at most K players, removed."""
+        return window_coalitions(players, self.removed)
+
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """See `Estimator`."""
+        return {key: Values(estimate(game, self.removed)) for key, game in games.items()}
+
+    def columns(self, players: int) -> dict[str, list[float]]:
+        """`terms`: how many differences are averaged for each player."""
+        return {"terms": [len(pairs) for pairs in terms(players, self.removed)]}
 
 
 def terms(count: int, largest: int) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:

@@ -7,25 +7,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
+from cornerstone.assets.documents import TaskDocuments, made_from, read
 from cornerstone.config.config import Config
-from cornerstone.engine import encoding, sweep, tries
-from cornerstone.engine.loading import skeleton
+from cornerstone.config.models import Model
+from cornerstone.engine import loading, sweep, tries
+from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import AssetError, CornerstoneError
-from cornerstone.evaluate import result
+from cornerstone.evaluate import result, table
 from cornerstone.game import coalitions
+from cornerstone.game.players import Player
 from cornerstone.log import Progress, say
-from cornerstone.plan import plan
-from cornerstone.plan.layout import Layout, fingerprint, forget_backup
+from cornerstone.plan.layout import Layout
+from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import memory
-from cornerstone.schedule.groups import Division
+from cornerstone.schedule.groups import Division, Grouping
 from cornerstone.schedule.malloc import keep_freed_memory
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
@@ -40,12 +43,18 @@ class Target:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Loaded:
     """A model and the documents in its tokens, and what memory is there."""
 
     network: Network
+    packed: list[tries.PackedDocument]
     batches: list[tries.Batch]
     room: memory.Room
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all batches, padding included."""
+        return sum(batch.tokens for batch in self.batches)
 
     @property
     def division(self) -> Division:
@@ -56,13 +65,29 @@ class _Loaded:
 
 @dataclass(frozen=True)
 class Job:
-    """A model, a task, and the files that fetch made for them."""
+    """A model, a task, the files that fetch made for them, and the fingerprint that their results carry."""
 
     config: Config
     model: str
     task: str
     marker: Path
     documents: Path
+    fingerprint: str
+
+    @property
+    def entry(self) -> Model:
+        """The model's section of the config."""
+        return self.config.models[self.model]
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """The model's players."""
+        return self.entry.all_players()
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What results say of the model."""
+        return {**self.entry.model_dump(include={"source", "id", "revision", "file", "dtype"}), "name": self.model}
 
     def run_files(self, paths: Sequence[Path]) -> int:
         """`run` for files that are named after their coalitions.
@@ -70,33 +95,22 @@ class Job:
         Raises:
             CoalitionError: a file's name is no coalition of the model.
         """
-        players = self.config.models[self.model].all_players()
-        return self.run([Target(coalitions.parse(path.stem, players), path) for path in paths])
+        return self.run([Target(coalitions.parse(path.stem, self.players), path) for path in paths])
 
-    def run_table(self, wanted: Sequence[int], table: Path) -> None:
+    def run_table(self, wanted: Sequence[int], target: Path) -> None:
         """Evaluate coalitions that are not there yet, then write all of them as one table (Parquet).
 
-        What the plan has evaluated is read where it is; the rest goes to the folder `deletion` of the task.
+        What the plan has evaluated is read where it is; the rest goes to a folder of its own: it is not among the
+        targets of Snakemake, which would not know what made it.
         """
-        players = self.config.models[self.model].all_players()
-        layout = Layout(self.config)
-        made_by = fingerprint(self.config, self.model, self.task)
-        data = self._documents()
-        targets = []
-        for coalition in plan.in_sweep_order(wanted, players):
-            planned = Path(layout.coalition(self.model, self.task, coalitions.name(coalition, players)))
-            there = result.is_current(planned, made_by, data, coalition, players)
-            # not among the targets of Snakemake, which would not know what made them
-            own = planned.parents[1] / "deletion" / planned.name
-            targets.append(Target(coalition, planned if there else own))
+        layout, data, targets = Layout(self.config), self.data(), []
+        for coalition in coalitions.in_sweep_order(wanted, self.players):
+            name = coalitions.name(coalition, self.players)
+            planned = Target(coalition, Path(layout.coalition(self.model, self.task, name)))
+            own = Target(coalition, Path(layout.deletion_coalition(self.model, self.task, name)))
+            targets.append(planned if self._is_there(planned, data) else own)
         self.run(targets)
-        result.write_table(
-            [target.path for target in targets],
-            players,
-            made_by,
-            data,
-            table,
-        )
+        table.write([target.path for target in targets], self.players, self.fingerprint, data, target)
 
     def run(self, targets: Sequence[Target]) -> int:
         """Make every target that is not there or was made by other settings or code.
@@ -110,75 +124,55 @@ class Job:
         Raises:
             CornerstoneError: bad assets, bad config, too little memory.
         """
-        entry = self.config.models[self.model]
-        wanted = fingerprint(self.config, self.model, self.task)
-        data = self._documents()
-        missing = self._missing(targets, wanted, data)
+        data = self.data()
+        missing = self._missing(targets, data)
         label = f"{self.model} {self.task}"
         say(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")
         if not missing:
             return 0
-        torch.set_num_threads(entry.threads)
+        torch.set_num_threads(self.entry.threads)
         keep_freed_memory()
-        loaded = self._load(data)
-        network, batches = loaded.network, loaded.batches
-        origin = result.Origin(
-            fingerprint=wanted,
-            documents=data.digest,
-            model={
-                **entry.model_dump(include={"source", "id", "revision", "file", "dtype"}),
-                "name": self.model,
-            },
-            versions={package: importlib.metadata.version(package) for package in PACKAGES},
-            device=_device_name(network.device),
-            weights=loaded.room.weights,
-        )
-        found = loaded.division.grouping(missing, network.stages)
-        groups = found.groups(missing)
+        loaded = self.load(data)
+        found = [target.coalition for target in missing]
+        grouping = loaded.division.grouping(found, loaded.network.stages)
         if loaded.room.streamed:
-            walks = found.count(len(missing))
-            say(
-                f"{label}: {walks} walk{'s' * (walks != 1)} over the weights, up to {found.together} coalitions in each"
-            )
-        tokens = sum(batch.tokens for batch in batches)
-        progress = Progress(label, len(missing), sum(sweep.work(g, network.stages) for g in groups) * tokens)
+            walks = grouping.count(len(found))
+            together = grouping.together
+            say(f"{label}: {walks} walk{'s' * (walks != 1)} over the weights, up to {together} coalitions in each")
+        groups = grouping.groups(missing)
+        work = sum(sweep.work([t.coalition for t in group], loaded.network.stages) for group in groups)
+        progress = Progress(label, len(missing), work * loaded.tokens)
         computed = 0
         for group in groups:
-            group = self._missing([t for t in targets if t.coalition in group], wanted, data)
-            if not group:
-                continue
-            started = time.monotonic()
-            try:
-                scores = sweep.choice_scores(network, batches, group, progress.advance, found.tokens_together)
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                raise CornerstoneError(
-                    f"{label}: out of memory with {len(group)} coalitions at once. Lower memory.budget_gb or "
-                    f"batch_tokens of models.{self.model} in config.yaml; what is finished is kept. ({error})"
-                ) from error
-            seconds = (time.monotonic() - started) / len(group)
-            path_of = {target.coalition: target.path for target in targets}
-            # a second job for the same files may have been faster: what it wrote stays, with its date
-            still_missing = set(self._missing([t for t in targets if t.coalition in group], wanted, data))
-            for coalition, rows in zip(group, scores, strict=True):
-                if coalition in still_missing:
-                    rows_as_lists = [row.tolist() for row in rows]
-                    result.write(
-                        path_of[coalition],
-                        coalition,
-                        entry.all_players(),
-                        data,
-                        rows_as_lists,
-                        origin,
-                        seconds,
-                    )
-                forget_backup(path_of[coalition])
-            computed += len(group)
-            progress.finished(computed)
-        if isinstance(network.weights, Streamed):
-            say(f"{label}: {network.weights.traffic}")
+            still_missing = self._missing(group, data)
+            if still_missing:
+                self._make(still_missing, loaded, grouping, data, progress)
+                computed += len(still_missing)
+                progress.finished(computed)
+        if isinstance(loaded.network.weights, Streamed):
+            say(f"{label}: {loaded.network.weights.traffic}")
         return computed
 
-    def _load(self, data: tasks.TaskDocuments) -> _Loaded:
+    def scores(
+        self, group: Sequence[int], loaded: Loaded, grouping: Grouping, progress: Progress | None = None
+    ) -> list[list[list[float]]]:
+        """The log-likelihoods [coalition][document][choice] of coalitions that are walked together.
+
+        Raises:
+            CornerstoneError: out of memory.
+        """
+        runs = grouping.runs([batch.tokens for batch in loaded.batches])
+        advance = progress.advance if progress else lambda done: None
+        try:
+            found = sweep.choice_scores(loaded.network, loaded.batches, group, advance, runs)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise CornerstoneError(
+                f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Lower memory.budget_gb "
+                f"or batch_tokens of models.{self.model} in config.yaml; what is finished is kept. ({error})"
+            ) from error
+        return [[row.tolist() for row in rows] for rows in found]
+
+    def load(self, data: TaskDocuments) -> Loaded:
         """The model as the memory budget allows it, and the documents in its tokens.
 
         Documents are encoded before any weight is read: how many tokens they have decides what fits.
@@ -186,32 +180,37 @@ class Job:
         Raises:
             CornerstoneError: weights that do not fit the config or the budget, or can't be read.
         """
-        entry = self.config.models[self.model]
+        entry = self.entry
         if entry.compile:
-            encoding.need_compiler(self.model)
+            loading.need_compiler(self.model)
         folder = fetch.model_folder(self.marker, entry)
-        device = encoding.device_of(entry.device_map, entry.resources.gpus)
-        outline, tokenizer = skeleton(folder, entry.dtype)
-        batches = tries.batches(encoding.encode(outline, tokenizer, data.documents), entry.batch_tokens)
+        device = loading.device_of(entry.device_map, entry.resources.gpus)
+        shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
+        packed = encode(shapes, tokenizer, [document.requests for document in data.documents])
+        batches = tries.batches(packed, entry.batch_tokens)
         width = max(batch.input_ids.shape[1] for batch in batches)
-        sizes = [batch.tokens for batch in batches]
-        room = memory.room(entry.memory, outline, sizes, width, entry.resources.gpus)
+        room = memory.room(entry.memory, shapes, [batch.tokens for batch in batches], width, entry.resources.gpus)
         say(f"{self.model} {self.task}: {room}")
         weights: Weights
         if room.streamed:
-            weights = Streamed(outline, folder, device, host_bytes=int(entry.memory.host_gb * memory.GIB))
-            model = outline
+            weights = Streamed(shapes, folder, device, host_bytes=int(entry.memory.host_gb * memory.GIB))
+            model = shapes
         else:
             weights = Resident()
-            model, _ = encoding.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
-        network = Network(model, entry.all_players(), entry.blocks, entry.feed_forward, weights, compiled=entry.compile)
-        return _Loaded(network, batches, room)
+            model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
+        network = Network(model, self.players, entry.blocks, entry.feed_forward, weights, compiled=entry.compile)
+        return Loaded(network, packed, batches, room)
 
-    def _documents(self) -> tasks.TaskDocuments:
-        """The documents that are scored, checked against the config."""
-        whole = tasks.read(self.documents)
+    def data(self) -> TaskDocuments:
+        """The documents that are scored, checked against the config.
+
+        Raises:
+            AssetError: they are missing, or were made from other settings.
+            TaskError: the task lacks the metric that the config names.
+        """
+        whole = read(self.documents)
         source = self.config.documents_source(self.model)
-        wanted = tasks.made_from(self.task, source, self.config.tasks[self.task].revision)
+        wanted = made_from(self.task, source, self.config.tasks[self.task].revision)
         if whole.made_from != wanted:
             raise AssetError(
                 f"{self.documents} was made from '{whole.made_from}', now '{wanted}' is asked for. Delete it and run "
@@ -220,9 +219,40 @@ class Job:
         whole.need_metric(self.config.tasks[self.task].metric)
         return whole.first(self.config.limit(self.model, self.task))
 
-    def _missing(self, targets: Sequence[Target], wanted: str, data: tasks.TaskDocuments) -> list[int]:
-        players = self.config.models[self.model].all_players()
-        return [t.coalition for t in targets if not result.is_current(t.path, wanted, data, t.coalition, players)]
+    def _make(
+        self,
+        targets: Sequence[Target],
+        loaded: Loaded,
+        grouping: Grouping,
+        data: TaskDocuments,
+        progress: Progress,
+    ) -> None:
+        """Walk coalitions together and write their files."""
+        started = time.monotonic()
+        scores = self.scores([target.coalition for target in targets], loaded, grouping, progress)
+        seconds = (time.monotonic() - started) / len(targets)
+        origin = self._origin(loaded, data)
+        for target, rows in zip(targets, scores, strict=True):
+            # a second job for the same file may have been faster: what it wrote stays, with its date
+            if not self._is_there(target, data):
+                result.write(target.path, target.coalition, self.players, data, rows, origin, seconds)
+            forget_backup(target.path)
+
+    def _origin(self, loaded: Loaded, data: TaskDocuments) -> result.Origin:
+        return result.Origin(
+            fingerprint=self.fingerprint,
+            documents=data.digest,
+            model=self.described,
+            versions={package: importlib.metadata.version(package) for package in PACKAGES},
+            device=_device_name(loaded.network.device),
+            weights=loaded.room.weights,
+        )
+
+    def _is_there(self, target: Target, data: TaskDocuments) -> bool:
+        return result.is_current(target.path, self.fingerprint, data, target.coalition, self.players)
+
+    def _missing(self, targets: Sequence[Target], data: TaskDocuments) -> list[Target]:
+        return [target for target in targets if not self._is_there(target, data)]
 
 
 def _device_name(device: torch.device) -> str:

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cornerstone.assets.documents import METRICS, TaskDocuments, correct
+from cornerstone.assets.documents import TaskDocuments
 from cornerstone.errors import CoalitionError, StoreError
-from cornerstone.files import write_atomically, write_text
+from cornerstone.evaluate.scoring import Scores
+from cornerstone.files import write_text
 from cornerstone.game.coalitions import name, parse, removed_from
 from cornerstone.game.players import Player
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What made a result, for its `provenance`: see `workflow.fingerprint` and `TaskDocuments.digest`."""
+    """What made a result, for its `provenance`: see `plan.fingerprint` and `TaskDocuments.digest`."""
 
     fingerprint: str
     documents: str
@@ -66,7 +63,8 @@ def write(
             f"{name(coalition, players)} of {data.task} got a log-likelihood that is no finite number. Half "
             "precision may have overflowed: set dtype: bfloat16 or float32 in the model's entry."
         )
-    metrics = {metric: correct(loglikelihoods, data.documents, metric) for metric in data.metrics}
+    scored = Scores(loglikelihoods, [d.lengths for d in data.documents], [d.gold for d in data.documents])
+    metrics = {metric: scored.correct(metric) for metric in data.metrics}
     scores: dict[str, Any] = {"alias": data.task}
     for metric, right in metrics.items():
         scores[f"{metric},none"] = float(right.mean())
@@ -94,6 +92,11 @@ def write(
             **{metric: [int(value) for value in right] for metric, right in metrics.items()},
         },
     }
+    save(path, sections)
+
+
+def save(path: Path, sections: Mapping[str, Any]) -> None:
+    """Write the sections of a result, atomically: a line each, and a line for each array of `documents`."""
     lines = []
     for key, value in sections.items():
         if key == "documents":  # an array a line: readable, and small
@@ -132,93 +135,3 @@ def is_current(path: Path, wanted: str, data: TaskDocuments, coalition: int, pla
         return parse(result["coalition"]["name"], players) == coalition
     except (StoreError, CoalitionError, KeyError, TypeError):
         return False
-
-
-def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, data: TaskDocuments) -> pd.DataFrame:
-    """Read many results into one table.
-
-    Args:
-        paths: result files of one model and task.
-        players: the model's players.
-        expected: fingerprint that each must carry.
-        data: the documents that were scored.
-
-    Returns:
-        A row per coalition and document: coalition, doc_id, cluster, a column per metric (0 or 1), and `margin` and
-        `log-probability` (see `value_functions`).
-
-    Raises:
-        StoreError: a damaged file, a foreign one (other fingerprint, other name), or other documents.
-    """
-    import pandas as pd  # not above: jobs that only write results do without
-
-    labels, counts = [], []
-    columns: dict[str, list[np.ndarray]] = {}
-    digest = data.digest
-    for path in paths:
-        result = read(path)
-        found = result["provenance"]["fingerprint"]
-        if found != expected:
-            raise StoreError(
-                f"{path} was made by other settings or code (fingerprint {found}, now {expected}). Delete it "
-                "and run the workflow again."
-            )
-        documents = result["documents"]
-        if result["provenance"].get("documents") != digest:
-            raise StoreError(f"{path} holds other documents than {data.source} has now. Delete it and run again.")
-        label = result["coalition"]["name"]
-        parse(label, players)
-        if label != path.stem:
-            raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
-        found_here = {"doc_id": np.asarray(documents["doc_id"], np.int64)}
-        found_here |= {metric: np.asarray(documents[metric], np.int8) for metric in METRICS if metric in documents}
-        found_here |= value_functions(documents["loglikelihood"], documents["length"], documents["gold"])
-        for column, values in found_here.items():
-            columns.setdefault(column, []).append(values)
-        labels.append(label)
-        counts.append(len(found_here["doc_id"]))
-    if not labels:
-        raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
-    joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
-    joined.insert(0, "coalition", pd.Series(labels).repeat(counts).to_numpy())
-    joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
-    return joined
-
-
-def value_functions(
-    loglikelihoods: Sequence[Sequence[float]], lengths: Sequence[Sequence[int]], gold: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """What a coalition may be worth on a document beside being right or wrong.
-
-    Args:
-        loglikelihoods: [document][choice], natural logarithms, summed over the choice's tokens.
-        lengths: [document][choice], characters (as in acc_norm; where the choices stand in the context, all are equal).
-        gold: [document] index of the right choice.
-
-    Returns:
-        `margin`: log-likelihood per character of the gold choice less that of the best other; `log-probability`:
-        log-likelihood of the gold choice. Each float64 [document].
-
-    Raises:
-        ValueError: lists that do not fit each other, or a document with less than two choices.
-    """
-    counts = [len(scores) for scores in loglikelihoods]
-    if counts != [len(sizes) for sizes in lengths] or len(counts) != len(gold) or min(counts, default=2) < 2:
-        raise ValueError("each document needs a gold choice, and a log-likelihood and a length for two choices or more")
-    # one array of all documents, padded with -inf: a loop over documents takes ten times as long
-    there = np.arange(max(counts, default=0)) < np.array(counts, int)[:, None]
-    scores = np.full(there.shape, -np.inf)
-    scores[there] = list(chain.from_iterable(loglikelihoods))
-    each, rows, right = scores.copy(), np.arange(len(counts)), np.array(gold, int)
-    each[there] /= np.maximum(1, list(chain.from_iterable(lengths)))
-    golden = each[rows, right]
-    each[rows, right] = -np.inf
-    return {"margin": golden - each.max(axis=1, initial=-np.inf), "log-probability": scores[rows, right]}
-
-
-def write_table(
-    paths: Iterable[Path], players: tuple[Player, ...], expected: str, data: TaskDocuments, target: Path
-) -> None:
-    """Write what `table` returns as a Parquet file, atomically."""
-    frame = table(paths, players, expected, data)
-    write_atomically(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -1,41 +1,33 @@
 """What the coalitions of one task will cost, before they are evaluated: tokens, floating-point operations, hours.
 
 Counted, not measured: the coalitions are those of the plan, the sublayer evaluations those that the sweep makes for
-them (same chunks, same groups), the tokens those of the packed documents. Floating-point operations are those of
-matrix products, two for a multiplication and an addition. For n evaluations of a sublayer, T tokens in batches of
-padded width S, and R rows at which a token is scored:
-
-    attention      n * sum over batches (2 * W * T  +  4 * h * d * T * S)
-    feed-forward   n * sum over batches  2 * W * T   (the last one, where it runs by itself: R in place of T)
-    head           coalitions * 2 * hidden * vocabulary * R
-
-W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
-h * d: query heads x width of a head; scores and weighted values are 2 * d operations each for every pair of positions,
-masked ones included, because masks are dense. Norms, activations and the softmax are left out.
+them (same chunks, same groups), the tokens those of the packed documents.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import torch
-
 from cornerstone.config.config import Config
+from cornerstone.config.models import Model
 from cornerstone.engine import sweep
-from cornerstone.engine.loading import footprint, is_parallel
 from cornerstone.engine.network import Network
-from cornerstone.engine.tries import Batch
+from cornerstone.engine.stages import Stage
+from cornerstone.engine.weights import footprint
+from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.walk_time import walk_time
 from cornerstone.game import coalitions
-from cornerstone.game.players import Player, Stage
+from cornerstone.game.coalitions import in_sweep_order
+from cornerstone.game.players import Player
 from cornerstone.plan import plan
 from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import Plan
 from cornerstone.schedule import memory
 from cornerstone.schedule.groups import Division
 
@@ -43,91 +35,6 @@ ALWAYS = "ablation"
 """The row of what every plan has: the whole model, the empty one, and each player removed."""
 DELETION = "deletion"
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class Documents:
-    """The packed documents of a task.
-
-    Attributes:
-        count: documents.
-        tokens: tokens that go through each sublayer, padding included.
-        pairs: (token, position) pairs of attention, padding included.
-        rows: rows of the head.
-        batches: tokens of each batch.
-        width: padded length of the longest batch.
-    """
-
-    count: int
-    tokens: int
-    pairs: int
-    rows: int
-    batches: tuple[int, ...]
-    width: int
-
-    @classmethod
-    def of(cls, batches: Sequence[Batch]) -> Documents:
-        """Measure what `packing.batches` made."""
-        return cls(
-            count=sum(len(batch.documents) for batch in batches),
-            tokens=sum(batch.tokens for batch in batches),
-            pairs=sum(batch.tokens * batch.input_ids.shape[1] for batch in batches),
-            rows=sum(len(batch.rows) for batch in batches),
-            batches=tuple(batch.tokens for batch in batches),
-            width=max(batch.input_ids.shape[1] for batch in batches),
-        )
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """What decides a model's floating-point operations.
-
-    Attributes:
-        weights: of each sublayer, in execution order: entries of the matrices that a token is multiplied with.
-        attention: query heads x width of a head.
-        head: entries of the head's matrix.
-        largest: (rows, columns) of the largest matrix of the feed-forward sublayers.
-        parallel: whether both sublayers of a block run in parallel.
-    """
-
-    weights: tuple[float, ...]
-    attention: int
-    head: int
-    largest: tuple[int, int]
-    parallel: bool = False
-
-    @classmethod
-    def of(cls, network: Network) -> Arithmetic:
-        """Read the shapes off a model; its parameters need no values."""
-        config, layout = network.config, network.architecture
-        weights, shapes = [], []
-        for block in network.blocks:
-            for part in (layout.attention, layout.feed_forward):
-                found = [p.shape for path in part.modules for p in block.get_submodule(path).parameters() if p.ndim > 1]
-                weights.append(sum(_used(shape, config) for shape in found))
-                shapes += [tuple(shape[-2:]) for shape in found] if part is layout.feed_forward else []
-        heads = config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // heads
-        head = sum(p.numel() for p in network.head.parameters() if p.ndim > 1)
-        largest = max(shapes, key=lambda shape: shape[0] * shape[1])
-        return cls(tuple(weights), heads * width, head, largest, is_parallel(layout, config))
-
-    def flops(self, evaluations: Mapping[int, int], coalitions: int, documents: Documents) -> float:
-        """Floating-point operations of a walk: how often each sublayer is evaluated, for how many coalitions."""
-        total = 2.0 * self.head * documents.rows * coalitions
-        for sublayer, count in evaluations.items():
-            alone_and_last = sublayer == len(self.weights) - 1 and not self.parallel
-            tokens = documents.rows if alone_and_last else documents.tokens
-            total += count * 2 * self.weights[sublayer] * tokens
-            if sublayer % 2 == 0:
-                total += count * 4 * self.attention * documents.pairs
-        return total
-
-
-def _used(shape: torch.Size, config: Any) -> float:
-    """Entries of a weight that one token meets: all of [out, in]; of [experts, out, in] those of its chosen experts."""
-    share = config.num_experts_per_tok / shape[0] if len(shape) == 3 else 1
-    return shape.numel() * share
 
 
 @dataclass(frozen=True)
@@ -166,6 +73,9 @@ def effort(
     return Effort(total, walks)
 
 
+NONE = Effort(Counter(), 0)
+
+
 def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]:
     """Coalitions of deletion curves. A random order stands in for each that only the estimates will tell."""
     draw = Random(config.seed)
@@ -180,82 +90,129 @@ def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]
     return found
 
 
-def task_rows(
-    config: Config, model: str, task: str, network: Network, documents: Documents, tflops: float | None = None
-) -> Iterator[dict[str, Any]]:
-    """What each estimator adds to the cost of a model on a task, in the config's order; deletion curves last.
+@dataclass(frozen=True)
+class TaskCost:
+    """The cost of a model on a task.
 
-    The cost of a row is that of all coalitions so far less that of the rows before it, so that rows add up.
-
-    Args:
+    Attributes:
         config: the configuration.
         model: its name.
         task: its name.
         network: the model; its parameters need no values.
         documents: the task's.
         tflops: speed of a job, where it is known.
-
-    Raises:
-        ConfigError: a memory budget that is too small.
     """
-    entry, layout, players = config.models[model], Layout(config), network.players
-    arithmetic, stages = Arithmetic.of(network), tuple(network.stages)
-    gpus = entry.resources.gpus
-    room = memory.room(entry.memory, network.model, documents.batches, documents.width, gpus)
-    division = Division(documents.batches, network.hidden_size * network.dtype.itemsize, room)
-    units = footprint(network.model).units
 
-    def wait_hours(needed: Effort) -> float:
+    config: Config
+    model: str
+    task: str
+    network: Network
+    documents: Documents
+    tflops: float | None = None
+
+    @property
+    def entry(self) -> Model:
+        """The model's section of the config."""
+        return self.config.models[self.model]
+
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """What decides its floating-point operations."""
+        return Arithmetic.of(self.network)
+
+    @cached_property
+    def units(self) -> tuple[int, ...]:
+        """Bytes of each unit of weights that is streamed as one."""
+        return footprint(self.network.model).units
+
+    @cached_property
+    def division(self) -> Division:
+        """How jobs cut their coalitions.
+
+        Raises:
+            ConfigError: a memory budget that is too small.
+        """
+        documents, gpus = self.documents, self.entry.resources.gpus
+        room = memory.room(self.entry.memory, self.network.model, documents.batches, documents.width, gpus)
+        return Division(documents.batches, self.network.hidden_size * self.network.dtype.itemsize, room)
+
+    def effort(self, wanted: set[int], chunks: int) -> Effort:
+        """What that many jobs take for these coalitions."""
+        players = self.network.players
+        ordered = tuple(in_sweep_order(wanted, players))
+        return effort(ordered, players, tuple(self.network.stages), chunks, self.division)
+
+    def wait_hours(self, needed: Effort) -> float:
         """Hours in which walks wait for weights; NaN where the config does not say how fast these come."""
         if not needed.walks:
             return 0.0
-        if tflops is None or entry.memory.read_gb_per_s is None:
+        rate = self.entry.memory.read_gb_per_s
+        if self.tflops is None or rate is None:
             return float("nan")
-        step = len(stages[0].switches)
-        of_unit = [{s: needed.evaluations[s] for s in range(step * u, step * u + step)} for u in range(len(units))]
-        computes = [arithmetic.flops(work, 0, documents) / needed.walks / tflops / 1e12 for work in of_unit]
-        reads = [unit / entry.memory.read_gb_per_s / 1e9 for unit in units]
+        step = len(self.network.stages[0].switches)
+        reads = [unit / rate / 1e9 for unit in self.units]
+        computes = []
+        for first in range(0, step * len(self.units), step):
+            work = {sublayer: needed.evaluations[sublayer] for sublayer in range(first, first + step)}
+            flops = self.arithmetic.flops(work, 0, self.documents)
+            computes.append(flops / needed.walks / self.tflops / 1e12)
         return needed.walks * walk_time(reads, computes).waited / 3600
 
-    folder = Path(layout.coalition(model, task, "x")).parent
-    there = {path.stem for path in folder.glob("[!.]*.json")}
-    union: set[int] = set()
-    before = Effort(Counter(), 0)
+    def row(
+        self, name: str, wanted: set[int], shared: set[int], before: Effort, after: Effort, done: int
+    ) -> dict[str, Any]:
+        """What coalitions add to the cost.
 
-    def row(name: str, wanted: set[int], after: Effort, before: Effort, done: int) -> dict[str, Any]:
+        Args:
+            name: of who asks for them.
+            wanted: the coalitions.
+            shared: those that others have asked for.
+            before: effort of those others.
+            after: effort of all.
+            done: how many of the new ones are there already.
+        """
         work = Counter(
-            {sublayer: after.evaluations[sublayer] - before.evaluations[sublayer] for sublayer in after.evaluations}
+            {sublayer: count - before.evaluations[sublayer] for sublayer, count in after.evaluations.items()}
         )
-        walks = after.walks - before.walks
-        new = wanted - union
+        new, walks = len(wanted - shared), after.walks - before.walks
         return {
-            "model": model,
-            "task": task,
+            "model": self.model,
+            "task": self.task,
             "estimator": name,
-            "documents": documents.count,
+            "documents": self.documents.count,
             "coalitions": len(wanted),
-            "shared": len(wanted) - len(new),
-            "new": len(new),
+            "shared": len(wanted) - new,
+            "new": new,
             "done": done,
-            "tokens": len(new) * documents.tokens,
+            "tokens": new * self.documents.tokens,
             "evaluations": work.total(),
-            "flops": arithmetic.flops(work, len(new), documents),
-            "weights": room.weights,
+            "flops": self.arithmetic.flops(work, new, self.documents),
+            "weights": self.division.room.weights,
             "walks": walks,
-            "read_bytes": walks * sum(units),
-            "wait_hours": wait_hours(after) - wait_hours(before),
+            "read_bytes": walks * sum(self.units),
+            "wait_hours": self.wait_hours(after) - self.wait_hours(before),
         }
 
-    for name, needed in [(ALWAYS, plan.plan(players, [])), *layout.wanted(model)]:
-        wanted = set(needed)
-        both = tuple(plan.in_sweep_order(union | wanted, players))
-        after = effort(both, players, stages, entry.chunks, division)
-        done = sum(coalitions.name(c, players) in there for c in wanted - union)
-        yield row(name, wanted, after, before, done)
-        union, before = union | wanted, after
-    if config.deletion.orders:
-        wanted = deletion_coalitions(config, players)
-        missing = tuple(plan.in_sweep_order(wanted - union, players))
-        finished = (folder.parent / "deletion.parquet").is_file()
-        after = effort(missing, players, stages, 1, division)
-        yield row(DELETION, wanted, after, Effort(Counter(), 0), len(missing) if finished else 0)
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """What each estimator adds, in the config's order; deletion curves last.
+
+        The cost of a row is that of all coalitions so far less that of the rows before it, so that rows add up.
+
+        Raises:
+            ConfigError: a memory budget that is too small.
+        """
+        players, layout = self.network.players, Layout(self.config)
+        there = {path.stem for path in Path(layout.coalitions(self.model, self.task)).glob("[!.]*.json")}
+        so_far: set[int] = set()
+        before = NONE
+        for name, needed in [(ALWAYS, plan.union(players, [])), *Plan(self.config, self.model).wanted.items()]:
+            wanted = set(needed)
+            after = self.effort(so_far | wanted, self.entry.chunks)
+            done = sum(coalitions.name(c, players) in there for c in wanted - so_far)
+            yield self.row(name, wanted, so_far, before, after, done)
+            so_far, before = so_far | wanted, after
+        if self.config.deletion.orders:
+            wanted = deletion_coalitions(self.config, players)
+            missing = wanted - so_far
+            finished = Path(layout.deletion_values(self.model, self.task)).is_file()
+            yield self.row(DELETION, wanted, so_far, NONE, self.effort(missing, 1), len(missing) if finished else 0)

@@ -1,4 +1,4 @@
-"""What `plan` shows and writes: the cost of every model, task and estimator (`budget.py`), with totals."""
+"""What `plan` shows and writes: the cost of every model, task and estimator (see `cost`), with totals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from cornerstone.assets import documents as tasks
-from cornerstone.assets import fetch
+from cornerstone.assets import documents, fetch
 from cornerstone.config.config import Config
 from cornerstone.engine import encoding, tries
 from cornerstone.files import write_csv, write_text
 from cornerstone.forecast import outline
-from cornerstone.forecast.cost import ALL, DELETION, Arithmetic, Documents, task_rows
+from cornerstone.forecast.cost import ALL, DELETION, TaskCost
+from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.speed import speed_of
 from cornerstone.plan.layout import Layout
 
@@ -41,12 +41,12 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
         speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
         rows: list[dict[str, Any]] = []
         for task in config.run_tasks:
-            whole = tasks.read(Path(layout.documents_for(model, task)))
+            whole = documents.read(Path(layout.documents_for(model, task)))
             whole.need_metric(config.tasks[task].metric)
-            scored = whole.first(config.limit(model, task)).documents
+            scored = [d.requests for d in whole.first(config.limit(model, task)).documents]
             packed = encoding.encode(found.network.model, found.tokenizer, scored)
-            documents = Documents.of(tries.batches(packed, entry.batch_tokens))
-            rows += task_rows(config, model, task, found.network, documents, speed.tflops)
+            sizes = Documents.of(tries.batches(packed, entry.batch_tokens))
+            rows += TaskCost(config, model, task, found.network, sizes, speed.tflops).rows()
         frame = pd.DataFrame(rows)
         frame["tflops"] = float("nan") if speed.tflops is None else speed.tflops
         frame["speed_from"] = speed.source
@@ -152,8 +152,8 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
 
 
-def write(config: Config, markers: Mapping[str, Path], folder: Path) -> str:
-    """Write plan.csv and plan.md to `folder`; return what the terminal shows.
+def write(config: Config, markers: Mapping[str, Path]) -> str:
+    """Write plan.csv and plan.md; return what the terminal shows.
 
     Raises:
         CornerstoneError: see `table`.
@@ -169,7 +169,8 @@ def write(config: Config, markers: Mapping[str, Path], folder: Path) -> str:
             f"{done:,} results are there already (nobody looked whether these settings made them). FLOP and hours are "
             "those of a run from nothing."
         )
-    write_csv(frame, folder / "plan.csv")
+    numbers, page = map(Path, Layout(config).forecast)
+    write_csv(frame, numbers)
     text = show(frame) + "\n" + "\n".join(f"- {note}" for note in notes) + "\n"
-    write_text(folder / "plan.md", "# Budget plan\n\n" + text)
+    write_text(page, "# Budget plan\n\n" + text)
     return text

@@ -3,11 +3,18 @@
 A coalition is an int used as a bitmask: bit i is set when the player at position i is kept. Its name says
 what is removed: `full`, `drop-attn0`, `drop-attn0-ffn0` (execution order). Above eight removed players the
 name is `mask-<hex>`, the mask itself in ceil(N/4) lower-case hexadecimal digits.
+
+>>> from cornerstone.game.players import players_of
+>>> players = players_of(2, "ffn")
+>>> name(0b1110, players)
+'drop-attn0'
+>>> parse("drop-attn0-ffn1", players) == 0b0110
+True
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cornerstone.errors import CoalitionError
 from cornerstone.game.players import Player, player_named
@@ -77,3 +84,32 @@ def parse(text: str, players: tuple[Player, ...]) -> int:
 
 def _digits(players: tuple[Player, ...]) -> int:
     return -(-len(players) // 4)
+
+
+def windows(count: int, largest: int) -> Iterator[range]:
+    """All contiguous windows of 1..largest positions among `count`, by start, then by length."""
+    for start in range(count):
+        for length in range(1, min(largest, count - start) + 1):
+            yield range(start, start + length)
+
+
+def window_coalitions(players: tuple[Player, ...], largest: int) -> list[int]:
+    """The coalitions of the paper's estimator: full, and each window of at most `largest` removed.
+
+    There are 1 + K*N - K(K-1)/2 of them for K = largest <= N players.
+    """
+    return [full(players), *(without(window, players) for window in windows(len(players), largest))]
+
+
+def ablation_coalitions(players: tuple[Player, ...]) -> list[int]:
+    """Full, and each single player removed: N + 1 coalitions."""
+    return window_coalitions(players, 1)
+
+
+def in_sweep_order(coalitions: Iterable[int], players: tuple[Player, ...]) -> list[int]:
+    """Distinct coalitions, sorted so that those which agree on the first players stand together."""
+
+    def path(coalition: int) -> list[bool]:
+        return [bool(coalition >> player.position & 1) for player in players]
+
+    return sorted(set(coalitions), key=path)

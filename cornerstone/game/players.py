@@ -1,4 +1,4 @@
-"""The players of a model in execution order. Imports no torch, so the workflow can name players while it is parsed.
+"""The players of a model in execution order.
 
 A block of a transformer holds two sublayers, attention and feed-forward, each of which adds its contribution
 to the residual stream. Removing a sublayer sets that contribution to zero. In the paper each sublayer is a
@@ -19,6 +19,24 @@ Kind = Literal["attn", "ffn", "moe", "expert", "group"]
 
 Part = tuple[int, int | None]
 """A sublayer by its place in execution order, and one of its experts (None: the whole sublayer)."""
+
+PER_BLOCK = 2
+"""Sublayers of a block: its attention, then its feed-forward."""
+
+
+def block_of(sublayer: int) -> int:
+    """The block of a sublayer, by its place in execution order."""
+    return sublayer // PER_BLOCK
+
+
+def is_attention(sublayer: int) -> bool:
+    """Whether a sublayer is its block's attention."""
+    return sublayer % PER_BLOCK == 0
+
+
+def sublayers_of(first: int, last: int) -> range:
+    """The sublayers of a run of blocks, the last one included."""
+    return range(PER_BLOCK * first, PER_BLOCK * (last + 1))
 
 
 @dataclass(frozen=True, order=True)
@@ -44,9 +62,9 @@ def players_of(blocks: int, feed_forward: Literal["ffn", "moe"]) -> tuple[Player
     """All sublayers of a model of `blocks` blocks as players: attn0, ffn0, attn1, ... (2 x blocks of them)."""
     kinds: tuple[Kind, Kind] = ("attn", feed_forward)
     return tuple(
-        Player(2 * block + i, kind, block, f"{kind}{block}", ((2 * block + i, None),))
+        Player(sublayer, kind, block, f"{kind}{block}", ((sublayer, None),))
         for block in range(blocks)
-        for i, kind in enumerate(kinds)
+        for sublayer, kind in zip(sublayers_of(block, block), kinds, strict=True)
     )
 
 
@@ -54,9 +72,10 @@ def experts_of(blocks: int, experts: int) -> tuple[Player, ...]:
     """Each attention and each expert as a player: attn0, moe0e0, moe0e1, ..., attn1, ..."""
     players: list[Player] = []
     for block in range(blocks):
-        players.append(Player(len(players), "attn", block, f"attn{block}", ((2 * block, None),)))
+        attention, mixture = sublayers_of(block, block)
+        players.append(Player(len(players), "attn", block, f"attn{block}", ((attention, None),)))
         players += [
-            Player(len(players) + e, "expert", block, f"moe{block}e{e}", ((2 * block + 1, e),)) for e in range(experts)
+            Player(len(players) + e, "expert", block, f"moe{block}e{e}", ((mixture, e),)) for e in range(experts)
         ]
     return tuple(players)
 
@@ -67,7 +86,7 @@ def runs_of(blocks: int, length: int) -> tuple[Player, ...]:
     for position, first in enumerate(range(0, blocks, length)):
         last = min(first + length, blocks) - 1
         name = f"block{first}" if first == last else f"blocks{first}to{last}"
-        parts = tuple((sublayer, None) for sublayer in range(2 * first, 2 * last + 2))
+        parts = tuple((sublayer, None) for sublayer in sublayers_of(first, last))
         players.append(Player(position, "group", first, name, parts))
     return tuple(players)
 
@@ -96,7 +115,7 @@ def groups_of(
         for part in parts:
             run = re.fullmatch(r"block(\d+)|blocks(\d+)to(\d+)", part)
             first, last = (int(run[1] or run[2]), int(run[1] or run[3])) if run else (0, -1)
-            positions = range(2 * first, 2 * last + 2) if run else sublayers.get(part, ())
+            positions = sublayers_of(first, last) if run else sublayers.get(part, ())
             if not positions or (run and last >= blocks):
                 raise ConfigError(
                     f"`groups`: '{part}' in group '{name}' is not a part of this model; write a sublayer (attn0, "
@@ -111,7 +130,7 @@ def groups_of(
             raise ConfigError(f"`groups`: group '{name}' is empty")
     in_order = sorted(members.items(), key=lambda item: min(item[1]))
     return tuple(
-        Player(i, "group", min(positions) // 2, name, tuple((p, None) for p in sorted(positions)))
+        Player(i, "group", block_of(min(positions)), name, tuple((p, None) for p in sorted(positions)))
         for i, (name, positions) in enumerate(in_order)
     )
 
@@ -137,57 +156,3 @@ def _hint(name: str, last: Player) -> str:
     if match and last.kind in ("ffn", "moe") and match[1] != last.kind:
         return f"Its feed-forward sublayers are called {last.kind}, so write {last.kind}{match[2]}."
     return "Use one of these names."
-
-
-@dataclass(frozen=True)
-class Switch:
-    """Who decides whether a sublayer runs.
-
-    Attributes:
-        sublayer: its place in execution order.
-        owner: position of the player that it belongs to; None when it always runs, or when experts decide.
-        experts: position of each expert's player; empty where the sublayer is switched as a whole.
-    """
-
-    sublayer: int
-    owner: int | None
-    experts: tuple[int, ...] = ()
-
-
-Step = tuple[int, tuple[int, ...] | None]
-"""A sublayer that runs, and which of its experts do (None: all of it)."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Sublayers that read the same residual stream: one, or both of a block where they run in parallel."""
-
-    switches: tuple[Switch, ...]
-
-    def kept(self, coalition: int) -> tuple[Step, ...]:
-        """What of this stage runs in a coalition (bitmask over the players)."""
-        steps: list[Step] = []
-        for switch in self.switches:
-            if switch.experts:
-                experts = tuple(e for e, owner in enumerate(switch.experts) if coalition >> owner & 1)
-                if experts:
-                    steps.append((switch.sublayer, None if len(experts) == len(switch.experts) else experts))
-            elif switch.owner is None or coalition >> switch.owner & 1:
-                steps.append((switch.sublayer, None))
-        return tuple(steps)
-
-
-def stages_of(players: tuple[Player, ...], blocks: int, parallel: bool) -> list[Stage]:
-    """The stages of a model of `blocks` blocks in execution order; `parallel`: both sublayers of a block are one."""
-    owners: dict[int, dict[int | None, int]] = {}
-    for player in players:
-        for sublayer, expert in player.parts:
-            owners.setdefault(sublayer, {})[expert] = player.position
-    switches = []
-    for sublayer in range(2 * blocks):
-        owner = dict(owners.get(sublayer, {}))
-        whole = owner.pop(None, None)
-        experts = tuple(position for expert, position in sorted((e, p) for e, p in owner.items() if e is not None))
-        switches.append(Switch(sublayer, whole, experts))
-    each = 2 if parallel else 1
-    return [Stage(tuple(switches[i : i + each])) for i in range(0, len(switches), each)]

@@ -1,36 +1,81 @@
-"""Which coalitions are evaluated, and in which chunks. Imports no torch.
+"""What is evaluated for a model: the union of what its estimators ask for, each coalition once, and in which chunks.
 
-Each estimator asks for a list of coalitions; the plan of a model is their union, each coalition once. Chunks
-are runs of that plan in sweep order (coalitions that agree on their first players stand together), because
-the sweep computes what they share only once.
+Chunks are runs of that union in sweep order (coalitions that agree on their first players stand together), because the
+sweep computes what they share only once. A chunk is what one evaluate job makes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
-from cornerstone.game.coalitions import full, without
+from cornerstone.config.config import Config
+from cornerstone.estimators.base import Asked
+from cornerstone.files import write_text
+from cornerstone.game import coalitions
+from cornerstone.game.coalitions import ablation_coalitions, full, in_sweep_order
 from cornerstone.game.players import Player
+from cornerstone.plan.fingerprint import DRAWING, code
+from cornerstone.plan.layout import Layout
 
 
-def windows(count: int, largest: int) -> Iterator[range]:
-    """All contiguous windows of 1..largest positions among `count`, by start, then by length."""
-    for start in range(count):
-        for length in range(1, min(largest, count - start) + 1):
-            yield range(start, start + length)
+@dataclass(frozen=True)
+class Plan:
+    """What is evaluated for one model of a configuration."""
 
+    config: Config
+    model: str
 
-def window_coalitions(players: tuple[Player, ...], largest: int) -> list[int]:
-    """The coalitions of the paper's estimator: full, and each window of at most `largest` removed.
+    @cached_property
+    def players(self) -> tuple[Player, ...]:
+        """The model's players."""
+        return self.config.models[self.model].all_players()
 
-    There are 1 + K*N - K(K-1)/2 of them for K = largest <= N players.
-    """
-    return [full(players), *(without(window, players) for window in windows(len(players), largest))]
+    @cached_property
+    def wanted(self) -> dict[str, list[int]]:
+        """The name of each estimator and interaction of the config, with the coalitions that it needs.
 
+        Raises:
+            ConfigError: the installed shapiq does not have one of them.
+        """
+        asked: list[Asked] = [*self.config.estimators, *self.config.interactions]
+        return {entry.name: self._coalitions(entry) for entry in asked}
 
-def ablation_coalitions(players: tuple[Player, ...]) -> list[int]:
-    """Full, and each single player removed: N + 1 coalitions."""
-    return window_coalitions(players, 1)
+    @cached_property
+    def coalitions(self) -> list[int]:
+        """All of them, in sweep order."""
+        return union(self.players, self.wanted.values())
+
+    @cached_property
+    def chunks(self) -> list[list[str]]:
+        """The names of the coalitions, one list for each evaluate job."""
+        parts = chunks(self.coalitions, self.config.models[self.model].chunks, self.players)
+        return [[coalitions.name(coalition, self.players) for coalition in part] for part in parts]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all coalitions, chunk by chunk."""
+        return [name for chunk in self.chunks for name in chunk]
+
+    def _coalitions(self, entry: Asked) -> list[int]:
+        """What an entry needs. What is drawn at random comes from a file: every job parses the rules, and drawing needs
+        shapiq."""
+        if not entry.drawn:
+            return entry.coalitions(self.players, self.config.seed)
+        drawn_by = [entry.model_dump(), len(self.players), self.config.seed, importlib.metadata.version("shapiq")]
+        digest = hashlib.sha256(json.dumps([*drawn_by, code(*DRAWING)], sort_keys=True).encode()).hexdigest()[:16]
+        path = Path(Layout(self.config).drawn(entry.name, digest))
+        try:
+            return [int(mask, 16) for mask in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError):
+            drawn = entry.coalitions(self.players, self.config.seed)
+            write_text(path, json.dumps([f"{coalition:x}" for coalition in drawn]))
+            return drawn
 
 
 def baseline_coalitions(players: tuple[Player, ...]) -> list[int]:
@@ -38,16 +83,7 @@ def baseline_coalitions(players: tuple[Player, ...]) -> list[int]:
     return [full(players), 0]
 
 
-def in_sweep_order(coalitions: Iterable[int], players: tuple[Player, ...]) -> list[int]:
-    """Distinct coalitions, sorted so that those which agree on the first players stand together."""
-
-    def path(coalition: int) -> list[bool]:
-        return [bool(coalition >> player.position & 1) for player in players]
-
-    return sorted(set(coalitions), key=path)
-
-
-def plan(players: tuple[Player, ...], wanted: Iterable[Iterable[int]]) -> list[int]:
+def union(players: tuple[Player, ...], wanted: Iterable[Iterable[int]]) -> list[int]:
     """The distinct coalitions of all estimators and of what is always evaluated, in sweep order.
 
     Args:
@@ -55,30 +91,30 @@ def plan(players: tuple[Player, ...], wanted: Iterable[Iterable[int]]) -> list[i
         wanted: the coalitions of each estimator.
     """
     distinct = set(baseline_coalitions(players)) | set(ablation_coalitions(players))
-    for coalitions in wanted:
-        distinct.update(coalitions)
+    for asked in wanted:
+        distinct.update(asked)
     return in_sweep_order(distinct, players)
 
 
-def chunks(coalitions: list[int], count: int, players: tuple[Player, ...]) -> list[list[int]]:
+def chunks(planned: list[int], count: int, players: tuple[Player, ...]) -> list[list[int]]:
     """Split a plan (in sweep order) into at most `count` runs of about equal work; none is empty.
 
     A coalition's work is taken as the number of players from its first removed one on: what comes before, it
     shares with its neighbours.
     """
-    count = max(1, min(count, len(coalitions)))
-    missing = (full(players) & ~coalition for coalition in coalitions)
+    count = max(1, min(count, len(planned)))
+    missing = (full(players) & ~coalition for coalition in planned)
     work = [len(players) - (gap & -gap).bit_length() + 2 if gap else 1 for gap in missing]
     left, start = sum(work), 0
     runs = []
     for runs_left in range(count, 0, -1):
-        last_stop = len(coalitions) - runs_left + 1  # leaves a coalition for each run to come
+        last_stop = len(planned) - runs_left + 1  # leaves a coalition for each run to come
         stop, done = start + 1, work[start]
         while stop < last_stop and done + work[stop] / 2 <= left / runs_left:
             done += work[stop]
             stop += 1
         stop = last_stop if runs_left == 1 else stop
-        runs.append(coalitions[start:stop])
+        runs.append(planned[start:stop])
         left, start = left - done, stop
     return runs
 

@@ -1,4 +1,4 @@
-"""Where the results are, for the terminal. Imports neither pandas nor torch: a second `make run` should be quick."""
+"""Where the results are, for the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
-from cornerstone.plan.layout import Layout
+from cornerstone.plan.layout import Layout, cornerstones
 
 
 def where(config: Config) -> str:
@@ -16,18 +16,19 @@ def where(config: Config) -> str:
     Raises:
         StoreError: a model's cornerstones are missing.
     """
-    results = Path(Layout(config).results)
+    layout = Layout(config)
+    results = layout.results
     lines = [
         "",
-        f"summary  {results}/summary.md",
-        f"report   {results}/report.html",
+        f"summary  {layout.summary}",
+        f"report   {layout.report}",
         f"figures  {results}/figures/<model>/*.svg, *.pdf, *.png",
         f"tables   {results}/tables/table1-4.csv, *.md, *.tex",
         f"numbers  {results}/<model>/*.csv (described in results/README.md)",
         "",
     ]
     for model in config.run:
-        path = results / model / "cornerstones.csv"
+        path = Path(layout.csv(model, cornerstones()))
         try:
             with path.open(encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))[:3]

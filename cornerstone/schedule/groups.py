@@ -1,4 +1,4 @@
-"""Which coalitions and documents are walked together when each walk reads all weights: in the fewest walks.
+"""Which coalitions and documents are walked together: where each walk reads all weights, in the fewest walks.
 
 Hidden states are alive for every coalition and every document of a walk, so the two share the memory: with c
 coalitions together there is room for room / c tokens of documents. Coalitions are cut into groups of equal size, and
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cornerstone.engine import sweep
+from cornerstone.engine.stages import Stage
 from cornerstone.errors import ConfigError
-from cornerstone.game.players import Stage
 from cornerstone.schedule.memory import Room
+
+T = TypeVar("T")
 
 MORE_WORK = 1.05
 """How much more arithmetic smaller groups may cost where walks are equally few: their files come sooner."""
@@ -33,9 +36,13 @@ class Grouping:
     tokens_together: int
     walks: int
 
-    def groups(self, coalitions: Sequence[int]) -> list[list[int]]:
-        """The coalitions (in sweep order) group by group."""
+    def groups(self, coalitions: Sequence[T]) -> list[list[T]]:
+        """Coalitions, or what stands for them, in sweep order: group by group."""
         return [list(coalitions[i : i + self.together]) for i in range(0, len(coalitions), self.together)]
+
+    def runs(self, batches: Sequence[int]) -> list[list[int]]:
+        """The batches (tokens of each) walk by walk, by index."""
+        return walks(batches, self.tokens_together)
 
     def count(self, coalitions: int) -> int:
         """How many walks that many coalitions take."""
@@ -68,7 +75,7 @@ def fewest_walks(
     while groups <= count:
         together = -(-count // groups)
         if together * max(batches) <= room:
-            candidates[together] = Grouping(together, room // together, len(sweep.walks(batches, room // together)))
+            candidates[together] = Grouping(together, room // together, len(walks(batches, room // together)))
         # the next number of groups that makes them smaller
         groups = -(-count // (together - 1)) if together > 1 else count + 1
     fewest = min(grouping.count(count) for grouping in candidates.values())
@@ -76,6 +83,41 @@ def fewest_walks(
     costs = {together: work(together) for together in best} if len(best) > 1 else {best[0]: 0.0}
     limit = MORE_WORK * min(costs.values())
     return candidates[next(together for together in best if costs[together] <= limit)]
+
+
+MOST_TOGETHER = 64
+"""Coalitions walked together at most: files are written after each group, so this is what a kill can cost."""
+
+
+def groups_within(coalitions: Sequence[int], state_bytes: int, budget_bytes: float) -> list[list[int]]:
+    """Cut coalitions (in sweep order) into groups whose live states fit into a memory budget.
+
+    At most two generations of states are alive, so a group of n coalitions needs up to 2n states; at least
+    one coalition is walked at a time, whatever the budget.
+    """
+    most = max(1, min(MOST_TOGETHER, int(budget_bytes // (2 * state_bytes))))
+    return [list(coalitions[i : i + most]) for i in range(0, len(coalitions), most)]
+
+
+def walks(batches: Sequence[int], tokens_together: int) -> list[list[int]]:
+    """Cut batches into runs that are walked together.
+
+    Args:
+        batches: tokens of each, padding included.
+        tokens_together: of a run at most; at least one batch.
+
+    Returns:
+        The indices of each run, in order.
+    """
+    found: list[list[int]] = []
+    total = 0
+    for index, tokens in enumerate(batches):
+        if not found or total + tokens > tokens_together:
+            found.append([])
+            total = 0
+        found[-1].append(index)
+        total += tokens
+    return found
 
 
 @dataclass(frozen=True)
@@ -100,7 +142,7 @@ class Division:
         """
         if not self.room.streamed:
             state_bytes = max(self.batches) * self.token_bytes
-            groups = sweep.groups_within(coalitions, state_bytes, self.room.states)
+            groups = groups_within(coalitions, state_bytes, self.room.states)
             return Grouping(max(map(len, groups), default=1), 0, len(self.batches))
 
         def work(together: int) -> float:

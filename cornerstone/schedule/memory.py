@@ -18,9 +18,8 @@ from typing import Any, Literal
 
 from cornerstone.config.models import Memory
 from cornerstone.engine.architectures import architecture_of
-from cornerstone.engine.loading import footprint
 from cornerstone.engine.streaming.streamed import SLOTS
-from cornerstone.engine.weights import Footprint
+from cornerstone.engine.weights import Footprint, footprint
 from cornerstone.errors import ConfigError
 
 GIB = 2**30

@@ -27,13 +27,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from cornerstone.engine.architectures import architecture_of
-from cornerstone.engine.loading import footprint, is_parallel, names_by_sublayer, put, real_buffers, skeleton
+from cornerstone.engine.architectures import architecture_of, is_parallel
+from cornerstone.engine.loading import shapes_only
 from cornerstone.engine.streaming import checkpoint
+from cornerstone.engine.streaming.blank import put, real_buffers
 from cornerstone.engine.streaming.checkpoint import Parameter, Reader
 from cornerstone.engine.streaming.slots import CudaSlots, HostSlots, Slots, Source, pinned
-from cornerstone.engine.weights import Traffic, aligned
+from cornerstone.engine.weights import Traffic, aligned, footprint, names_by_sublayer
 from cornerstone.errors import CornerstoneError, ModelError, first_line
+from cornerstone.game.players import block_of, is_attention
 
 SLOTS = 2
 """Units in memory at once: one that is computed with, one that is read."""
@@ -51,7 +53,7 @@ def load(folder: Path, dtype: str, device: torch.device, host_bytes: int = 0) ->
     Raises:
         ModelError: unknown architecture, or files that do not fit it or can't be streamed.
     """
-    model, tokenizer = skeleton(folder, dtype)
+    model, tokenizer = shapes_only(folder, dtype)
     return model, tokenizer, Streamed(model, folder, device, host_bytes=host_bytes)
 
 
@@ -59,7 +61,7 @@ class Streamed:
     """Weights that are read as a walk needs them. Gives `model` real parameters on `device`.
 
     Args:
-        model: a skeleton, whose parameters have no values yet.
+        model: one whose parameters have no values yet (`loading.shapes_only`).
         folder: the safetensors files.
         device: where it computes.
         slots: units in memory at once, at least two for reading ahead.
@@ -161,7 +163,7 @@ class Streamed:
             start += aligned(parameter.bytes)
 
     def _start(self, sublayer: int) -> int:
-        return self._size(sublayer - 1) if self._parallel and sublayer % 2 else 0
+        return self._size(sublayer - 1) if self._parallel and not is_attention(sublayer) else 0
 
     def _size(self, sublayer: int) -> int:
         return sum(aligned(parameter.bytes) for parameter in self._sublayers[sublayer])
@@ -182,7 +184,7 @@ class Streamed:
         """See `Weights`: starts to read."""
         if self._walk is not None:
             raise RuntimeError("a walk has begun before the one before it has ended")
-        units = [tuple(unit) for _, unit in itertools.groupby(sublayers, lambda s: s // 2 if self._parallel else s)]
+        units = [tuple(unit) for _, unit in itertools.groupby(sublayers, block_of if self._parallel else None)]
         before, begun = self._bytes(), time.perf_counter()
         self._walk = _Prefetch(units, self._slots, self._fill)
         try:

@@ -1,1 +1,131 @@
-"""The figures: one module each, and the registry that the rules read."""
+"""The figures: one module each, and the registry that rules, captions and scripts read.
+
+A new figure is a module `<kind>.py` with `draw(frames, model)` and an entry in `FIGURES`. The registry imports no
+matplotlib: what draws is imported where a figure is drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from cornerstone.errors import CornerstoneError
+from cornerstone.game.game import MEAN
+from cornerstone.present.figures.rows import rows_of, tasks_of
+from cornerstone.present.tables import task_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A kind of figure.
+
+    Attributes:
+        kind: its name in paths, and the module that draws it.
+        reads: the estimates that it shows, by their names in `Layout.shown`. A model without one of them has no such
+            figure.
+        opening: what it shows, as the caption begins; {model} is filled in.
+        interval: what its intervals count, as the caption ends; {level} is filled in.
+    """
+
+    kind: str
+    reads: tuple[str, ...]
+    opening: str
+    interval: str
+
+    def draw(self, frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+        """Draw it from the tables that it reads."""
+        module: Any = importlib.import_module(f"{__name__}.{self.kind}")
+        return module.draw(frames, model)
+
+    def caption(self, model: str, baselines: pd.DataFrame, level: float = 0.95) -> str:
+        """Say what a figure shows, measured how, on what, and what its intervals count.
+
+        Args:
+            model: configuration name.
+            baselines: columns model, task, metric, documents, split, source.
+            level: coverage of the intervals.
+
+        Raises:
+            CornerstoneError: no rows for the model.
+        """
+        rows = rows_of(baselines, model)
+        rows = rows[rows["task"] != MEAN].set_index("task")
+        parts = []
+        for task in tasks_of(rows.reset_index()):
+            row = rows.loc[task]
+            what = f"{row['metric']}, {row['documents']} documents, {row['split']}, {row['source']}"
+            parts.append(f"{task_name(task)} ({what})")
+        interval = self.interval.format(level=f"{level:.0%}")
+        return f"{self.opening.format(model=model)}: {'; '.join(parts)}. {interval}"
+
+
+FIGURES: Final = (
+    FigureKind(
+        "shares",
+        ("shapley", "cornerstones"),
+        "Shares of the sublayers of {model} in the sum of the Shapley values (negative values set to 0)",
+        "Shares are shown without an interval; the table of shares has one.",
+    ),
+    FigureKind(
+        "ablation",
+        ("ablation", "baselines"),
+        "Metric after removing one single sublayer of {model}",
+        "The {level} intervals are those of the difference to the original model on the same documents: they "
+        "count the choice of documents only.",
+    ),
+    FigureKind(
+        "values",
+        ("shapley",),
+        "Shapley values of the sublayers of {model} in percentage points of the metric",
+        "The {level} intervals count the choice of documents (the same under every coalition), not the bias "
+        "of the estimator.",
+    ),
+    FigureKind(
+        "interactions",
+        ("interactions", "shapley"),
+        "Interactions between pairs of players of {model}, mean over tasks: what removing both costs beyond "
+        "what removing each costs (below 0: redundant; above 0: synergistic)",
+        "A dot marks pairs whose {level} interval over documents excludes 0, each by itself; with many pairs "
+        "some do by chance.",
+    ),
+    FigureKind(
+        "assumptions",
+        ("by_removed", "by_distance"),
+        "The two shortcuts of the paper's estimator, tested on {model}: marginal contributions against the "
+        "number of players removed before, and interactions against the distance of the two players, mean "
+        "over tasks",
+        "The {level} intervals of the means count the choice of documents only.",
+    ),
+    FigureKind(
+        "deletion",
+        ("deletion", "baselines"),
+        "Metric while sublayers of {model} are removed one after another",
+        "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
+    ),
+)
+"""All kinds of figures."""
+
+
+def figure(kind: str) -> FigureKind:
+    """The figure of that name.
+
+    Raises:
+        CornerstoneError: there is none.
+    """
+    for entry in FIGURES:
+        if entry.kind == kind:
+            return entry
+    raise CornerstoneError(f"no figure is called {kind!r}; there are {', '.join(entry.kind for entry in FIGURES)}")
+
+
+def kinds(names: Iterable[str]) -> list[str]:
+    """The figures that can be drawn of a model that has estimates of these names."""
+    there = set(names)
+    return [entry.kind for entry in FIGURES if there.issuperset(entry.reads)]

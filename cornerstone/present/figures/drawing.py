@@ -1,7 +1,7 @@
 """What all figures share: style, palette, panels, and the writer of figure files."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from cornerstone.errors import CornerstoneError
 from cornerstone.files import write_atomically
-from cornerstone.present.figures.captions import rows_of
-from cornerstone.present.tables import beside
+from cornerstone.game.game import MEAN
+from cornerstone.present.figures.rows import rows_of
 
 STYLE: Final = Path(__file__).with_name("style.mplstyle")
 WIDTH: Final = 7.2  # inches
@@ -25,6 +25,15 @@ WIDTH: Final = 7.2  # inches
 BLACK, BLUE, SKY, GREEN = "#000000", "#0072B2", "#56B4E9", "#009E73"
 VERMILLION, ORANGE, YELLOW, PURPLE = "#D55E00", "#E69F00", "#F0E442", "#CC79A7"
 GREY, MID_GREY, PALE_GREY = "#555555", "#9A9A9A", "#DDDDDD"
+
+KINDS: Final[dict[str, tuple[str, str]]] = {
+    "attn": ("attention", BLUE),
+    "ffn": ("feed-forward", VERMILLION),
+    "moe": ("mixture of experts", VERMILLION),
+    "expert": ("expert", VERMILLION),
+    "group": ("group of sublayers", BLUE),
+}
+"""Kind of player -> its name for readers and its colour."""
 
 
 @contextmanager
@@ -35,30 +44,30 @@ def styled() -> Iterator[None]:
 
 
 @styled()
-def save_figure(figure: Figure, stem: Path) -> None:
-    """Write a figure as `stem`.svg, `stem`.pdf and `stem`.png (200 dpi), each atomically.
+def save_figure(figure: Figure, paths: Iterable[Path]) -> None:
+    """Write a figure to files in the formats that their endings name (PNG: 200 dpi), each atomically.
 
     The same figure gives the same bytes: no dates, and identifiers from a fixed salt. The layout is frozen,
     as drawing again would move it by a hair.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-    for extension, metadata in dates.items():
+    dates: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
+    for path in paths:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=extension, dpi=200, metadata=metadata)
-        write_atomically(beside(stem, extension), partial(Path.write_bytes, data=buffer.getvalue()))
+        figure.savefig(buffer, format=path.suffix[1:], dpi=200, metadata=dates[path.suffix])
+        write_atomically(path, partial(Path.write_bytes, data=buffer.getvalue()))
 
 
 def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return original, empty and chance by task, the mean's being means; raise if a task is missing."""
     names = ["original", "empty", "chance"]
     rows = rows_of(baselines, model).set_index("task")[names].astype(float)
-    single = [task for task in tasks if task != "mean"]
+    single = [task for task in tasks if task != MEAN]
     if missing := [task for task in single if task not in rows.index]:
         raise CornerstoneError(f"{model}: no baseline for {', '.join(missing)}")
-    if "mean" in tasks and "mean" not in rows.index:
-        rows.loc["mean"] = rows.loc[single or list(rows.index)].mean()
+    if MEAN in tasks and MEAN not in rows.index:
+        rows.loc[MEAN] = rows.loc[single or list(rows.index)].mean()
     return {task: {name: float(rows[name][task]) for name in names} for task in tasks}
 
 

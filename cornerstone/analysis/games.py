@@ -1,0 +1,103 @@
+"""The games of a model, read from the tables that its evaluate jobs have filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cornerstone.config.config import Config, load_files
+from cornerstone.errors import ConfigError, StoreError, first_line
+from cornerstone.game.coalitions import parse
+from cornerstone.game.game import ACCURACY, Game
+from cornerstone.game.players import Player
+from cornerstone.plan import fingerprint
+from cornerstone.plan.layout import Layout
+
+
+def read_all(config: Config, model: str, paths: Sequence[Path], value_function: str = ACCURACY) -> dict[str, Game]:
+    """The games of a model, one for each active task, from the files that `evaluate.table` wrote.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        paths: the Parquet file of each task, in the config's order.
+        value_function: accuracy, or another that the config asks for.
+
+    Raises:
+        StoreError: a file that can't be read, lacks the metric, or was made from results of other settings or code.
+    """
+    players = config.models[model].all_players()
+    games = {}
+    for task, path in zip(config.run_tasks, paths, strict=True):
+        values = read_values(path)
+        wanted = fingerprint.of_result(config, model, task)
+        if values.attrs.get("fingerprint") != wanted:
+            raise StoreError(
+                f"{path} was made from results of other settings or code (fingerprint "
+                f"{values.attrs.get('fingerprint')}, now {wanted}). Delete it and run the workflow again."
+            )
+        metric = config.tasks[task].metric if value_function == ACCURACY else value_function
+        games[task] = from_table(values, players, metric)
+    return games
+
+
+def read_values(path: Path) -> pd.DataFrame:
+    """The table of a model and task.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # what pyarrow raises is one of these
+        raise StoreError(
+            f"{path} can't be read: {first_line(error)}. Delete it and run the workflow again to make it."
+        ) from error
+
+
+def load_results(model: str, *files: str | Path, value_function: str = ACCURACY) -> dict[str, Game]:
+    """The games of a model that has been run: task -> values of its coalitions on each document.
+
+    Args:
+        model: its name in the configuration.
+        files: the configuration files that it was run with, config.yaml by default.
+        value_function: accuracy, `margin` or `log-probability`.
+
+    Raises:
+        ConfigError: a configuration file is missing or wrong.
+        StoreError: results are missing, or were made by other settings or code.
+    """
+    config = load_files([Path(name) for name in files or ("config.yaml",)])
+    if model not in config.models:
+        raise ConfigError(f"there is no model '{model}' in the configuration; there are {', '.join(config.models)}")
+    paths = [Path(Layout(config).values(model, task)) for task in config.run_tasks]
+    return read_all(config, model, paths, value_function)
+
+
+def from_table(values: pd.DataFrame, players: tuple[Player, ...], metric: str) -> Game:
+    """The game of a table that `evaluate.table` made.
+
+    Args:
+        values: a row per coalition and document.
+        players: the model's players.
+        metric: the column that is the value.
+
+    Raises:
+        StoreError: when the table lacks the metric.
+    """
+    if metric not in values:
+        raise StoreError(
+            f"the results have no values '{metric}'. In config.yaml, set another metric under `tasks`, or another "
+            "value function."
+        )
+    wide = values.pivot(index="coalition", columns="doc_id", values=metric).astype(np.float64)
+    documents = values.drop_duplicates("doc_id").set_index("doc_id").loc[wide.columns]
+    return Game(
+        players=players,
+        values={parse(str(label), players): row for label, row in zip(wide.index, wide.to_numpy(), strict=True)},
+        clusters=documents["cluster"].to_numpy(dtype=str),
+        documents=wide.columns.to_numpy(),
+    )

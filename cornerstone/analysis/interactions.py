@@ -1,0 +1,176 @@
+"""Interactions of pairs of players, and the paper's two shortcuts measured with them.
+
+Early truncation (section 3 of the paper) leaves out coalitions from which more than K players are missing; it loses
+little if contributions fade as players go. Neighbourhood sampling removes neighbours only; it loses little if
+players far apart do not interact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from cornerstone.analysis import ranks
+from cornerstone.analysis.intervals import Estimate
+from cornerstone.analysis.ranks import Sample
+from cornerstone.analysis.shapley import Games, documents_of, metric_of, sample
+from cornerstone.config.config import Config
+from cornerstone.estimators import interactions as pairwise
+from cornerstone.estimators.values import Values
+from cornerstone.game.game import ACCURACY, MEAN
+
+
+def measured(config: Config, model: str, name: str, games: Games) -> tuple[list[pairwise.Pair], dict[str, Values]]:
+    """The pairs and interactions of one of `Config.interaction_names`.
+
+    Raises:
+        StoreError: a coalition was not evaluated.
+        ConfigError: the installed shapiq does not have this index.
+    """
+    for entry in config.interactions:
+        if entry.name == name:
+            pairs = entry.pairs(len(config.models[model].all_players()), config.seed)
+            return pairs, entry.estimate(games, config.seed, config.intervals.bootstrap)
+    found = {task: pairwise.windows(game, config.largest_window(model)) for task, game in games.items()}
+    return next(iter(found.values()))[0], {task: values for task, (_, values) in found.items()}
+
+
+def interactions(
+    config: Config,
+    model: str,
+    name: str,
+    pairs: Sequence[pairwise.Pair],
+    found: Mapping[str, Values],
+    games: Games,
+    function: str = ACCURACY,
+) -> pd.DataFrame:
+    """Interactions as a table: a row per task (and the mean) and pair of players.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        name: of the interactions, as in the file's name.
+        pairs: positions of each pair.
+        found: task -> values of the pairs.
+        games: the games they came from.
+        function: the value function.
+    """
+    players = config.models[model].all_players()
+    first, second = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
+    frames = [
+        pd.DataFrame(
+            {
+                "model": model,
+                "task": task,
+                "metric": metric_of(config, task) if function == ACCURACY else function,
+                "interactions": name,
+                "first": [players[i].name for i in first],
+                "second": [players[j].name for j in second],
+                "first_position": first,
+                "second_position": second,
+                "distance": second - first,
+                "value": estimate.value,
+                "se": estimate.se,
+                "low": estimate.low,
+                "high": estimate.high,
+                "se_documents": estimate.se_documents,
+                "se_coalitions": estimate.se_coalitions,
+                "documents": documents_of(games, task),
+            }
+        )
+        for task, estimate in ranks.estimates(_pair_samples(found, games, function), config.intervals.level).items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def by_distance(
+    config: Config,
+    model: str,
+    name: str,
+    pairs: Sequence[pairwise.Pair],
+    found: Mapping[str, Values],
+    games: Games,
+) -> pd.DataFrame:
+    """Interactions against the distance of the two players: is a neighbourhood enough?
+
+    `value` is the mean interaction (below 0: redundancy prevails, above 0: synergy) with its interval;
+    `mean_abs` the mean of the estimates' absolute values and `noise` what that would be if no pair interacted,
+    sqrt(2 / pi) times the mean standard error. `redundant` and `synergistic`: shares of the pairs below and above 0.
+    """
+    distances = np.array([j - i for i, j in pairs])
+    different = np.unique(distances)
+    weights = (distances[:, None] == different) / (distances[:, None] == different).sum(axis=0)
+    samples = _pair_samples(found, games, ACCURACY)
+    each = ranks.estimates(samples, config.intervals.level)
+    means = ranks.estimates(samples, config.intervals.level, weights)
+    frames = []
+    for task, estimate in each.items():
+        frame = _profile(config, model, task, means[task], "distance", different)
+        frame.insert(3, "interactions", name)
+        frame["pairs"] = [int((distances == d).sum()) for d in different]
+        frame["mean_abs"] = [np.abs(estimate.value[distances == d]).mean() for d in different]
+        frame["noise"] = [np.sqrt(2 / np.pi) * estimate.se[distances == d].mean() for d in different]
+        frame["redundant"] = [(estimate.value[distances == d] < 0).mean() for d in different]
+        frame["synergistic"] = [(estimate.value[distances == d] > 0).mean() for d in different]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def by_removed(config: Config, model: str, games: Games) -> pd.DataFrame:
+    """Marginal contributions against the number of players removed before: is an early truncation enough?
+
+    Every pair of evaluated coalitions that differ by one player counts. `value` is their mean with its interval;
+    `mean_abs` and `noise` as in `by_distance`; `marginals` how many there are, by so many `players`.
+    """
+    level = config.intervals.level
+    counts: dict[int, int] = {}
+    who: dict[int, set[int]] = {}
+    magnitude: dict[str, dict[int, float]] = {}
+    noise: dict[str, dict[int, float]] = {}
+    means: dict[str, np.ndarray] = {}
+    for task, game in games.items():
+        sums: dict[int, np.ndarray] = {}
+        counts, who = {}, {}
+        magnitude[task], noise[task] = {}, {}
+        for removed, position, scores in pairwise.marginals(game):
+            sums[removed] = sums.get(removed, 0) + scores
+            counts[removed] = counts.get(removed, 0) + 1
+            who.setdefault(removed, set()).add(position)
+            magnitude[task][removed] = magnitude[task].get(removed, 0) + abs(float(scores.mean()))
+            error = float(scores.std(ddof=1)) / np.sqrt(len(scores))
+            noise[task][removed] = noise[task].get(removed, 0) + error
+        means[task] = np.stack([sums[removed] / counts[removed] for removed in sorted(sums)], axis=1)
+    different = np.array(sorted(counts))
+    found = ranks.estimates({task: sample(Values(means[task]), game) for task, game in games.items()}, level)
+    frames = []
+    for task, estimate in found.items():
+        frame = _profile(config, model, task, estimate, "removed", different)
+        frame["marginals"] = [counts[removed] for removed in different]
+        frame["players"] = [len(who[removed]) for removed in different]
+        tasks = list(games) if task == MEAN else [task]
+        frame["mean_abs"] = [np.mean([magnitude[t][r] / counts[r] for t in tasks]) for r in different]
+        frame["noise"] = [np.sqrt(2 / np.pi) * np.mean([noise[t][r] / counts[r] for t in tasks]) for r in different]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _pair_samples(found: Mapping[str, Values], games: Games, function: str) -> dict[str, Sample]:
+    bound = 2 if function == ACCURACY else None  # a second difference of accuracies lies in [-2, 2]
+    return {task: Sample(values, games[task].clusters, bound) for task, values in found.items()}
+
+
+def _profile(config: Config, model: str, task: str, estimate: Estimate, against: str, x: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": model,
+            "task": task,
+            "metric": metric_of(config, task),
+            against: x,
+            "value": estimate.value,
+            "se": estimate.se,
+            "low": estimate.low,
+            "high": estimate.high,
+        }
+    )

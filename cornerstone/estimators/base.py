@@ -1,0 +1,77 @@
+"""What every estimator has: settings, the coalitions that it needs, and what it makes of their values."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from cornerstone.estimators.values import Values
+from cornerstone.game.game import Game
+from cornerstone.game.players import Player
+from cornerstone.settings import Section
+
+Key = TypeVar("Key")
+"""What tells games apart, such as a task."""
+
+
+class Asked(Section, ABC):
+    """Something that the configuration asks for by its `kind`, and that needs coalitions.
+
+    Attributes:
+        kind: by which the configuration names it.
+        drawn: whether its coalitions are drawn at random. Drawing takes time, so they are then kept in a file.
+    """
+
+    drawn: ClassVar[bool] = False
+    kind: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Its name in file names: kind and settings."""
+
+    def problem(self, players: int) -> str | None:
+        """What keeps it from being used with so many players, and what to do; None where nothing does."""
+        return "it needs at least two" if players < 2 else None
+
+    def windows(self, players: int) -> int:
+        """The largest K for which it evaluates every window of 1 to K neighbours; 0 where it does not."""
+        return 0
+
+    @abstractmethod
+    def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
+        """The distinct coalitions (bitmasks) that it needs.
+
+        Raises:
+            ConfigError: the installed shapiq does not have it.
+        """
+
+    def random(self, seed: int, *more: int) -> np.random.Generator:
+        """Random numbers of its own."""
+        return np.random.default_rng([seed, zlib.crc32(self.name.encode()), *more])
+
+
+class Estimator(Asked):
+    """Layer Shapley values, or what stands in for them."""
+
+    @abstractmethod
+    def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
+        """What it says of several games of the same players.
+
+        Args:
+            games: for instance one for each task.
+            seed: the one with which its coalitions were planned.
+            bootstrap: resamples of the documents, for an estimator that is not linear.
+
+        Raises:
+            StoreError: a coalition was not evaluated.
+            ConfigError: the installed shapiq does not have it.
+        """
+
+    def columns(self, players: int) -> dict[str, list[float]]:
+        """What its table says of each player beside the value: column -> [N]."""
+        return {}

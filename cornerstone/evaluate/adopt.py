@@ -1,0 +1,185 @@
+"""Letting stored results stay when code has changed: where a random sample, computed anew, gives the same numbers.
+
+A change of the engine makes every result stale, as nobody can tell from code alone that no number has moved. Computing
+a few coalitions again can.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cornerstone.config.config import Config
+from cornerstone.engine import tries
+from cornerstone.errors import CoalitionError, StoreError
+from cornerstone.evaluate import result
+from cornerstone.evaluate.job import Job, Loaded
+from cornerstone.game.coalitions import in_sweep_order, parse
+from cornerstone.log import say
+from cornerstone.plan import fingerprint
+from cornerstone.plan.layout import Layout
+from cornerstone.plan.snakemake import forget_notes
+
+RELATIVE = 1e-4
+"""Largest relative difference of log-likelihoods in float32."""
+SMALL = 1e-2
+"""Log-likelihoods nearer to 0 count as this large: they are rounded like their larger neighbours."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result whose fingerprint is not today's: its file, and the coalition (bitmask of the players kept)."""
+
+    path: Path
+    coalition: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Stored log-likelihoods against those of today's code.
+
+    Attributes:
+        names: the coalitions that were computed.
+        differences: for each of them, the largest difference.
+        allowed: the largest difference that counts as agreement.
+        how: where `allowed` comes from, for people.
+    """
+
+    names: list[str]
+    differences: list[float]
+    allowed: float
+    how: str
+
+    @property
+    def differing(self) -> list[str]:
+        """Coalitions that do not agree, and by how much."""
+        found = zip(self.names, self.differences, strict=True)
+        return [f"{name} by {by:.2g}" for name, by in found if not by <= self.allowed]
+
+    def __str__(self) -> str:
+        return f"{self.allowed:.2g} is allowed ({self.how})"
+
+
+def adopt(config: Config, sample: int, seed: int, dry_run: bool = False) -> bool:
+    """Give today's fingerprint to stored results that today's code would make again.
+
+    Args:
+        config: the configuration.
+        sample: coalitions of each model and task that are computed anew.
+        seed: of the random sample.
+        dry_run: compare only.
+
+    Returns:
+        Whether nothing is left that does not agree.
+
+    Raises:
+        CornerstoneError: assets are missing, or results of other documents or settings lie among those wanted.
+    """
+    layout, agreed, adopted = Layout(config), True, 0
+    for model in config.run:
+        for task in config.run_tasks:
+            made_by = fingerprint.of_result(config, model, task)
+            marker, documents = Path(layout.model_marker(model)), Path(layout.documents_for(model, task))
+            job = Job(config, model, task, marker, documents, made_by)
+            stale = stale_results(job)
+            if not stale:
+                say(f"{model} {task}: no stale results")
+                continue
+            chosen = random.Random(f"{seed} {model} {task}").sample(stale, min(sample, len(stale)))
+            found = compare(job, chosen)
+            label = f"{model} {task}: {len(found.differing)} of {len(chosen)} coalitions differ"
+            if found.differing:
+                agreed = False
+                say(f"{label}: {', '.join(found.differing)}; {found}. Its results stay as they are, and stale")
+                continue
+            say(f"{label}; the largest difference is {max(found.differences):.2g}, {found}")
+            adopted += 0 if dry_run else keep(stale, made_by, found)
+    say(f"{adopted} results have today's fingerprint now" if not dry_run else "nothing was changed (--dry-run)")
+    return agreed
+
+
+def stale_results(job: Job) -> list[Stored]:
+    """The results of a model and task that fit the config but for their fingerprint, in sweep order.
+
+    Results of other documents, weights or number formats, and files that are damaged, are left out: they are made anew.
+    """
+    layout, digest = Layout(job.config), job.data().digest
+    paths = [Path(layout.coalitions(job.model, job.task)), Path(layout.deletion_coalitions(job.model, job.task))]
+    found: dict[int, list[Stored]] = {}
+    for path in sorted(path for folder in paths for path in folder.glob("[!.]*.json")):
+        try:
+            sections = result.read(path)
+            coalition, made_by = parse(sections["coalition"]["name"], job.players), sections["provenance"]
+            fits = made_by["documents"] == digest and made_by["model"] == job.described
+            if fits and made_by["fingerprint"] != job.fingerprint:
+                found.setdefault(coalition, []).append(Stored(path, coalition))
+        except (StoreError, CoalitionError, KeyError, TypeError):
+            continue
+    return [stored for coalition in in_sweep_order(found, job.players) for stored in found[coalition]]
+
+
+def compare(job: Job, chosen: Sequence[Stored]) -> Comparison:
+    """Compute some coalitions with today's code and compare.
+
+    In float32 log-likelihoods agree within `RELATIVE`. In half precision the sum of the same numbers in another order
+    gives others: each coalition is computed once more with the documents packed into smaller batches, and the largest
+    difference that this makes on the sample is what is allowed.
+
+    Raises:
+        CornerstoneError: the model can't be loaded.
+    """
+    loaded = job.load(job.data())
+    by_coalition = {stored.coalition: result.read(stored.path) for stored in chosen}
+    coalitions = in_sweep_order(by_coalition, job.players)
+    names = [by_coalition[coalition]["coalition"]["name"] for coalition in coalitions]
+    before = [flat(by_coalition[coalition]["documents"]["loglikelihood"]) for coalition in coalitions]
+    today = computed(job, loaded, coalitions)
+    away = [np.abs(now - then) for now, then in zip(today, before, strict=True)]
+    if job.entry.dtype == "float32":
+        relative = [gap / np.maximum(np.abs(then), SMALL) for gap, then in zip(away, before, strict=True)]
+        return Comparison(names, [float(gap.max()) for gap in relative], RELATIVE, "relative, in float32")
+    again = computed(job, repacked(loaded), coalitions)
+    floor = max(float(np.abs(now - other).max()) for now, other in zip(today, again, strict=True))
+    how = f"in {job.entry.dtype}, what other batches alone change"
+    return Comparison(names, [float(gap.max()) for gap in away], floor, how)
+
+
+def computed(job: Job, loaded: Loaded, coalitions: Sequence[int]) -> list[np.ndarray]:
+    """The log-likelihoods of each of the coalitions (in sweep order), all choices one after another."""
+    grouping = loaded.division.grouping(coalitions, loaded.network.stages)
+    groups = grouping.groups(coalitions)
+    return [flat(rows) for group in groups for rows in job.scores(group, loaded, grouping)]
+
+
+def repacked(loaded: Loaded) -> Loaded:
+    """The same documents in batches of about a third of the size."""
+    return replace(loaded, batches=tries.batches(loaded.packed, max(1, loaded.tokens // 3)))
+
+
+def keep(stale: Sequence[Stored], made_by: str, found: Comparison) -> int:
+    """Write today's fingerprint into results, and how that came about; returns how many there are."""
+    for stored in stale:
+        sections = result.read(stored.path)
+        provenance = sections["provenance"]
+        adopted = {
+            "from": provenance["fingerprint"],
+            "on": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "compared": found.names,
+            "largest_difference": max(found.differences),
+            "allowed": found.allowed,
+            "because": found.how,
+        }
+        sections["provenance"] = {**provenance, "fingerprint": made_by, "adopted": adopted}
+        result.save(stored.path, sections)
+        forget_notes(stored.path)
+    return len(stale)
+
+
+def flat(rows: Sequence[Sequence[float]]) -> np.ndarray:
+    """[document][choice] as one array."""
+    return np.concatenate([np.asarray(row, np.float64) for row in rows])

@@ -1,0 +1,126 @@
+"""What decides a number, as a hash: settings and code. What it does not hold may change without a rerun.
+
+Code counts by its meaning: comments, docstrings and formatting are left out. It counts by folder, as a folder is a
+promise about what it decides (see its `__init__`).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from cornerstone.config.config import Config
+
+PACKAGE = Path(__file__).parents[1]
+SCRIPTS = PACKAGE.parent / "scripts"
+
+RESULTS = ("game", "engine")
+"""Folders that decide what a coalition's log-likelihoods are."""
+DRAWING = ("game", "estimators")
+"""Folders that decide which coalitions are drawn."""
+DOCUMENTS = ("assets",)
+"""Folders that decide what the documents of a task are."""
+VALUES = ("evaluate",)
+"""Folders that decide how results become a table of values."""
+ESTIMATES = ("game", "estimators", "analysis")
+"""Folders that decide what is made of the values."""
+PICTURES = ("present",)
+"""Folders that decide how estimates are shown."""
+
+DECISIVE = {
+    *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "experts", "players"),
+    *("dtype", "batch_tokens", "compile"),
+}
+"""Keys of a model's entry that decide its numbers."""
+
+
+def of_result(config: Config, model: str, task: str) -> str:
+    """16 hexadecimal digits that change with whatever decides a result.
+
+    These are: the weights and how they are computed, the documents, and the code of `RESULTS`. What only decides where
+    or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators) is left out.
+    """
+    decisive = config.models[model].model_dump(include=DECISIVE)
+    decisive["documents"] = [
+        task,
+        config.documents_source(model),
+        config.limit(model, task),
+        config.tasks[task].revision,
+    ]
+    return _short(json.dumps(decisive, sort_keys=True), code(*RESULTS))
+
+
+def of_estimates(config: Config, model: str) -> str:
+    """16 hexadecimal digits that change with whatever decides the estimates of a model, given its values."""
+    decisive = config.model_dump(
+        include={"estimators", "interactions", "value_functions", "deletion", "intervals", "seed", "run_tasks"}
+    )
+    decisive["metrics"] = {task: config.tasks[task].metric for task in config.run_tasks}
+    decisive["results"] = {task: of_result(config, model, task) for task in config.run_tasks}
+    return _short(json.dumps(decisive, sort_keys=True), code(*ESTIMATES))
+
+
+@lru_cache
+def code(*folders: str, script: str | None = None) -> str:
+    """16 hexadecimal digits that change with the meaning of the files in some folders of the package.
+
+    Args:
+        folders: of the package, subfolders included. Files that are not Python (a style sheet) count byte by byte.
+        script: one of `scripts/`, too.
+
+    Raises:
+        FileNotFoundError: there is no such folder or script.
+    """
+    digest = hashlib.sha256()
+    for folder in folders:
+        paths = sorted(path for path in (PACKAGE / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
+        if not paths:
+            raise FileNotFoundError(f"the package has no folder {folder} to take a fingerprint of")
+        for path in paths:
+            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
+            digest.update(meaning(path))
+    if script is not None:
+        digest.update(meaning(SCRIPTS / f"{script}.py"))
+    return digest.hexdigest()[:16]
+
+
+def meaning(path: Path) -> bytes:
+    """What of a file counts: of Python the program without comments, docstrings and formatting; else every byte."""
+    content = path.read_bytes()
+    return "".join(_canonical(ast.parse(content))).encode() if path.suffix == ".py" else content
+
+
+def _canonical(node: object) -> Iterator[str]:
+    """A syntax tree as text: names of nodes and their fields, without positions and docstrings.
+
+    Written here because `ast.dump` gives other text in other versions of Python: fields that are empty are left out.
+    """
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for field, value in ast.iter_fields(node):
+            if value is not None and value != [] and field not in ("ctx", "kind", "type_comment", "type_ignores"):
+                yield f" {field}="
+                yield from _canonical(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            if not _is_remark(item):
+                yield from _canonical(item)
+                yield ","
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _is_remark(node: object) -> bool:
+    """Whether a statement is nothing but a string: the docstring of a module, class, function or attribute."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _short(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

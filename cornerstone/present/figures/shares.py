@@ -1,0 +1,142 @@
+"""Figure 2: the sublayers' shares in the sum of the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from cornerstone.analysis.paper import top_players
+from cornerstone.game.game import MEAN
+from cornerstone.present.figures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    MID_GREY,
+    ORANGE,
+    PALE_GREY,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    panels,
+    styled,
+)
+from cornerstone.present.figures.rows import rows_of, tasks_of
+from cornerstone.present.tables import task_name
+
+# In a pie two cornerstones of one kind need two colours.
+SHADES: Final[dict[str, tuple[str, ...]]] = {
+    "attn": (BLUE, SKY, GREEN),
+    "ffn": (VERMILLION, ORANGE, YELLOW),
+    "moe": (VERMILLION, ORANGE, YELLOW),
+    "expert": (VERMILLION, ORANGE, YELLOW),
+    "group": (BLUE, SKY, GREEN),
+}
+
+
+@styled()
+def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) -> Figure:
+    """Figure 2: per task, a pie of the sublayers' shares in the sum of the values (negatives set to 0).
+
+    The four largest are labelled, the cornerstones coloured, everyone else is one pale wedge.
+
+    Args:
+        shapley: columns model, task, estimator, player, kind, value; rows with task "mean" are not drawn.
+        model: whose rows to draw.
+        top: the cornerstones; by default the three players with the largest mean value over the tasks.
+
+    Returns:
+        The figure, three panels a row.
+
+    Raises:
+        CornerstoneError: no rows for the model, or rows of more than one estimator.
+    """
+    rows = rows_of(shapley, model)
+    rows = rows[rows["task"] != MEAN]
+    tasks = tasks_of(rows)
+    if top is None:
+        top = list(rows.groupby("player", sort=False)["value"].mean().nlargest(3).index)
+    colours: dict[str, str] = {}
+    used: dict[str, int] = {}
+    kinds = dict(zip(rows["player"], rows["kind"], strict=True))
+    for player in sorted(top, key=list(kinds).index):
+        shade = SHADES[kinds[player]]
+        colours[player] = shade[used.get(kinds[player], 0) % len(shade)]
+        used[kinds[player]] = used.get(kinds[player], 0) + 1
+    figure, axes = panels(model, len(tasks), columns=3, height=1.6, stretch=False)
+    for ax, task in zip(axes, tasks, strict=True):
+        ax.set_title(task_name(task), loc="center")
+        _pie(ax, rows[rows["task"] == task].set_index("player")["value"].clip(lower=0), colours)
+        ax.set_axis_off()
+        ax.set(xlim=(-2.1, 2.1), ylim=(-1.35, 1.1), aspect="equal")  # room for labels on both sides
+    handles = [Patch(color=colour, label=player) for player, colour in colours.items()]
+    handles.append(Patch(color=MID_GREY, label="other among the top four"))
+    handles.append(Patch(color=PALE_GREY, label="all others"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+    """The figure of a model, from the tables that the registry says it reads."""
+    return shares(frames["shapley"], model, top_players(frames["cornerstones"], model))
+
+
+def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
+    """Draw one pie of non-negative values by player; `colours` has the cornerstones."""
+    total = float(values.sum())
+    if total <= 0:
+        ax.text(0, 0, "no positive value", ha="center", va="center")
+        return
+    percent = 100 * values / total
+    labelled = [player for player in percent.nlargest(4).index if percent[player] > 0]
+    # A cornerstone outside the top four keeps its colour, so that colour adds up to the share of table 1.
+    drawn = labelled + [p for p in colours if p not in labelled and percent[p] > 0]
+    others = len(percent) - len(drawn)
+    rest = max(100 - float(percent[drawn].sum()), 0.0)
+    wedges, *_ = ax.pie(
+        [*percent[drawn], rest],
+        colors=[*(colours.get(player, MID_GREY) for player in drawn), PALE_GREY],
+        startangle=1.8 * float(percent[drawn].sum()),  # puts the wedges that need labels around 3 o'clock
+        counterclock=False,
+        wedgeprops={"linewidth": 0.6, "edgecolor": "white"},
+        normalize=True,
+    )
+    ax.text(0, -1.25, f"cornerstones: {percent[list(colours)].sum():.1f} %", ha="center", va="center")
+    texts = [f"{player}\n{percent[player]:.1f} %" for player in labelled]
+    angles = [np.deg2rad((wedge.theta1 + wedge.theta2) / 2) for wedge in wedges]
+    angles = [*angles[: len(texts)], angles[-1]]
+    if others and rest > 30:  # there is room inside
+        spot = (0.5 * np.cos(angles[-1]), 0.5 * np.sin(angles[-1]))
+        ax.text(*spot, f"other\n{others} layers\n{rest:.1f} %", ha="center", va="center", fontsize="small")
+    elif others:
+        texts.append(f"{others} others\n{rest:.1f} %")
+    _outside(ax, texts, angles)
+
+
+def _outside(ax: Axes, texts: Sequence[str], angles: Sequence[float], gap: float = 0.46) -> None:
+    """Label wedges in columns left and right of a pie, `gap` radii apart at least, with leader lines."""
+    for side, align in ((1, "left"), (-1, "right")):
+        chosen = [i for i in range(len(texts)) if (np.cos(angles[i]) >= 0) == (side > 0)]
+        chosen.sort(key=lambda i: -np.sin(angles[i]))
+        heights = [1.1 * np.sin(angles[i]) for i in chosen]
+        wanted = np.mean(heights) if heights else 0.0
+        for place in range(1, len(heights)):
+            heights[place] = min(heights[place], heights[place - 1] - gap)
+        # Pushing labels down moved their middle; put it back.
+        shift = wanted - (np.mean(heights) if heights else 0.0)
+        for i, height in zip(chosen, heights, strict=True):
+            label = ax.annotate(
+                texts[i],
+                xy=(0.97 * np.cos(angles[i]), 0.97 * np.sin(angles[i])),
+                xytext=(1.22 * side, height + shift),
+                ha=align,
+                va="center",
+                fontsize="small",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
+            )
+            label.set_in_layout(False)  # the limits leave room; without this pies would differ in size
