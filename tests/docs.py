@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,22 +20,21 @@ OPTIONAL = "–"
 """In the first column of the tour: not one of its stops, and not in their sum."""
 
 PLACEHOLDER = re.compile(r"[<>*{}$?\s]|\.\.\.")
-MADE_BY_RUNS = ("results", "resources", "logs", ".snakemake", ".venv", ".cache")
+MADE_BY_RUNS = ("results", "resources", "logs", "build", "dist", ".snakemake", ".venv", ".cache")
 """First folders of paths that only a run makes."""
 MADE_LATER = {"containers/evaluate.sif", "containers/evaluate.sif.sha256"}
 COUNTED = re.compile(r"^\| (?P<stop>[^|]*) \| `(?P<path>[^`]+)` \| *(?P<lines>\d*) *\|(?P<rest>.*)$")
 
 
 def markdown(root: Path = ROOT) -> list[Path]:
-    """Every Markdown file that git keeps or would keep."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [root / name for name in sorted(set(listed.stdout.split("\n"))) if name and (root / name).is_file()]
+    """Every Markdown file of the repository, without those that runs make."""
+    folders = [
+        folder
+        for folder in root.iterdir()
+        if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith((".", *MADE_BY_RUNS))
+    ]
+    pages = [*root.glob("*.md"), root / "results" / "README.md", *(page for f in folders for page in f.rglob("*.md"))]
+    return sorted(pages)
 
 
 def written_by_hand(path: Path) -> bool:
@@ -117,9 +115,8 @@ def named_paths(text: str, package: Path = PACKAGE) -> list[str]:
         head = name.partition("/")[0]
         if PLACEHOLDER.search(name) or head in MADE_BY_RUNS or name in MADE_LATER:
             continue
-        if "/" in part and head in first and not part.startswith("/"):
-            found.append(name)
-        elif re.fullmatch(r"[\w.-]+\.(py|smk|toml|cff)", name):
+        in_a_folder = "/" in part and head in first and not part.startswith("/")
+        if in_a_folder or re.fullmatch(r"[\w.-]+\.(py|smk|toml|cff)", name):
             found.append(name)
     return found
 
@@ -148,6 +145,16 @@ def commands(text: str) -> list[str]:
     said += [line.partition("#")[0] for line in lines if line.startswith("make ")]
     words = [word for command in said for word in command.split()[1:]]
     return [word for word in words if "=" not in word and not word.startswith("-")]
+
+
+def studies(text: str) -> list[str]:
+    """Names of studies in a Markdown file's commands."""
+    return re.findall(r"\bmake study NAME=([\w-]+)", text)
+
+
+def study(name: str) -> Path:
+    """The file of a study."""
+    return ROOT / "studies" / f"{name}.yaml"
 
 
 def lines_of(path: Path) -> int:
