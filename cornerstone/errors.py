@@ -10,7 +10,7 @@
     ├── PreflightError   something that cluster jobs need is missing
     └── StoreError       a result file is truncated, foreign, or missing
 
-Each message says what is wrong, where, and what to do; `console.script` prints it
+Each message says what is wrong, where, and what to do; `log.script` prints it
 without a traceback.
 """
 

@@ -94,7 +94,11 @@ def need_space(folder: Path, wanted: int) -> None:
 
 
 def size(count: float) -> str:
-    """A number of bytes, for people."""
+    """A number of bytes, for people.
+
+    >>> size(268_435_456)
+    '268.4 MB'
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -14,6 +14,7 @@ from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import (
     ESTIMATES,
     check_coalition,
+    check_installed,
     evaluate_rule,
     note,
     note_stale,
@@ -30,6 +31,7 @@ prepare_jobs(ROOT)
 logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 
 try:
+    check_installed(ROOT)
     cfg = load(config)
     plans = {model: Plan(cfg, model) for model in cfg.run}
     names = {model: plans[model].names for model in cfg.run}

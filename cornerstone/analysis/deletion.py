@@ -13,7 +13,18 @@ from cornerstone.config.config import Config
 from cornerstone.game.coalitions import without
 from cornerstone.game.game import MEAN, Game
 from cornerstone.game.players import Player
-from cornerstone.plan.plan import deletion_steps
+
+
+def deletion_steps(count: int, share: float, points: int) -> list[int]:
+    """How many players are removed at each point of a deletion curve.
+
+    Evenly spaced up to floor(share * count), rounded to whole players, at least 1, each number once.
+
+    >>> deletion_steps(60, share=0.3, points=4)
+    [4, 9, 14, 18]
+    """
+    most = max(1, int(share * count))
+    return sorted({max(1, round(most * (i + 1) / points)) for i in range(points)})
 
 
 def deletion_order(order: str, direction: str, values: pd.DataFrame, drops: pd.DataFrame) -> list[int]:

@@ -46,7 +46,11 @@ def estimates(samples: Mapping[str, Sample], level: float, weights: np.ndarray |
 
 def holm(p: np.ndarray) -> np.ndarray:
     """p-values [N] adjusted for being N tests: the step-down of Holm (1979). Rejecting those at most alpha keeps the
-    chance of any wrong rejection at alpha, whatever the tests' dependence."""
+    chance of any wrong rejection at alpha, whatever the tests' dependence.
+
+    >>> holm(np.array([0.01, 0.5, 0.02])).tolist()
+    [0.03, 0.5, 0.04]
+    """
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(stepped)

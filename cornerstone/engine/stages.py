@@ -49,7 +49,13 @@ class Stage:
 
 
 def stages_of(players: tuple[Player, ...], blocks: int, parallel: bool) -> list[Stage]:
-    """The stages of a model of `blocks` blocks in execution order; `parallel`: both sublayers of a block are one."""
+    """The stages of a model of `blocks` blocks in execution order; `parallel`: both sublayers of a block are one.
+
+    >>> from cornerstone.game.players import players_of
+    >>> first, second = stages_of(players_of(1, "ffn"), blocks=1, parallel=False)
+    >>> first.kept(0b10), second.kept(0b10)  # without attn0
+    ((), ((1, None),))
+    """
     owners: dict[int, dict[int | None, int]] = {}
     for player in players:
         for sublayer, expert in player.parts:

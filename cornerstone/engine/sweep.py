@@ -151,7 +151,7 @@ def choice_scores(
 
     Args:
         network: the model.
-        document_batches: the documents, as `packing.batches` made them.
+        document_batches: the documents, as `tries.batches` made them.
         coalitions: the group to walk together.
         progress: called now and then with the sublayer evaluations x tokens since the last call.
         runs: which batches are walked together, by index; None: each by itself. A walk of one batch uses the

@@ -57,7 +57,11 @@ class WindowEstimator(Estimator):
 
 
 def terms(count: int, largest: int) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
-    """For each of `count` players: pairs (removed with the player present, removed with it absent)."""
+    """For each of `count` players: pairs (removed with the player present, removed with it absent).
+
+    >>> terms(3, largest=2)[0]
+    [((), (0,)), ((1,), (0, 1))]
+    """
     found: list[list[tuple[tuple[int, ...], tuple[int, ...]]]] = [[] for _ in range(count)]
     for window in windows(count, largest):
         for player in {window[0], window[-1]}:

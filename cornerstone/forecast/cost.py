@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cornerstone.analysis.deletion import deletion_steps
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
 from cornerstone.engine import sweep
@@ -84,7 +85,7 @@ def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]
         positions = list(range(len(players)))
         if order != "depth":
             draw.shuffle(positions)
-        for count in plan.deletion_steps(len(players), config.deletion.share, config.deletion.points):
+        for count in deletion_steps(len(players), config.deletion.share, config.deletion.points):
             for removed in (positions[:count], positions[::-1][:count]):
                 found.add(coalitions.without(removed, players))
     return found

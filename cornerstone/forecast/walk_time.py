@@ -6,7 +6,7 @@ computed with; unit i can be computed once its weights are there and unit i - 1 
     read[i]    = max(read[i - 1], done[i - s]) + bytes[i] / read rate
     done[i]    = max(read[i], done[i - 1]) + FLOP[i] / speed
 
-In the long run that is the sum of the larger of the two times of each unit. Imports no torch.
+In the long run that is the sum of the larger of the two times of each unit.
 """
 
 from __future__ import annotations

@@ -87,7 +87,11 @@ def _digits(players: tuple[Player, ...]) -> int:
 
 
 def windows(count: int, largest: int) -> Iterator[range]:
-    """All contiguous windows of 1..largest positions among `count`, by start, then by length."""
+    """All contiguous windows of 1..largest positions among `count`, by start, then by length.
+
+    >>> [list(window) for window in windows(3, 2)]
+    [[0], [0, 1], [1], [1, 2], [2]]
+    """
     for start in range(count):
         for length in range(1, min(largest, count - start) + 1):
             yield range(start, start + length)

@@ -59,7 +59,11 @@ class Player:
 
 
 def players_of(blocks: int, feed_forward: Literal["ffn", "moe"]) -> tuple[Player, ...]:
-    """All sublayers of a model of `blocks` blocks as players: attn0, ffn0, attn1, ... (2 x blocks of them)."""
+    """All sublayers of a model of `blocks` blocks as players: attn0, ffn0, attn1, ... (2 x blocks of them).
+
+    >>> [player.name for player in players_of(2, "moe")]
+    ['attn0', 'moe0', 'attn1', 'moe1']
+    """
     kinds: tuple[Kind, Kind] = ("attn", feed_forward)
     return tuple(
         Player(sublayer, kind, block, f"{kind}{block}", ((sublayer, None),))

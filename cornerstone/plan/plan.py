@@ -117,12 +117,3 @@ def chunks(planned: list[int], count: int, players: tuple[Player, ...]) -> list[
         runs.append(planned[start:stop])
         left, start = left - done, stop
     return runs
-
-
-def deletion_steps(count: int, share: float, points: int) -> list[int]:
-    """How many players are removed at each point of a deletion curve.
-
-    Evenly spaced up to floor(share * count), rounded to whole players, at least 1, each number once.
-    """
-    most = max(1, int(share * count))
-    return sorted({max(1, round(most * (i + 1) / points)) for i in range(points)})

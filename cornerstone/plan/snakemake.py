@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.config.config import Config
+from cornerstone.errors import ConfigError
 from cornerstone.files import write_text
 from cornerstone.game import coalitions
 from cornerstone.plan import fingerprint
@@ -30,6 +31,20 @@ def prepare_jobs(root: Path) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ[OFFLINE] = "1"
     os.environ["APPTAINERENV_PYTHONPATH"] = str(root)
+
+
+def check_installed(root: Path) -> None:
+    """Check that the package is the one beside the rules: those of one version with the other would mix two codes.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    found = Path(__file__).resolve().parents[2]
+    if found != root.resolve():
+        raise ConfigError(
+            f"the rules of {root} are run in a Python whose cornerstone is that of {found}. Use this folder's own "
+            "environment (make run, or source .venv/bin/activate), or install it: pip install -e ."
+        )
 
 
 def online() -> None:
