@@ -23,14 +23,7 @@ from tqdm import tqdm
 from benchmarks import report, weights
 from benchmarks.games import SHAPES, SimulatedGame
 from cornerstone.analysis import intervals
-from cornerstone.config.estimators import (
-    Estimator,
-    ExactEstimator,
-    SampledEstimator,
-    TruncatedEstimator,
-    WindowEstimator,
-    least_budget,
-)
+from cornerstone.estimators import Estimator, ExactEstimator, SampledEstimator, TruncatedEstimator, WindowEstimator
 from cornerstone.estimators.values import Values
 from cornerstone.game.players import players_of
 
@@ -79,7 +72,7 @@ def entry_of(kind: str, replicates: int, each: int | None = None) -> SampledEsti
         made = TruncatedEstimator(removed=PLAYERS, **settings)
     else:
         made = SampledEstimator(**settings)
-    least = least_budget(made, PLAYERS)
+    least = made.least_budget(PLAYERS)
     return made.model_copy(update={"budget": replicates * (each if each is not None and each > least else least)})
 
 
@@ -88,6 +81,7 @@ def pooled(entry: Estimator, pool: int, seed: int) -> np.ndarray:
     players = players_of(PLAYERS // 2, "ffn")
     if isinstance(entry, ExactEstimator | WindowEstimator):
         return weights.fixed(entry, players)[None]
+    assert isinstance(entry, SampledEstimator | TruncatedEstimator)
     return np.stack([weights.sampled(entry, players, seed, replicate) for replicate in range(pool)])
 
 

@@ -1,7 +1,7 @@
 """How far the estimators are from the exact Shapley values: `make bench-estimators`.
 
-On simulated games (`games.py`) and, where `make groups` was run, on SmolLM2-135M with ten players. There is no noise
-of documents here: a game is its value function, and the error is that of the estimator alone.
+On simulated games (`games.py`) and, where `make study NAME=groups` was run, on SmolLM2-135M with ten players. There
+is no noise of documents here: a game is its value function, and the error is that of the estimator alone.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from benchmarks import plots, report, weights
 from benchmarks.games import SHAPES
+from cornerstone.analysis.games import read_all
 from cornerstone.config import config
-from cornerstone.config.estimators import SampledEstimator, TruncatedEstimator, least_budget
-from cornerstone.estimators import exact, replayed, truncated, window
-from cornerstone.game.game import Game, read_all
+from cornerstone.estimators import SampledEstimator, TruncatedEstimator, exact, replayed, truncated, window
+from cornerstone.game.coalitions import window_coalitions
+from cornerstone.game.game import Game
 from cornerstone.game.players import Player
-from cornerstone.plan.plan import window_coalitions
 
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m-groups"
@@ -66,11 +66,11 @@ def simulated(count: int) -> list[Known]:
 
 
 def real(results: Path) -> list[Known]:
-    """SmolLM2-135M with grouped players: each task, and the mean over tasks; none where `make groups` was not run."""
-    settings = config.read_files([ROOT / "config.yaml", ROOT / "config.groups.yaml"])
+    """SmolLM2-135M with grouped players: each task, and the mean over tasks; none where that study was not run."""
+    settings = config.load_files([ROOT / "config.yaml", ROOT / "studies" / "groups.yaml"])
     paths = [results / MODEL / task / "values.parquet" for task in settings.run_tasks]
     if not all(path.exists() for path in paths):
-        print(f"no results of {MODEL} under {results}: simulated games only (`make groups` makes them)")
+        print(f"no results of {MODEL} under {results}: simulated games only (`make study NAME=groups` makes them)")
         return []
     games = read_all(settings, MODEL, paths)
     tables = {task: looked_up(game) for task, game in games.items()}
@@ -167,7 +167,7 @@ def error_against_budget(games: Sequence[Known], budgets: Sequence[int], runs: i
     wanted = [
         (entry, replicates) for budget in budgets for replicates in REPLICATES for entry in _entries(budget, replicates)
     ]
-    usable = [(entry, r) for entry, r in wanted if entry.budget // r >= least_budget(entry, count)]
+    usable = [(entry, r) for entry, r in wanted if entry.budget // r >= entry.least_budget(count)]
     known: dict[tuple[str, int], tuple[np.ndarray, list[set[int]]]] = {}
     rows = []
     rng = np.random.default_rng(seed)
@@ -219,7 +219,9 @@ def bias_text(frame: pd.DataFrame, origin: str) -> str:
 def main() -> None:
     """Run the benchmark; write tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=ROOT / "results-groups", help="made by `make groups`")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "results-groups", help="made by `make study NAME=groups`"
+    )
     parser.add_argument("--runs", type=int, default=24, help="replicates of each setting")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=report.RESULTS)

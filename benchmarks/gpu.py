@@ -34,13 +34,14 @@ from benchmarks.workflow import ROOT, Row, at_least, at_most
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
 from cornerstone.assets.documents import Document
-from cornerstone.config.config import read_files
+from cornerstone.config.config import load_files
 from cornerstone.engine import encoding, sweep, tries
 from cornerstone.engine.network import Network
-from cornerstone.game.coalitions import removed_from
+from cornerstone.game.coalitions import removed_from, window_coalitions
 from cornerstone.game.players import players_of
 from cornerstone.log import say
-from cornerstone.plan import plan
+from cornerstone.plan.plan import union
+from cornerstone.schedule.groups import groups_within
 
 TASK = "arc_easy"
 VOCABULARY = 49_152
@@ -103,10 +104,10 @@ class Trial:
         self.peers = Peers(model, tokenizer, {TASK: documents})
         self.network = Network(model, self.players, config.num_hidden_layers, kind, compiled=compiled)
         self.shapes = Shapes.of(self.network)
-        packed = encoding.encode(model, tokenizer, documents)
+        packed = encoding.encode(model, tokenizer, [document.requests for document in documents])
         self.task = Task(TASK, tries.batches(packed, batch_tokens), sum(map(len, packed)))
-        self.coalitions = plan.plan(self.players, [plan.window_coalitions(self.players, 4)])
-        self.groups = sweep.groups_within(self.coalitions, 1, 2**62)
+        self.coalitions = union(self.players, [window_coalitions(self.players, 4)])
+        self.groups = groups_within(self.coalitions, 1, 2**62)
 
     def sweep(self, groups: Sequence[Sequence[int]]) -> list[list[torch.Tensor]]:
         """[coalition][document] -> log-likelihoods of the choices, the groups one after another."""
@@ -188,7 +189,7 @@ def trials(
     Raises:
         FileNotFoundError: there are no documents and no tokenizer here yet.
     """
-    config = read_files([ROOT / "config.yaml"])
+    config = load_files([ROOT / "config.yaml"])
     resources = ROOT / config.paths.resources
     entry = config.models["smollm2-135m"]
     if not (resources / "documents" / "embedded" / f"{TASK}.json").is_file():

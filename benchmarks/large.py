@@ -22,13 +22,15 @@ import torch
 
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
-from cornerstone.config import config
-from cornerstone.engine.loading import names_by_sublayer, skeleton
+from cornerstone.config.config import load
+from cornerstone.engine.loading import shapes_only
 from cornerstone.engine.streaming.checkpoint import Reader, parameters
 from cornerstone.engine.streaming.streamed import Streamed
+from cornerstone.engine.weights import names_by_sublayer
 from cornerstone.evaluate import job as job_module
-from cornerstone.evaluate import result as store
+from cornerstone.evaluate import result
 from cornerstone.game.coalitions import parse
+from cornerstone.plan.fingerprint import of_result
 
 ROOT = Path(__file__).parents[1]
 WORDS = 1000
@@ -79,7 +81,7 @@ def generate(folder: Path, shape: Shape, seed: int = 0) -> int:
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", model_max_length=2048
     ).save_pretrained(folder)
-    model, _ = skeleton(folder, "bfloat16")
+    model, _ = shapes_only(folder, "bfloat16")
     draw = torch.Generator().manual_seed(seed)
     wanted = dict(model.named_parameters())
     streamed = names_by_sublayer(model)
@@ -115,7 +117,7 @@ def forget(folder: Path) -> None:
 
 def read_rate(folder: Path) -> float:
     """Bytes per second at which the blocks' weights are read when nothing else is done: one thread, as in a walk."""
-    model, _ = skeleton(folder, "bfloat16")
+    model, _ = shapes_only(folder, "bfloat16")
     found, reader = parameters(model, folder), Reader()
     names = [name for own in names_by_sublayer(model) for name in own]
     into = torch.empty(max(found[name].bytes for name in names), dtype=torch.uint8).fill_(0)
@@ -208,7 +210,7 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
         "threads": settings.threads,
         "memory": {"weights": settings.weights, "budget_gb": settings.budget_gb},
     }
-    checked = config.check(
+    checked = load(
         {
             "run": ["large"],
             "run_tasks": ["made-up"],
@@ -240,7 +242,8 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
 
     job_module.tries.batches = batches  # type: ignore[assignment]
     try:
-        runner = job_module.Job(checked, "large", "made-up", marker, texts)
+        fingerprint = of_result(checked, "large", "made-up")
+        runner = job_module.Job(checked, "large", "made-up", marker, texts, fingerprint)
         players = checked.models["large"].all_players()
         targets = [
             job_module.Target(parse(name, players), scratch / "results" / f"{name}.json")
@@ -249,11 +252,11 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
         runner.run(targets)
     finally:
         job_module.Streamed, job_module.tries.batches = original, packed  # type: ignore[misc]
-    results = [store.read(target.path) for target in targets]
+    results = [result.read(target.path) for target in targets]
     digest = hashlib.sha256(json.dumps([r["documents"]["loglikelihood"] for r in results]).encode()).hexdigest()[:16]
     traffic = made[0].traffic if made else None
     return Outcome(
-        seconds=traffic.seconds if traffic else sum(result["provenance"]["seconds"] for result in results),
+        seconds=traffic.seconds if traffic else sum(r["provenance"]["seconds"] for r in results),
         waited=traffic.waited if traffic else 0.0,
         walks=traffic.walks if traffic else 0,
         read=traffic.bytes if traffic else 0,

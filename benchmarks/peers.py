@@ -23,8 +23,8 @@ import torch
 
 from cornerstone.assets import documents as tasks
 from cornerstone.assets.documents import Document
-from cornerstone.engine import encoding
 from cornerstone.engine.architectures import architecture_of
+from cornerstone.engine.loading import load
 from cornerstone.game.players import Player
 from cornerstone.schedule.malloc import keep_freed_memory
 
@@ -58,7 +58,7 @@ class Peers:
     Args:
         model, tokenizer: as transformers loads them.
         documents: task -> documents.
-        resources: folder of the fetched documents, from which P1 makes its tasks; None where only P2 is wanted.
+        wheels: folder of the wheel from which P1 makes its tasks; None where only P2 is wanted.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Peers:
         model: Any,
         tokenizer: Any,
         documents: Mapping[str, Sequence[Document]],
-        resources: Path | None = None,
+        wheels: Path | None = None,
     ) -> None:
         from lm_eval.api.instance import Instance
 
@@ -82,15 +82,15 @@ class Peers:
             for task, scored in documents.items()
         }
         self._tasks = {}
-        if resources is not None:
+        if wheels is not None:
             with tempfile.TemporaryDirectory() as workspace:
                 for task in documents:
-                    self._tasks[task] = tasks._load(task, "embedded", None, resources, Path(workspace))
+                    self._tasks[task] = tasks._load(task, "embedded", None, wheels, Path(workspace))
 
     @classmethod
     def load(cls, folder: Path, dtype: str, *what: Any) -> Peers:
         """With the weights in a folder."""
-        return cls(*encoding.load(folder, dtype), *what)
+        return cls(*load(folder, dtype), *what)
 
     def _wrapper(self, batch: int) -> Any:
         from lm_eval.models.huggingface import HFLM
@@ -128,7 +128,8 @@ class Apart:
 
     Args:
         threads: of torch.
-        keep_memory: give them the sweep's setting of memory (cornerstone/allocation.py), which stock runs do not have.
+        keep_memory: give them the sweep's setting of memory (cornerstone/schedule/malloc.py), which stock runs do not
+            have.
         what: the arguments of `Peers.load`.
     """
 

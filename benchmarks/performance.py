@@ -35,13 +35,16 @@ from benchmarks.peers import BATCHES, P1_BATCH, Apart
 from benchmarks.workflow import Row, at_least, at_most
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
-from cornerstone.config.config import Config, read_files
+from cornerstone.config.config import Config, load_files
 from cornerstone.config.models import Model
 from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.loading import load
 from cornerstone.engine.network import Network
-from cornerstone.game.coalitions import removed_from
+from cornerstone.game.coalitions import removed_from, window_coalitions
 from cornerstone.log import say
-from cornerstone.plan import plan
+from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import union
+from cornerstone.schedule.groups import groups_within
 from cornerstone.schedule.malloc import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +65,7 @@ class Bench:
         self.entry: Model = config.models[MODEL]
         resources = ROOT / config.paths.resources
         folder = fetch.model_folder(resources / "models" / f"{MODEL}.json", self.entry)
-        model, tokenizer = encoding.load(ROOT / folder, dtype)
+        model, tokenizer = load(ROOT / folder, dtype)
         self.players = self.entry.all_players()
         self.network = Network(model, self.players, self.entry.blocks, self.entry.feed_forward, compiled=compiled)
         self.shapes = Shapes.of(self.network)
@@ -72,15 +75,15 @@ class Bench:
         }
         self.tasks = []
         for name, chosen in scored.items():
-            packed = encoding.encode(model, tokenizer, chosen)
+            packed = encoding.encode(model, tokenizer, [document.requests for document in chosen])
             made = tries.batches(packed, self.entry.batch_tokens)
             self.tasks.append(Task(name, made, sum(map(len, packed))))
-        self.coalitions = plan.plan(self.players, [plan.window_coalitions(self.players, 4)])
-        self.peers_need = (ROOT / folder, dtype, scored, resources)
+        self.coalitions = union(self.players, [window_coalitions(self.players, 4)])
+        self.peers_need = (ROOT / folder, dtype, scored, ROOT / Layout(config).wheels)
 
     def groups(self, coalitions: Sequence[int]) -> list[list[int]]:
         """As an evaluate job walks them, memory permitting."""
-        return sweep.groups_within(coalitions, 1, 2**62)
+        return groups_within(coalitions, 1, 2**62)
 
     def sweep(self, task: Task, coalitions: Sequence[int]) -> list[list[torch.Tensor]]:
         """Evaluate coalitions on a task: [coalition][document] -> log-likelihoods of the choices."""
@@ -215,7 +218,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=report.RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = read_files([ROOT / "config.yaml"])
+    config = load_files([ROOT / "config.yaml"])
     kept = keep_freed_memory()
     eager = Bench(config, "bfloat16", arguments.documents, compiled=False)
     rows = [Row("eager path, bfloat16, arc_easy, 16 coalitions: useful rate", 100 * efficiency(eager, 16), "%")]

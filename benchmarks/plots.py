@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +13,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from cornerstone.present.figures import drawing
-from cornerstone.present.figures.paper import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
+from cornerstone.present.figures.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    styled,
+)
 
 LINES: dict[str, tuple[str, str, Any]] = {
     "permutation": (BLUE, "o", "-"),
@@ -33,11 +41,8 @@ REPLICATES = 2
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    with tempfile.TemporaryDirectory() as folder:
-        drawing.save_figure(figure, Path(folder) / path.stem)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(folder) / path.name, path)
+    """Write a figure, in the format that the file's ending names."""
+    drawing.save_figure(figure, [path])
 
 
 def window_bias(frame: pd.DataFrame) -> Figure:
@@ -50,7 +55,7 @@ def window_bias(frame: pd.DataFrame) -> Figure:
     tasks = frame["game"].str.startswith("SmolLM2")
     frame = frame[~tasks | frame["game"].str.endswith("mean of six tasks")]
     games = list(dict.fromkeys(frame["game"]))
-    with matplotlib.rc_context(fname=str(drawing.STYLE)):
+    with styled():
         figure, axes = _grid(games, height=1.75)
         for ax, game in zip(axes, games, strict=True):
             part = frame[frame["game"] == game]
@@ -109,7 +114,7 @@ def error_against_budget(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
     games = [game for game in dict.fromkeys(frame["game"]) if not game.endswith("20 players")]
     large = [game for game in games if game.endswith("60 players")]
     games = [game for game in games if game not in large] + large[1:2]
-    with matplotlib.rc_context(fname=str(drawing.STYLE)):
+    with styled():
         figure, axes = _grid(games, height=2.0)
         for ax, game in zip(axes, games, strict=True):
             part = frame[frame["game"] == game]

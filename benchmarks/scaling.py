@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
@@ -21,14 +20,16 @@ from matplotlib.figure import Figure
 from benchmarks import plots, report
 from benchmarks.performance import MODEL, ROOT, Shapes, Task, machine, useful
 from cornerstone.assets import documents, fetch
-from cornerstone.config.config import read_files
+from cornerstone.config.config import load_files
 from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine.loading import load
 from cornerstone.engine.network import Network
+from cornerstone.game.coalitions import window_coalitions
 from cornerstone.game.players import players_of
 from cornerstone.log import say
-from cornerstone.plan import plan
-from cornerstone.present.figures import drawing
-from cornerstone.present.figures.paper import BLUE, GREY
+from cornerstone.plan.plan import union
+from cornerstone.present.figures.drawing import BLUE, GREY, styled
+from cornerstone.schedule.groups import groups_within
 from cornerstone.schedule.malloc import keep_freed_memory
 
 BLOCKS, DOCUMENTS, LARGEST = 30, 10, 2
@@ -46,7 +47,7 @@ def shortened(model: Any, blocks: int) -> Any:
 
 def measure() -> pd.DataFrame:
     """CPU seconds and useful FLOP of each point."""
-    config = read_files([ROOT / "config.yaml"])
+    config = load_files([ROOT / "config.yaml"])
     entry, resources = config.models[MODEL], ROOT / config.paths.resources
     folder = ROOT / fetch.model_folder(resources / "models" / f"{MODEL}.json", entry)
     scored = documents.read(resources / "documents" / "embedded" / "arc_easy.json").documents
@@ -54,17 +55,18 @@ def measure() -> pd.DataFrame:
     for varied, points in POINTS.items():
         for point in points:
             setting = {"blocks": BLOCKS, "documents": DOCUMENTS, "K": LARGEST, varied: point}
-            model, tokenizer = encoding.load(folder, "bfloat16")
-            packed = encoding.encode(model, tokenizer, scored[: setting["documents"]])
+            model, tokenizer = load(folder, "bfloat16")
+            requests = [document.requests for document in scored[: setting["documents"]]]
+            packed = encoding.encode(model, tokenizer, requests)
             players = players_of(setting["blocks"], "ffn")
             network = Network(shortened(model, setting["blocks"]), players, setting["blocks"], "ffn")
             task = Task("arc_easy", tries.batches(packed, entry.batch_tokens), sum(map(len, packed)))
-            coalitions = plan.plan(players, [plan.window_coalitions(players, setting["K"])])
+            coalitions = union(players, [window_coalitions(players, setting["K"])])
             made.append((varied, point, setting, network, task, coalitions, list[float]()))
     for _ in range(REPEATS):
         for varied, point, _, network, task, coalitions, seconds in made:
             started = time.process_time()
-            for group in sweep.groups_within(coalitions, 1, 2**62):
+            for group in groups_within(coalitions, 1, 2**62):
                 sweep.choice_scores(network, task.batches, group)
             seconds.append(time.process_time() - started)
             say(f"{varied} {point}: {seconds[-1]:.2f} s")
@@ -79,7 +81,7 @@ def measure() -> pd.DataFrame:
 
 def figure(frame: pd.DataFrame) -> Figure:
     """A panel for each quantity that varies: CPU seconds measured, and as the plan predicts."""
-    with matplotlib.rc_context(fname=str(drawing.STYLE)):
+    with styled():
         made = Figure(figsize=(7.2, 2.3), layout="constrained")
         axes = made.subplots(1, 3)
         labels = {"blocks": "blocks of the model", "documents": "documents", "K": "K of the window estimator"}

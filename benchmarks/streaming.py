@@ -5,9 +5,9 @@
   arithmetic could go on because weights were missing.
 - A smaller model of the same blocks is evaluated resident and streamed: scores must be equal.
 - A model of small weights is evaluated with so many coalitions and documents that hidden states fill the budget.
-- The calculation of `cornerstone.overlap` is checked: from the speed of the small resident run, just before and just
-  after, and the rate of reading alone, how long should the walks of the large model take, and how long do they? It
-  knows nothing of what reading takes from the cores that compute, and nothing of other work on the machine.
+- The calculation of `cornerstone.forecast.walk_time` is checked: from the speed of the small resident run, just before
+  and just after, and the rate of reading alone, how long should the walks of the large model take, and how long do
+  they? It knows nothing of what reading takes from the cores that compute, and nothing of other work on the machine.
 - The same calculation says what Llama3-70B would take on one GPU of 80 GB and on four. These rows are calculated, not
   measured; what they assume stands below the table.
 """
@@ -29,15 +29,16 @@ from benchmarks import large, report
 from benchmarks.large import Outcome, Settings, Shape
 from benchmarks.workflow import Row, at_least, at_most
 from cornerstone.config.models import Memory
-from cornerstone.engine.loading import footprint
 from cornerstone.engine.network import Network
+from cornerstone.engine.weights import footprint
 from cornerstone.files import need_space
-from cornerstone.forecast.cost import Arithmetic, Documents, Effort, effort
+from cornerstone.forecast.cost import Effort, effort
+from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.walk_time import WalkTime, walk_time
-from cornerstone.game.coalitions import name, parse
+from cornerstone.game.coalitions import in_sweep_order, name, parse, window_coalitions
 from cornerstone.game.players import players_of
 from cornerstone.log import say
-from cornerstone.plan import plan
+from cornerstone.plan.plan import union
 from cornerstone.schedule import memory
 from cornerstone.schedule.groups import Division
 
@@ -128,7 +129,7 @@ def made_up(tokens: int, count: int, batch: int) -> Documents:
 
 def needs(network: Network, names: Sequence[str], walks: int) -> Effort:
     """What named coalitions need in one group."""
-    wanted = tuple(plan.in_sweep_order({parse(name, network.players) for name in names}, network.players))
+    wanted = tuple(in_sweep_order({parse(name, network.players) for name in names}, network.players))
     everything = Division((1,), 1, memory.Room("resident", 0, 0, 10**9))
     found = effort(wanted, network.players, tuple(network.stages), 1, everything)
     return Effort(found.evaluations, walks)
@@ -138,7 +139,7 @@ def llama3_70b() -> list[Row]:
     """The calculation for one GPU of 80 GB, streamed, and for four, resident."""
     network = outline(LLAMA3_70B)
     players, stages = network.players, tuple(network.stages)
-    wanted = tuple(plan.plan(players, [plan.window_coalitions(players, 4)]))
+    wanted = tuple(union(players, [window_coalitions(players, 4)]))
     # bfloat16: two bytes are read for each weight, and two operations made for each weight and token
     rows = [
         Row(
@@ -206,7 +207,7 @@ def crowded(folder: Path, threads: int, budget: float = 1.5, documents: int = 35
     say("a small model, memory full of hidden states")
     size = large.generate(folder, CROWDED)
     players = players_of(CROWDED.blocks, "ffn")
-    names = tuple(name(wanted, players) for wanted in plan.plan(players, [plan.window_coalitions(players, 2)]))
+    names = tuple(name(wanted, players) for wanted in union(players, [window_coalitions(players, 2)]))
     found = large.run(folder, Settings(CROWDED.blocks, "streamed", budget, names, documents, threads=threads))
     what = f"{size / 1e9:.2f} GB of weights, {len(names)} coalitions, {found.tokens:,} tokens, budget {budget:g} GiB"
     return [

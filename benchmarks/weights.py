@@ -12,14 +12,17 @@ from unittest.mock import patch
 
 import numpy as np
 
-from cornerstone.config.estimators import (
+from cornerstone.estimators import (
     Estimator,
     ExactEstimator,
     SampledEstimator,
     TruncatedEstimator,
     WindowEstimator,
+    exact,
+    replayed,
+    truncated,
+    window,
 )
-from cornerstone.estimators import exact, replayed, truncated, window
 from cornerstone.game.coalitions import full
 from cornerstone.game.game import Game
 from cornerstone.game.players import Player

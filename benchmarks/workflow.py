@@ -41,8 +41,8 @@ import yaml
 
 from benchmarks import report
 from cornerstone.assets.documents import Document, TaskDocuments
-from cornerstone.config.config import check
-from cornerstone.evaluate import result
+from cornerstone.config.config import load
+from cornerstone.evaluate import result, table
 from cornerstone.game.coalitions import name
 from cornerstone.game.players import players_of
 from cornerstone.log import clock, say
@@ -160,7 +160,7 @@ def orchestration(changes: Mapping[str, Any] | None = None, cores: int = os.cpu_
         command = ["make", "--assume-old", ".venv/ready", "run", f"CORES={cores}", paths]
         used = measured(command, folder, os.environ | {"CORNERSTONE_CLOCK": str(notes)})
         processes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(notes.glob("*.json"))]
-        config = check(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+        config = load(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
         sweep = sum(
             config.models[model].threads * json.loads(path.read_text(encoding="utf-8"))["provenance"]["seconds"]
             for model in config.run
@@ -245,7 +245,7 @@ def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list
             scores = (10 * rng.standard_normal((documents, choices)) - 50).tolist()
             result.write(paths[-1], coalition, players, data, scores, origin, 1.0)
         wall, cpu = time.perf_counter(), time.process_time()
-        result.write_table(paths, players, "0" * 16, data, Path(made) / "values.parquet")
+        table.write(paths, players, "0" * 16, data, Path(made) / "values.parquet")
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     what = f"{files:,} files of {documents} documents to a table"
     return [at_most(f"{what}: wall time", wall, 60, "s"), Row(f"{what}: CPU time", cpu, "s")]

@@ -4,7 +4,7 @@ Python imports a module of this name when it starts. Where CORNERSTONE_CLOCK nam
 file into it when it ends: its arguments, the seconds that it lived, the CPU seconds of all its threads (`cpu`, without
 child processes), and for each part of `PARTS` and `imports` the wall and CPU seconds. A moment counts for the innermost
 part that is open on the main thread; what belongs to none is `rest`. A name that is no longer in its module is passed
-over, so its time is in `rest`, too.
+over, so its time is in `rest`, too (tests/unit/benchmarks/test_workflow.py looks that all are there).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 PARTS = {
     "cornerstone.engine.sweep:choice_scores": "sweep",
-    "cornerstone.engine.encoding:load": "model load",
-    "cornerstone.engine.encoding:encode": "encoding",
+    "cornerstone.engine.loading:load": "model load",
+    "cornerstone.evaluate.job:encode": "encoding",
     "cornerstone.evaluate.result:write": "JSON writing",
     "cornerstone.evaluate.result:is_current": "JSON checking",
     "snakemake.workflow:Workflow.include": "parsing",

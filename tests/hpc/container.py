@@ -211,7 +211,14 @@ def base(apptainer: Apptainer, folder: Path) -> Path:
     if not target.is_file():
         tree = folder / "base"
         shutil.rmtree(tree, ignore_errors=True)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={BASE_PACKAGES}", "bookworm", tree]
+        command: list[str | Path] = [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            f"--include={BASE_PACKAGES}",
+            "bookworm",
+            tree,
+        ]
         try:
             call(*command, mirrors()[0])
             shutil.rmtree(tree / "dev")
@@ -236,7 +243,12 @@ def evaluate(apptainer: Apptainer, folder: Path) -> Path:
     target = folder / f"evaluate-{digest}.sif"
     if not target.is_file():
         sub_ids()
-        arguments = ["--build-arg", "BOOTSTRAP=localimage", "--build-arg", f"BASE={base(apptainer, folder)}"]
+        arguments: list[str | Path] = [
+            "--build-arg",
+            "BOOTSTRAP=localimage",
+            "--build-arg",
+            f"BASE={base(apptainer, folder)}",
+        ]
         arguments += ["--bind", f"{wheelhouse(folder)}:/wheels", "--fakeroot", *COMPRESSION]
         with built(target) as temporary:
             apptainer.run("build", *arguments, temporary, definition, cwd=ROOT)

@@ -49,7 +49,7 @@ class Site:
         env = {**self.apptainer.environment, "SLURM_CONF": ours["SLURM_CONF"]}
         del env["APPTAINER_CACHEDIR"]  # a user has none; Snakemake would take it for its own
         env["PATH"] = f"{ours['PATH'].split(os.pathsep)[0]}{os.pathsep}{env['PATH']}"
-        env.pop("PYTHONPATH", None)
+        env["PYTHONPATH"] = str(self.workflow.folder)  # as if the package had been installed
         return env
 
     def command(self, *arguments: str, quick: bool = True) -> list[str]:

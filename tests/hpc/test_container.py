@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cornerstone.cluster import image as package
-from cornerstone.config.config import check
+from cornerstone.config.config import load
 from tests.helpers import script
 from tests.hpc.container import Apptainer
 from tests.hpc.site import settings
@@ -37,7 +37,7 @@ def inside(
 def test_verify(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings(image)))
     done = subprocess.run(
-        [sys.executable, "-m", "cornerstone.cluster.image", "verify"],
+        [sys.executable, "-m", "cornerstone.cli", "image", "verify"],
         cwd=tmp_path,
         env={**apptainer.environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -45,7 +45,7 @@ def test_verify(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "checksum and pins are right" in done.stderr
+    assert "checksum and pins are right" in done.stdout
     assert "torch 2." in done.stdout
     assert "GPUs seen: 0" in done.stdout
 
@@ -76,7 +76,7 @@ def test_assets_are_read_only(
     for name in ("resources", "model", "results"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("APPTAINER_BIND", "")
-    package.share_binds(check(settings(image)), ROOT)
+    package.share_binds(load(settings(image)), ROOT)
     bind, home = os.environ["APPTAINER_BIND"], ("--home", str(tmp_path))
     for name in ("resources/x", "model/x"):
         done = inside(apptainer, image, "touch", name, options=home, APPTAINER_BIND=bind)

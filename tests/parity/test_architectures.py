@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from cornerstone.assets.documents import Document
 from cornerstone.engine import encoding, sweep, tries
 from cornerstone.engine.architectures import ARCHITECTURES
 from cornerstone.engine.network import Network
@@ -32,17 +31,13 @@ COMPILER = shutil.which("g++") or shutil.which("clang++")
 REMOVED = [(), (0,), (1,), (6,), (7,), (2, 3, 4, 5), (0, 3, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7)]
 
 
-def documents() -> list[Document]:
-    return [Document(i, "", str(i), r, [len(c) for _, c in r], 0) for i, r in enumerate(REQUESTS)]
-
-
 @pytest.mark.parity
 @pytest.mark.parametrize("name", tiny.TINY)
 def test_equals_stock_lm_eval(name: str) -> None:
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
     network = Network(model, players, tiny.BLOCKS, tiny.TINY[name].kind)
-    packed = encoding.encode(model, tokenizer, documents())
+    packed = encoding.encode(model, tokenizer, REQUESTS)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     ours = sweep.choice_scores(network, tries.batches(packed, 100), wanted)
     lm = stock.harness(model, tokenizer, batch_size=3)
@@ -69,7 +64,7 @@ def test_groups_equal_stock_lm_eval(name: str) -> None:
     players = groups_of(tiny.BLOCKS, kind, {"late": ["blocks2to3"], "mixed": ["attn0", f"{kind}1"], "one": ["attn1"]})
     assert [player.name for player in players] == ["mixed", "one", "late"]
     sublayers = [(0, 3), (2,), (4, 5, 6, 7)]
-    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     ours = sweep.choice_scores(tiny.network(model, name, players), packed, list(range(8)))
     lm = stock.harness(model, tokenizer, batch_size=3)
     flat = [request for choices in REQUESTS for request in choices]
@@ -88,7 +83,7 @@ def test_experts_equal_stock_lm_eval(name: str) -> None:
     count = model.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
     players = experts_of(tiny.BLOCKS, count)
     network = tiny.network(model, name, players)
-    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     flat = [request for choices in REQUESTS for request in choices]
     whole = coalitions.full(players)
     position = {player.name: player.position for player in players}
@@ -146,7 +141,7 @@ def half_precision(name: str, compiled: bool) -> None:
     tokenizer, exact = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
-    packed = tries.batches(encoding.encode(exact, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(exact, tokenizer, REQUESTS), 100)
     flat = [request for choices in REQUESTS for request in choices]
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     reference = sweep.choice_scores(Network(exact, players, tiny.BLOCKS, kind), packed, wanted)
@@ -177,7 +172,7 @@ def test_compiled_equals_stock_lm_eval(name: str, hooks: bool, compiler: None) -
         spread_out(model)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
-    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     chosen = [REMOVED[0], REMOVED[2], REMOVED[5], REMOVED[7]]
     network = Network(model, players, tiny.BLOCKS, kind, compiled=True)
     ours = sweep.choice_scores(network, packed, [coalitions.without(removed, players) for removed in chosen])
@@ -211,7 +206,7 @@ def test_hooks_of_accelerate_stay(name: str) -> None:
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
     players = players_of(tiny.BLOCKS, kind)
-    packed = tries.batches(encoding.encode(model, tokenizer, documents()), 100)
+    packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     plain = sweep.choice_scores(Network(model, players, tiny.BLOCKS, kind), packed, wanted)
     before = model(torch.tensor([[3, 4, 5]])).logits

@@ -12,16 +12,17 @@ import pytest
 from lm_eval.evaluator import simple_evaluate
 
 from cornerstone.assets import documents, fetch
-from cornerstone.config.config import read_files
-from cornerstone.engine import encoding, sweep, tries
+from cornerstone.config.config import load_files
+from cornerstone.engine import encoding, loading, sweep, tries
 from cornerstone.engine.network import Network
+from cornerstone.evaluate.scoring import Scores
 from cornerstone.game import coalitions
 from tests.helpers import ROOT
 from tests.parity import stock
 
 TASKS = ("boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 DOCUMENTS = 3
-SMOLLM2 = read_files([ROOT / "config.yaml"]).models["smollm2-135m"]
+SMOLLM2 = load_files([ROOT / "config.yaml"]).models["smollm2-135m"]
 PLAYERS = SMOLLM2.all_players()
 REMOVED = {
     "full": (),
@@ -35,7 +36,7 @@ REMOVED = {
 @pytest.fixture(scope="module")
 def model_and_tokenizer(real_assets: Path) -> tuple[Any, Any]:
     folder = fetch.model_folder(real_assets / "models" / "smollm2-135m.json", SMOLLM2)
-    return encoding.load(ROOT / folder, "float32")
+    return loading.load(ROOT / folder, "float32")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, A
     scores = {}
     for task in TASKS:
         data = documents.read(real_assets / "documents" / "embedded" / f"{task}.json").first(DOCUMENTS)
-        batches = tries.batches(encoding.encode(model, tokenizer, data.documents), 512)
+        packed = encoding.encode(model, tokenizer, [document.requests for document in data.documents])
+        batches = tries.batches(packed, 512)
         scores[task] = (data, sweep.choice_scores(network, batches, wanted))
     return scores
 
@@ -55,7 +57,9 @@ def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, A
 @pytest.fixture(scope="module")
 def task_objects(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """lm-eval's own task objects, reading the embedded documents."""
-    return [documents._load(task, "embedded", None, real_assets, tmp_path_factory.mktemp(task)) for task in TASKS]
+    return [
+        documents._load(task, "embedded", None, real_assets / "wheels", tmp_path_factory.mktemp(task)) for task in TASKS
+    ]
 
 
 @pytest.mark.parity
@@ -79,6 +83,7 @@ def test_equals_stock_lm_eval(
             stock_scores = [float(response[0][0]) for response in sample["resps"]]
             np.testing.assert_allclose(mine.numpy(), stock_scores, rtol=1e-4)
         lists = [row.tolist() for row in scores[index]]
+        scored = Scores(lists, [d.lengths for d in data.documents], [d.gold for d in data.documents])
         for metric in data.metrics:
-            accuracy = documents.correct(lists, data.documents, metric).mean()
+            accuracy = scored.correct(metric).mean()
             assert accuracy == theirs["results"][task][f"{metric},none"]

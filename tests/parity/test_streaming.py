@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine import encoding, loading, sweep, tries
 from cornerstone.engine.network import Network
 from cornerstone.engine.streaming import streamed
 from cornerstone.game import coalitions
 from cornerstone.game.players import experts_of, players_of
 from tests import tiny
-from tests.parity.test_architectures import COMPILER, REMOVED, documents
+from tests.parity.test_architectures import COMPILER, REMOVED, REQUESTS
 
 CPU = torch.device("cpu")
 
@@ -24,8 +25,8 @@ CPU = torch.device("cpu")
 def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None:
     """In bfloat16 the files (float32) are converted on the way."""
     folder = tiny.save(name, tmp_path)
-    resident, tokenizer = encoding.load(folder, dtype, "cpu")
-    packed = tries.batches(encoding.encode(resident, tokenizer, documents()), 100)
+    resident, tokenizer = loading.load(folder, dtype, "cpu")
+    packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS), 100)
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     expected = sweep.choice_scores(tiny.network(resident, name), packed, wanted)
@@ -44,9 +45,10 @@ def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", [name for name, recipe in tiny.TINY.items() if recipe.kind == "moe"])
 def test_experts_as_players(name: str, tmp_path: Path) -> None:
     folder = tiny.save(name, tmp_path)
-    resident, tokenizer = encoding.load(folder, "float32", "cpu")
-    packed = tries.batches(encoding.encode(resident, tokenizer, documents()), 100)
-    count = resident.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
+    resident, tokenizer = loading.load(folder, "float32", "cpu")
+    packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS), 100)
+    mixture: Any = resident.get_submodule(tiny.TINY[name].feed_forward.format(0))
+    count = mixture.experts.num_experts
     players = experts_of(tiny.BLOCKS, count)
     wanted = [coalitions.without(removed, players) for removed in [(), (1,), (2, 6), range(1, 1 + count)]]
     expected = sweep.choice_scores(tiny.network(resident, name, players), packed, wanted)
@@ -62,14 +64,14 @@ def test_experts_as_players(name: str, tmp_path: Path) -> None:
 def test_compiled_and_streamed(tmp_path: Path) -> None:
     """Compiled code reads the weights that are in place when it is called."""
     folder = tiny.save("llama", tmp_path)
-    resident, tokenizer = encoding.load(folder, "float32", "cpu")
-    packed = tries.batches(encoding.encode(resident, tokenizer, documents()), 100)
+    resident, tokenizer = loading.load(folder, "float32", "cpu")
+    packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS), 100)
     players = players_of(tiny.BLOCKS, "ffn")
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     expected = sweep.choice_scores(tiny.network(resident, "llama"), packed, wanted)
     model, _, weights = streamed.load(folder, "float32", CPU)
     network = Network(model, players, tiny.BLOCKS, "ffn", weights, compiled=True)
-    found = sweep.choice_scores(network, packed, wanted, tokens_together=10_000)
+    found = sweep.choice_scores(network, packed, wanted, runs=[list(range(len(packed)))])
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(torch.cat(ours), torch.cat(theirs), rtol=1e-4, atol=1e-4)
     assert weights.traffic.walks == 1

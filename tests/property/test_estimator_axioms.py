@@ -16,8 +16,8 @@ import shapiq
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cornerstone import estimators
-from cornerstone.config.estimators import (
+from cornerstone.errors import ConfigError
+from cornerstone.estimators import (
     Estimator,
     ExactEstimator,
     ExactInteractions,
@@ -27,10 +27,9 @@ from cornerstone.config.estimators import (
     SampledInteractions,
     TruncatedEstimator,
     WindowEstimator,
-    least_budget,
+    exact,
+    truncated,
 )
-from cornerstone.errors import ConfigError
-from cornerstone.estimators import exact, interactions, truncated
 from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
@@ -54,7 +53,7 @@ def of(table: Table) -> Game:
 
 
 def values(entry: Estimator, table: Table, seed: int) -> Table:
-    return estimators.estimate(entry, {"t": of(table)}, seed, 100)["t"].documents
+    return entry.estimate({"t": of(table)}, seed, 100)["t"].documents
 
 
 def kept(count: int) -> Table:
@@ -76,7 +75,7 @@ def entry_of(kind: str, count: int, removed: int, spare: int, replicates: int = 
         make = lambda b: TruncatedEstimator(kind=kind, removed=removed, budget=b, replicates=replicates)  # noqa: E731
     else:
         make = lambda b: SampledEstimator(kind=kind, budget=b, replicates=replicates)  # noqa: E731
-    return make(max(4, replicates * (least_budget(make(4), count) + spare)))
+    return make(max(4, replicates * (make(4).least_budget(count) + spare)))
 
 
 @st.composite
@@ -87,7 +86,7 @@ def cases(draw: st.DrawFn, kind: str) -> tuple[Estimator, int, int, Callable[[],
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     try:
-        estimators.coalitions_of(entry, some_players(count), seed)
+        entry.coalitions(some_players(count), seed)
     except ConfigError:  # a regression that its coalitions do not determine
         assume(False)
     return entry, count, seed, lambda: rng.integers(-9, 10, (1 << count, 3)).astype(float)
@@ -159,7 +158,7 @@ def test_additive_games_are_exact(kind: str, data: st.DataObject) -> None:
 def test_several_games_at_once_are_what_they_are_alone(kind: str, data: st.DataObject) -> None:
     entry, count, seed, make = data.draw(cases(kind))
     tables = {"a": make(), "b": make()[:, :2], "c": np.tile(make(), (1, 2**count))}
-    together = estimators.estimate(entry, {key: of(table) for key, table in tables.items()}, seed, 100)
+    together = entry.estimate({key: of(table) for key, table in tables.items()}, seed, 100)
     for key, table in tables.items():
         np.testing.assert_allclose(together[key].documents, values(entry, table, seed), atol=TOLERANCE)
 
@@ -169,14 +168,12 @@ def test_several_games_at_once_are_what_they_are_alone(kind: str, data: st.DataO
 @given(st.data())
 def test_the_coalitions_asked_for_suffice_and_keep_to_the_budget(kind: str, data: st.DataObject) -> None:
     entry, count, seed, make = data.draw(cases(kind))
-    planned = estimators.coalitions_of(entry, some_players(count), seed)
+    planned = entry.coalitions(some_players(count), seed)
     assert len(planned) == len(set(planned))
     assert len(planned) <= getattr(entry, "budget", 1 << count)
     table = make()
     lean = game(some_players(count), table.__getitem__, planned)
-    np.testing.assert_array_equal(
-        estimators.estimate(entry, {"t": lean}, seed, 100)["t"].documents, values(entry, table, seed)
-    )
+    np.testing.assert_array_equal(entry.estimate({"t": lean}, seed, 100)["t"].documents, values(entry, table, seed))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in EFFICIENT])
@@ -317,7 +314,7 @@ INDICES: list[Interactions] = [
 
 
 def pairs_of(entry: Interactions, table: Table, seed: int) -> Table:
-    return interactions.estimate(entry, {"t": of(table)}, seed, 100)[1]["t"].documents
+    return entry.estimate({"t": of(table)}, seed, 100)["t"].documents
 
 
 @pytest.mark.parametrize("entry", INDICES, ids=lambda entry: entry.name)

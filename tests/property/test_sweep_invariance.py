@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cornerstone.engine.network import Network
-from cornerstone.engine.sweep import choice_scores, groups_within, work
+from cornerstone.engine.stages import stages_of
+from cornerstone.engine.sweep import choice_scores, work
 from cornerstone.engine.tries import Batch, batches
 from cornerstone.game.coalitions import full
-from cornerstone.game.players import players_of, stages_of
+from cornerstone.game.players import players_of
+from cornerstone.schedule.groups import groups_within
 from tests import tiny
 from tests.helpers import packed
 

@@ -91,7 +91,7 @@ class Workflow:
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=environment(),
+            env=environment(self.folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -125,6 +125,6 @@ def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def environment() -> dict[str, str]:
-    """The environment without a PYTHONPATH: the workflow must find its own code."""
-    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+def environment(folder: Path) -> dict[str, str]:
+    """The environment in which the package is the copy in a folder, as if that had been installed."""
+    return {**os.environ, "PYTHONPATH": str(folder)}

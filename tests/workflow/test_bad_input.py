@@ -93,5 +93,5 @@ def test_unknown_architecture(workflow: Workflow) -> None:
     path.write_text(path.read_text().replace('"model_type": "llama"', '"model_type": "falcon"'))
     message = "architecture 'falcon' is not known"
     said = refused(workflow, message, "results/tiny/arc_easy/values.parquet")
-    assert "ARCHITECTURES in cornerstone/architectures.py" in said
+    assert "ARCHITECTURES in cornerstone/engine/architectures.py" in said
     save_model(workflow.folder / "model", 3, 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,8 @@ def finished(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
     return workflow
 
 
-def read(finished: Workflow, name: str) -> pd.DataFrame:
+def read(finished: Workflow, name: str) -> Any:
+    """A table of the model."""
     return pd.read_csv(finished.folder / "results" / "tiny" / f"{name}.csv")
 
 

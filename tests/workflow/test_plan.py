@@ -29,7 +29,7 @@ def test_a_plan_is_shown_each_time_and_evaluates_nothing(workflow: Workflow) -> 
     first = workflow.succeed("plan")
     results = workflow.folder / "results"
     assert {path.name for path in results.iterdir()} == {"plan.csv", "plan.md"}
-    table = pd.read_csv(results / "plan.csv").set_index(["task", "estimator"])
+    table: Any = pd.read_csv(results / "plan.csv").set_index(["task", "estimator"])
     for task in ("arc_easy", "openbookqa"):
         rows = table.loc[task]
         assert rows["coalitions"].drop(index=["deletion", "all"]).tolist() == [8, 12, 64]

@@ -135,11 +135,11 @@ def test_settings_that_decide_no_number_rerun_nothing(workflow: Workflow) -> Non
 
 @pytest.mark.parametrize(
     ("module", "reruns", "stays"),
-    [("sweep", "evaluate_tiny_0", "fetch_model"), ("intervals", "estimate", "evaluate_tiny_0")],
+    [("engine/sweep", "evaluate_tiny_0", "fetch_model"), ("analysis/intervals", "estimate", "evaluate_tiny_0")],
 )
 def test_code_changed(workflow: Workflow, module: str, reruns: str, stays: str) -> None:
     with (workflow.folder / "cornerstone" / f"{module}.py").open("a") as stream:
-        stream.write("\n# changed\n")
+        stream.write("\nCHANGED = True\n")
     jobs = workflow.planned_jobs()
     assert reruns in jobs
     assert stays not in jobs
@@ -157,7 +157,6 @@ def test_truncated_file_is_named(workflow: Workflow) -> None:
 
 
 FAILING = """
-MOST_TOGETHER = 5
 _calls, _choice_scores = 0, choice_scores
 
 
@@ -173,7 +172,9 @@ def choice_scores(*arguments):
 def test_failure_keeps_what_was_made_anew(workflow: Workflow) -> None:
     """Results of older code are replaced group by group; a failure must not bring the older ones back."""
     old = workflow.results("arc_easy")
-    module = workflow.folder / "cornerstone" / "sweep.py"
+    with (workflow.folder / "cornerstone" / "schedule" / "groups.py").open("a") as stream:
+        stream.write("\nMOST_TOGETHER = 5\n")
+    module = workflow.folder / "cornerstone" / "engine" / "sweep.py"
     code = module.read_text()
     module.write_text(code + FAILING)
     target = "results/tiny/arc_easy/values.parquet"
@@ -202,7 +203,7 @@ def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     running = subprocess.Popen(
         killed.command(target),
         cwd=killed.folder,
-        env=environment(),
+        env=environment(killed.folder),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis.deletion import deletion_curves, deletion_order, deletion_points
+from cornerstone.analysis.deletion import deletion_curves, deletion_order, deletion_points, deletion_steps
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.game.coalitions import full
@@ -115,9 +116,11 @@ def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:
     points = deletion_points(config, players, values_of(*drawn), values_of(*drawn, column="drop"))
     wanted = points["coalition"].tolist()
     kept_share = {c: c.bit_count() / 80 for c in wanted}
-    games = {
-        task: game(players, lambda c, n=n: np.full(n, kept_share[c]), wanted) for task, n in (("alpha", 4), ("beta", 6))
-    }
+
+    def alike(documents: int) -> Game:
+        return game(players, lambda c: np.full(documents, kept_share[c]), wanted)
+
+    games = {"alpha": alike(4), "beta": alike(6)}
     found = deletion_curves(config, "tiny", points, games)
     assert found["accuracy"].to_numpy() == pytest.approx(1 - found["removed"].to_numpy() / 80)
 
@@ -159,3 +162,22 @@ def test_a_curve_needs_every_point(games: dict[str, Game]) -> None:
     del games["beta"].values[points["coalition"].iloc[-1]]
     with pytest.raises(StoreError, match="was not evaluated"):
         deletion_curves(config, "tiny", points, games)
+
+
+def test_deletion_steps_by_hand() -> None:
+    assert deletion_steps(60, 0.3, 6) == [3, 6, 9, 12, 15, 18]
+    assert deletion_steps(60, 0.3, 5) == [4, 7, 11, 14, 18]
+    assert deletion_steps(8, 0.5, 10) == [1, 2, 3, 4]
+    assert deletion_steps(8, 0.01, 3) == [1]
+    assert deletion_steps(8, 1, 1) == [8]
+
+
+@pytest.mark.parametrize("count", [2, 8, 60, 64, 160])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("points", [1, 3, 10, 200])
+def test_deletion_steps_rise_to_the_share(count: int, share: float, points: int) -> None:
+    steps = deletion_steps(count, share, points)
+    assert steps == sorted(set(steps))
+    assert steps[0] >= 1
+    assert steps[-1] == max(1, math.floor(share * count))
+    assert len(steps) <= points

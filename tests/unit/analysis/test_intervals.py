@@ -15,7 +15,7 @@ def distinct(count: int) -> np.ndarray:
 
 def estimate(value: float, se: float, df: float, half: float | None = None) -> Estimate:
     half = stats.t.ppf(0.975, df) * se if half is None else half
-    parts = (np.array([x], float) for x in (value, se, value - half, value + half, df, se, 0))
+    parts = [np.array([x], float) for x in (value, se, value - half, value + half, df, se, 0)]
     return Estimate(*parts, level=0.95)
 
 

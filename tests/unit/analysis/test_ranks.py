@@ -8,8 +8,9 @@ from scipy import stats
 
 from cornerstone.analysis import ranks as ranking
 from cornerstone.analysis.intervals import of_values, over_tasks
-from cornerstone.analysis.ranks import MEAN, Sample, above_median, estimates, halves, held_out, holm, rank_intervals
+from cornerstone.analysis.ranks import Sample, above_median, estimates, halves, held_out, holm, rank_intervals
 from cornerstone.estimators.values import Values
+from cornerstone.game.game import MEAN
 
 APART = [0.0, 3.0, 1.0, 5.0, 2.0, 4.0]
 """True values; the ranks are 6, 3, 5, 1, 4, 2."""

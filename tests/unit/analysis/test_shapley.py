@@ -11,14 +11,21 @@ from cornerstone.analysis import intervals, paper, shapley
 from cornerstone.analysis import ranks as ranking
 from cornerstone.analysis.ranks import Sample
 from cornerstone.config.config import Config
-from cornerstone.config.estimators import Estimator, ExactEstimator, TruncatedEstimator, WindowEstimator
 from cornerstone.errors import StoreError
-from cornerstone.estimators import ablation, exact, window
+from cornerstone.estimators import (
+    Estimator,
+    ExactEstimator,
+    TruncatedEstimator,
+    WindowEstimator,
+    ablation,
+    exact,
+    window,
+)
 from cornerstone.estimators.values import Values
-from cornerstone.game.coalitions import without
+from cornerstone.game.coalitions import window_coalitions, without
 from cornerstone.game.game import Game
 from cornerstone.game.players import players_of
-from cornerstone.plan.plan import plan, window_coalitions
+from cornerstone.plan.plan import union
 from tests.helpers import configured, documents, game, raw, right_or_wrong
 
 PLAYERS = players_of(2, "ffn")
@@ -87,10 +94,11 @@ def test_shapley_values_are_the_estimators_with_their_intervals(games: dict[str,
 
 def test_clusters_of_the_documents_are_used(games: dict[str, Game]) -> None:
     plain = shapley_of(small(), games, window_of(2))
-    doubled = {
-        task: game(PLAYERS, lambda c, g=some: np.repeat(g(c), 2), clusters=np.repeat(some.clusters, 2).tolist())
-        for task, some in games.items()
-    }
+
+    def twice(some: Game) -> Game:
+        return game(PLAYERS, lambda c: np.repeat(some(c), 2), clusters=np.repeat(some.clusters, 2).tolist())
+
+    doubled = {task: twice(some) for task, some in games.items()}
     clustered = shapley_of(small(), doubled, window_of(2))
     for column in ("value", *INTERVAL, *PARTS, *RANKS):
         assert clustered[column].to_numpy() == pytest.approx(plain[column].to_numpy())
@@ -133,7 +141,11 @@ def test_sampled_coalitions_add_to_the_standard_error(games: dict[str, Game]) ->
 
 
 def test_each_value_function_has_its_own_values_and_no_bound(games: dict[str, Game]) -> None:
-    margins = {task: game(PLAYERS, lambda c, g=some: 7 * g(c)) for task, some in games.items()}
+
+    def sevenfold(some: Game) -> Game:
+        return game(PLAYERS, lambda c: 7 * some(c))
+
+    margins = {task: sevenfold(some) for task, some in games.items()}
     found = shapley.samples(small(), window_of(2), {"accuracy": games, "margin": margins})
     assert list(found) == ["accuracy", "margin"]
     for task in games:
@@ -242,7 +254,7 @@ def test_cornerstones_rank_the_mean_over_tasks() -> None:
     assert table["top_three"].tolist() == [True] * 3 + [False] * 5
     assert table["rank_low"].tolist()[:3] == table["rank_high"].tolist()[:3] == [1, 2, 3]
     assert not table["published"].any()
-    assert shapley.top_players(table, "tiny") == ["attn0", "ffn1", "ffn3"]
+    assert paper.top_players(table, "tiny") == ["attn0", "ffn1", "ffn3"]
 
 
 def test_cornerstones_are_chosen_and_tested_on_different_documents() -> None:
@@ -283,17 +295,17 @@ def test_the_papers_models_have_the_papers_cornerstones() -> None:
     table = ranked(noisy([0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0], spread=0.01), "llama3-8b")
     assert set(table.loc[table["published"], "player"]) == {"attn0", "ffn0", "ffn1"}
     assert table.loc[table["top_three"], "player"].tolist() == ["attn1", "ffn1", "attn2"]
-    assert shapley.top_players(table, "llama3-8b") == list(paper.CORNERSTONES["llama3-8b"])
+    assert paper.top_players(table, "llama3-8b") == list(paper.CORNERSTONES["llama3-8b"])
 
 
 def test_with_other_players_a_papers_model_has_its_own_top_three() -> None:
     table = ranked(noisy([0.1, 0.2, 0.5, 0.4, 0.3, 0, 0, 0], spread=0.01), "llama3-8b")
     table["player"] = [f"block{i}" for i in range(8)]
-    assert shapley.top_players(table, "llama3-8b") == ["block0", "block1", "block2"]
+    assert paper.top_players(table, "llama3-8b") == ["block0", "block1", "block2"]
 
 
 def test_the_plan_suffices_for_all_tables(games: dict[str, Game]) -> None:
-    planned = plan(PLAYERS, [window_coalitions(PLAYERS, 2)])
+    planned = union(PLAYERS, [window_coalitions(PLAYERS, 2)])
     lean = {task: game(PLAYERS, some.values.__getitem__, planned) for task, some in games.items()}
     assert all(len(some.values) == len(planned) < 16 for some in lean.values())
     config, data = small(), {task: documents([[("q", " a"), ("q", " b")]]) for task in games}

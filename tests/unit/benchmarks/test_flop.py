@@ -13,7 +13,9 @@ from transformers import PreTrainedConfig
 from benchmarks import flop, gpu, performance
 from benchmarks.flop import Product, Shapes, Task
 from cornerstone.engine import sweep, tries
-from cornerstone.plan import plan
+from cornerstone.game.coalitions import window_coalitions
+from cornerstone.plan.plan import union
+from cornerstone.schedule.groups import groups_within
 from tests import tiny
 from tests.helpers import documents, packed
 
@@ -42,8 +44,8 @@ def test_flop_done_are_those_that_torch_counts(name: str) -> None:
     network = tiny.network(model, name)
     trees = packed(0, 6)
     task = Task("made up", tries.batches(trees, 64), sum(map(len, trees)))
-    coalitions = plan.plan(network.players, [plan.window_coalitions(network.players, 2)])
-    groups = sweep.groups_within(coalitions, 1, 16)
+    coalitions = union(network.players, [window_coalitions(network.players, 2)])
+    groups = groups_within(coalitions, 1, 16)
     assert len(groups) > 1
     shapes = Shapes.of(network)
     with FlopCounterMode(display=False) as counter:

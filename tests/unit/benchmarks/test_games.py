@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ shapes = pytest.mark.parametrize("make", SHAPES.values(), ids=SHAPES)
 
 
 @shapes
-def test_the_closed_form_is_the_definition(make) -> None:
+def test_the_closed_form_is_the_definition(make: Callable[[int], SimulatedGame]) -> None:
     game = make(8)
     assert game.shapley == pytest.approx(exact.estimate(game.population)[0])
     kept = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(bool)
@@ -20,7 +22,7 @@ def test_the_closed_form_is_the_definition(make) -> None:
 
 
 @shapes
-def test_the_closed_form_is_efficient_and_symmetric(make) -> None:
+def test_the_closed_form_is_efficient_and_symmetric(make: Callable[[int], SimulatedGame]) -> None:
     game = make(10)
     assert game.shapley.sum() == pytest.approx(game.values[-1] - game.values[0])
     assert game.shapley[0] == pytest.approx(game.shapley[1])
@@ -34,7 +36,7 @@ def test_a_dummy_gets_nothing() -> None:
 
 
 @shapes
-def test_documents_are_right_as_often_as_the_population_says(make) -> None:
+def test_documents_are_right_as_often_as_the_population_says(make: Callable[[int], SimulatedGame]) -> None:
     game = make(8)
     scores, clusters = game.draw(np.random.default_rng(1), 20_000)
     assert set(np.unique(scores)) == {0.0, 1.0}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, Literal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,17 +12,16 @@ import pytest
 from benchmarks import coverage, plots, report, weights
 from benchmarks import estimators as error
 from benchmarks.games import SHAPES, lookup
-from cornerstone import estimators
-from cornerstone.config.estimators import SampledEstimator, WindowEstimator
+from cornerstone.estimators import SampledEstimator, WindowEstimator
 from cornerstone.game.players import players_of
 
 
 @pytest.mark.parametrize("kind", ["permutation", "svarm"])
-def test_matrices_do_what_the_estimator_does(kind: str) -> None:
+def test_matrices_do_what_the_estimator_does(kind: Literal["permutation", "svarm"]) -> None:
     players = players_of(3, "ffn")
     scores = np.random.default_rng(0).random((5, 64))
     entry = SampledEstimator(kind=kind, budget=124, replicates=2)
-    expected = estimators.estimate(entry, {"": lookup(players, scores)}, 7, 0)[""]
+    expected = entry.estimate({"": lookup(players, scores)}, 7, 0)[""]
     matrices = np.stack([weights.sampled(entry, players, 7, replicate) for replicate in range(2)])
     found = coverage.values(matrices, scores)
     assert found.documents == pytest.approx(expected.documents)
@@ -30,7 +32,7 @@ def test_a_matrix_of_the_window_estimator() -> None:
     players = players_of(3, "ffn")
     scores = np.random.default_rng(0).random((5, 64))
     entry = WindowEstimator(kind="window", removed=3)
-    expected = estimators.estimate(entry, {"": lookup(players, scores)}, 0, 0)[""]
+    expected = entry.estimate({"": lookup(players, scores)}, 0, 0)[""]
     assert scores @ weights.fixed(entry, players).T == pytest.approx(expected.documents)
 
 
@@ -40,7 +42,7 @@ def test_tables_have_no_negative_zero_and_no_nan() -> None:
     assert table.splitlines()[2:] == ["| a | 0.00 |  |", "| b | -1.00 | 0.5 |"]
 
 
-def test_coverage_runs(tmp_path) -> None:
+def test_coverage_runs(tmp_path: Path) -> None:
     frame = coverage.measure(6, 40, 12, 0, shapes=["additive", "passages"], replicates=5)
     assert set(frame["game"]) == {"additive", "passages"}
     assert frame["coverage"].between(0, 1).all()
@@ -61,7 +63,7 @@ def test_the_window_estimator_misses_where_there_are_gates() -> None:
     assert found[0].mean() < 0.8
 
 
-def test_the_error_against_budget_runs(tmp_path) -> None:
+def test_the_error_against_budget_runs(tmp_path: Path) -> None:
     games = error.simulated(10)
     frame = error.error_against_budget(games, (100, 400), 3)
     assert set(frame["game"]) == {game.name for game in games}
@@ -75,7 +77,7 @@ def test_the_error_against_budget_runs(tmp_path) -> None:
 
 
 def test_the_window_estimator_is_neither_symmetric_nor_efficient() -> None:
-    bias = error.window_bias(error.simulated(10)).drop_duplicates(["game", "K"]).set_index(["game", "K"])
+    bias: Any = error.window_bias(error.simulated(10)).drop_duplicates(["game", "K"]).set_index(["game", "K"])
     assert bias.loc[("additive, 10 players", 4), "rmse"] < 1e-12
     gated = bias.loc[("gated, 10 players", 4)]
     assert abs(gated["asymmetry"]) > 0.01
@@ -89,6 +91,8 @@ def test_a_table_is_a_game_with_exact_values() -> None:
     assert known.of([0, 3, 255]) == pytest.approx(game.values[[0, 3, 255]])
 
 
-def test_without_the_grouped_model_there_are_simulated_games_only(tmp_path, capsys) -> None:
+def test_without_the_grouped_model_there_are_simulated_games_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert error.real(tmp_path) == []
-    assert "make groups" in capsys.readouterr().out
+    assert "make study NAME=groups" in capsys.readouterr().out

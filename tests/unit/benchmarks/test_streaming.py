@@ -9,9 +9,9 @@ import torch
 
 from benchmarks import large, streaming
 from benchmarks.large import Settings, Shape
-from cornerstone.engine.loading import footprint
 from cornerstone.engine.streaming.checkpoint import stored_tensors
-from cornerstone.forecast.cost import Documents
+from cornerstone.engine.weights import footprint
+from cornerstone.forecast.flop import Documents
 
 TINY = Shape(blocks=3, hidden=64, intermediate=128, heads=4, key_heads=2, vocabulary=1100)
 

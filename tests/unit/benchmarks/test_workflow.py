@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import workflow
+from benchmarks import large, workflow
 from tests.helpers import ROOT
 
 LOADING = """
@@ -33,10 +36,10 @@ def noted(folder: Path, code: str, **environment: str) -> list[dict]:
 
 
 def test_a_process_notes_where_its_time_went(tmp_path: Path) -> None:
-    (tmp_path / "cornerstone").mkdir()
-    (tmp_path / "cornerstone" / "models.py").write_text(LOADING)
+    (tmp_path / "cornerstone" / "engine").mkdir(parents=True)
+    (tmp_path / "cornerstone" / "engine" / "loading.py").write_text(LOADING)
     (tmp_path / "slow.py").write_text("import time; time.sleep(0.2)")
-    (process,) = noted(tmp_path, "import time; from cornerstone import models; models.load(); time.sleep(0.3)")
+    (process,) = noted(tmp_path, "import time; from cornerstone.engine import loading; loading.load(); time.sleep(0.3)")
     assert process["arguments"] == ["-c", "given"]
     wall = {part: seconds for part, (seconds, _) in process["parts"].items()}
     assert set(wall) == {"rest", "imports", "model load"}
@@ -45,6 +48,42 @@ def test_a_process_notes_where_its_time_went(tmp_path: Path) -> None:
     assert wall["rest"] >= 0.3
     assert sum(wall.values()) == pytest.approx(process["seconds"], abs=0.01)
     assert sum(cpu for _, cpu in process["parts"].values()) < 0.5 * process["seconds"]  # most of it is sleep
+
+
+def parts() -> dict[str, str]:
+    """What the clock times. It is read as a file: another module of this name may be loaded."""
+    path = ROOT / "benchmarks" / "clock" / "sitecustomize.py"
+    return dict(runpy.run_path(str(path), run_name="clock")["PARTS"])
+
+
+@pytest.mark.parametrize("target", parts())
+def test_what_the_clock_times_is_there(target: str) -> None:
+    importlib.import_module("snakemake.api")  # its modules can't be imported in any order
+    module, _, path = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert callable(found)
+
+
+JOB = """
+from pathlib import Path
+from benchmarks import large, streaming
+
+settings = large.Settings(3, "resident", 3.0, streaming.SOME, 2, threads=1)
+large.job(Path("model"), settings, Path("scratch"))
+"""
+
+
+def test_a_job_notes_each_of_its_parts(tmp_path: Path) -> None:
+    """Each function is timed where the job calls it: a name that another module imported is another one."""
+    large.generate(tmp_path / "model", large.Shape(3, 64, 128, 4, 2, 1100))
+    (tmp_path / "scratch").mkdir()
+    paths = os.pathsep.join([str(ROOT / "benchmarks" / "clock"), str(ROOT)])
+    (process,) = noted(tmp_path, JOB, PYTHONPATH=paths)
+    wanted = {part for target, part in parts().items() if target.startswith("cornerstone.")}
+    assert wanted | {"imports"} == {*workflow.PARTS, "sweep"}
+    assert set(process["parts"]) == wanted | {"imports", "rest"}
 
 
 def test_without_a_folder_for_notes_nothing_is_timed() -> None:

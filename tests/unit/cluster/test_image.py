@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cornerstone import cli
 from cornerstone.cluster import image
 from cornerstone.config.config import Config
 from cornerstone.errors import ImageError
@@ -46,34 +47,34 @@ def config(**changes: Any) -> Config:
 
 
 def test_the_right_image(work: Path) -> None:
-    assert image.problem(config(container_sha256=sha256(Path("some.sif")))) is None
+    assert image.mismatch(config(container_sha256=sha256(Path("some.sif")))) is None
     assert image.stale(config()) is None
 
 
 def test_the_checksum_beside_the_image(work: Path) -> None:
-    assert "nothing says which checksum some.sif must have" in str(image.problem(config()))
+    assert "nothing says which checksum some.sif must have" in str(image.mismatch(config()))
     Path("some.sif.sha256").write_text(f"{sha256(Path('some.sif'))}  some.sif\n")
-    assert image.problem(config()) is None
+    assert image.mismatch(config()) is None
 
 
 def test_another_image(work: Path) -> None:
-    found = str(image.problem(config(container_sha256="0" * 64)))
+    found = str(image.mismatch(config(container_sha256="0" * 64)))
     assert f"some.sif has checksum {sha256(Path('some.sif'))}, but container_sha256 in config.yaml says 0000" in found
 
 
 def test_no_image(work: Path) -> None:
     Path("some.sif").unlink()
     assert "there is no image at some.sif (`container` in config.yaml). Build it with `make image`" in str(
-        image.problem(config())
+        image.mismatch(config())
     )
 
 
 def test_a_changed_image_is_read_again(work: Path) -> None:
     right = config(container_sha256=sha256(Path("some.sif")))
-    assert image.problem(right) is None
+    assert image.mismatch(right) is None
     Path("some.sif").write_text("imagE")
     os.utime("some.sif", ns=(1, 1))
-    assert image.problem(right) is not None
+    assert image.mismatch(right) is not None
 
 
 def test_an_unchanged_image_is_read_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +107,7 @@ def test_build_notes_the_checksum(work: Path) -> None:
     assert found == sha256(Path("images/new.sif"))
     assert Path("images/new.sif.sha256").read_text() == f"{found}  new.sif\n"
     assert (work / "options").read_text().split() == ["--fakeroot"]
-    assert image.problem(configured({"container": "images/new.sif"})) is None
+    assert image.mismatch(configured({"container": "images/new.sif"})) is None
 
 
 def test_a_failed_build_leaves_the_older_image(work: Path) -> None:
@@ -152,10 +153,10 @@ def test_binds_of_the_user_stay(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_command_line(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("config.yaml").write_text(json.dumps(config().model_dump()))
-    assert image.main(["checksum"]) == 0
+    assert cli.main(["image", "checksum"]) == 0
     printed = capsys.readouterr().out.strip()
     assert printed == sha256(Path("some.sif"))
-    assert image.main(["verify"]) == 1
+    assert cli.main(["image", "verify"]) == 1
     assert "ImageError: nothing says which checksum" in capsys.readouterr().err
     Path("config.yaml").write_text(json.dumps(config(container_sha256=printed).model_dump()))
-    assert image.main(["verify"]) == 0
+    assert cli.main(["image", "verify"]) == 0

@@ -28,13 +28,13 @@ def problems(config: Config, how: Circumstances = LOCAL, fetched: bool = False) 
 def test_all_is_well() -> None:
     findings = look(configured(), LOCAL, fetched=False)
     assert len(findings) >= 2
-    preflight.need(findings)
+    preflight.require(findings)
 
 
 def test_every_missing_thing_is_named_at_once() -> None:
     how = Circumstances(container=True, cluster=False, defaults={})
     with pytest.raises(PreflightError) as caught:
-        preflight.need(look(configured({"models.tiny.resources": {"gpus": 2}}), how))
+        preflight.require(look(configured({"models.tiny.resources": {"gpus": 2}}), how))
     said = str(caught.value)
     assert said.startswith("5 thing(s) that jobs need are missing or wrong:")
     for part in ("there is no image", "weights of tiny", "alpha.json", "beta.json", "tiny asks for 2"):

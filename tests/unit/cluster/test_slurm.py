@@ -35,9 +35,13 @@ def test_each_try_asks_for_more() -> None:
 
 def test_what_a_dry_run_shows() -> None:
     models = configured({"models.tiny.resources": {"gpus": 2}}).models
-    filled = slurm.shown(models["tiny"]).replace("{resources.mem_mb}", "8192").replace("{resources.runtime}", "240")
+    filled = (
+        slurm.resources_message(models["tiny"])
+        .replace("{resources.mem_mb}", "8192")
+        .replace("{resources.runtime}", "240")
+    )
     assert filled == ": 2 GPUs, 8192 MB, 240 minutes, 1 CPUs"
-    assert slurm.shown(models["other"]) == ""
+    assert slurm.resources_message(models["other"]) == ""
 
 
 def test_what_is_not_set_is_left_to_the_profile() -> None:

@@ -9,9 +9,12 @@ import yaml
 
 from cornerstone.config import config
 from cornerstone.config import models as model_config
-from cornerstone.config.config import check
+from cornerstone.config import reference as generated
+from cornerstone.config.config import load, load_files
 from cornerstone.errors import ConfigError
+from cornerstone.estimators import ESTIMATORS, INTERACTIONS
 from cornerstone.game.players import players_of
+from cornerstone.settings import Section
 from tests.helpers import ROOT, configured, raw, windows
 
 SHIPPED = ROOT / "config.yaml"
@@ -19,28 +22,34 @@ SHIPPED = ROOT / "config.yaml"
 
 def message(changes: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as caught:
-        check(raw(changes))
+        load(raw(changes))
     return str(caught.value)
 
 
 def test_the_shipped_configuration_is_valid() -> None:
-    shipped = config.read_files([SHIPPED])
+    shipped = load_files([SHIPPED])
     assert set(shipped.run) <= set(shipped.models)
     assert shipped.estimators[0].name == "window-k4"
-    assert config.check(yaml.safe_load(SHIPPED.read_text())) == shipped
+    assert load(yaml.safe_load(SHIPPED.read_text())) == shipped
 
 
-def test_the_shipped_full_configuration_is_valid() -> None:
-    shipped, fuller = config.read_files([SHIPPED]), config.read_files([SHIPPED, ROOT / "config.full.yaml"])
-    assert fuller.paths.results != shipped.paths.results
-    assert fuller.models == shipped.models
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_studies_are_valid_and_kept_apart(path: Path) -> None:
+    shipped, study = load_files([SHIPPED]), load_files([SHIPPED, path])
+    assert study.paths.results == f"results-{path.stem}"
+    assert study.paths.resources == shipped.paths.resources
+    assert study.models == shipped.models
+
+
+def test_the_full_study_has_more_documents() -> None:
+    shipped, fuller = load_files([SHIPPED]), load_files([SHIPPED, ROOT / "studies" / "full.yaml"])
     for model in shipped.run:
         for task in shipped.run_tasks:
             assert (fuller.limit(model, task) or 10**6) > (shipped.limit(model, task) or 10**6)
 
 
 def test_shipped_models_are_pinned() -> None:
-    models = config.read_files([SHIPPED]).models
+    models = load_files([SHIPPED]).models
     assert {"llama3-8b", "llama3-70b", "mixtral-8x7b"} <= set(models)
     for model in models.values():
         if model.source == "hub":
@@ -52,33 +61,42 @@ def test_shipped_models_are_pinned() -> None:
 
 
 def test_shipped_metrics_are_the_papers() -> None:
-    metrics = {name: task.metric for name, task in config.read_files([SHIPPED]).tasks.items()}
+    metrics = {name: task.metric for name, task in load_files([SHIPPED]).tasks.items()}
     assert metrics == {
         "boolq": "acc", "winogrande": "acc", "piqa": "acc_norm",
         "arc_easy": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", config.GENERATED)
+@pytest.mark.parametrize("path", generated.GENERATED)
 def test_generated_files_are_up_to_date(path: str) -> None:
-    assert (ROOT / path).read_text(encoding="utf-8") == config.GENERATED[path](), "run: python -m cornerstone.config"
+    assert (ROOT / path).read_text(encoding="utf-8") == generated.GENERATED[path](), "run: cornerstone schema"
+
+
+def test_generated_files_are_written_where_they_belong(tmp_path: Path) -> None:
+    paths = generated.write(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == list(generated.GENERATED)
+    assert [path.read_text(encoding="utf-8") for path in paths] == [make() for make in generated.GENERATED.values()]
 
 
 def test_the_reference_names_every_key_of_every_section() -> None:
-    reference = config.reference()
-    for section in (
+    reference = generated.reference()
+    sections: tuple[type[Section], ...] = (
         config.Config,
         model_config.Model,
         model_config.Resources,
         config.Task,
         config.Deletion,
         config.Intervals,
-    ):
+        *ESTIMATORS,
+        *INTERACTIONS,
+    )
+    for section in sections:
         assert all(f"| `{key}` |" in reference for key in section.model_fields)
 
 
 def test_the_schema_refuses_unknown_keys_too() -> None:
-    schema = json.loads(config.schema())
+    schema = json.loads(generated.schema())
     assert schema["additionalProperties"] is False
     assert all(section["additionalProperties"] is False for section in schema["$defs"].values())
 
@@ -179,7 +197,7 @@ def test_one_message_names_key_and_value(changes: dict[str, Any], parts: list[st
 def test_players_have_five_forms(form: Any, names: list[str]) -> None:
     moe = {"models.tiny.feed_forward": "moe", "models.tiny.experts": 2, "estimators": windows(1)}
     text = yaml.safe_dump(raw({**moe, "models.tiny.players": form}))
-    made = check(yaml.safe_load(text)).models["tiny"]
+    made = load(yaml.safe_load(text)).models["tiny"]
     assert [player.name for player in made.all_players()] == names
     again = model_config.Model.model_validate(made.model_dump())
     assert again == made
@@ -202,11 +220,49 @@ def test_all_problems_are_listed_at_once() -> None:
     assert [line.split(": ")[1] for line in lines] == ["seed", "models.tiny.blocks", "colour"]
 
 
+def test_the_first_estimator_is_the_headline_and_accuracy_the_first_function() -> None:
+    made = configured({"value_functions": ["margin"], "estimators": windows(3, 2)})
+    assert made.headline.name == "window-k3"
+    assert made.functions == ["accuracy", "margin"]
+    assert configured().functions == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "largest", "names"),
+    [
+        ({"estimators": windows(1)}, 1, []),
+        ({"estimators": windows(2, 3)}, 3, ["windows-k3"]),
+        ({"estimators": [{"kind": "permutation", "budget": 60, "replicates": 2}]}, 1, []),
+        ({"estimators": [{"kind": "exact"}]}, 4, ["windows-k4"]),
+        ({"estimators": [{"kind": "exact"}], "models.tiny.players": {"blocks": 2}}, 2, ["windows-k2"]),
+        ({"interactions": [{"kind": "pairs"}]}, 2, ["pairs", "windows-k2"]),
+        (
+            {"interactions": [{"kind": "exact", "index": "FSII"}, {"kind": "pairs", "per_distance": 2}]},
+            4,
+            ["exact-fsii", "pairs-2", "windows-k4"],
+        ),
+    ],
+)
+def test_the_windows_that_are_evaluated_decide_which_interactions_are_free(
+    changes: dict[str, Any], largest: int, names: list[str]
+) -> None:
+    made = configured(changes)
+    assert made.largest_window("tiny") == largest
+    assert made.interaction_names("tiny") == names
+
+
+def test_sources_of_documents_are_those_of_active_models() -> None:
+    changes = {"models.other.documents": {"source": "hub"}}
+    assert configured(changes).source_tasks() == {"embedded": ["alpha", "beta"]}
+    both = configured({**changes, "run": ["tiny", "other"]})
+    assert both.source_tasks() == {"embedded": ["alpha", "beta"], "hub": ["alpha", "beta"]}
+
+
 def test_a_missing_section_is_named() -> None:
     incomplete = raw()
     del incomplete["tasks"]
     with pytest.raises(ConfigError, match=r"config\.yaml: tasks: is missing"):
-        check(incomplete)
+        load(incomplete)
 
 
 def test_a_commit_hash_has_hexadecimal_digits() -> None:
@@ -236,7 +292,7 @@ def test_files_override_each_other_key_by_key(tmp_path: Path) -> None:
     base, changes = tmp_path / "a.yaml", tmp_path / "b.yaml"
     base.write_text(yaml.safe_dump(raw()))
     changes.write_text("models: {tiny: {threads: 3}}\nestimators: [{kind: window, removed: 1}]\n")
-    merged = config.read_files([base, changes])
+    merged = load_files([base, changes])
     assert merged == configured({"models.tiny.threads": 3, "estimators": windows(1)})
 
 
@@ -246,11 +302,11 @@ def test_files_that_are_no_configuration_are_named(tmp_path: Path, text: str | N
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigError, match=r"mine\.yaml: can't be read as YAML"):
-        config.read_files([path])
+        load_files([path])
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(raw({"seed": "x"})))
     with pytest.raises(ConfigError, match=r"mine\.yaml: seed:"):
-        config.read_files([path])
+        load_files([path])

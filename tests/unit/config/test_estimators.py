@@ -5,19 +5,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cornerstone.config.estimators import (
-    MOST_EXACT,
-    Estimator,
-    Interactions,
-    SampledKind,
-    TruncatedEstimator,
-    least_budget,
-    problem_with,
-)
-from cornerstone.estimators import replayed
+from cornerstone.config.config import AnyEstimator, AnyInteractions
+from cornerstone.estimators import TruncatedEstimator, replayed
+from cornerstone.estimators.exact import MOST_EXACT
+from cornerstone.estimators.replayed import SampledKind
 
-ESTIMATOR: TypeAdapter[Any] = TypeAdapter(Estimator)
-INTERACTIONS: TypeAdapter[Any] = TypeAdapter(Interactions)
+ESTIMATOR: TypeAdapter[Any] = TypeAdapter(AnyEstimator)
+INTERACTIONS: TypeAdapter[Any] = TypeAdapter(AnyInteractions)
 SAMPLED = list(get_args(SampledKind))
 
 
@@ -72,15 +66,15 @@ def test_every_sampled_kind_and_index_has_its_recipe() -> None:
 
 def test_exact_has_a_limit() -> None:
     for entry in (estimator("exact"), interaction("exact")):
-        assert problem_with(entry, MOST_EXACT) is None
-        assert problem_with(entry, 17) == "`exact` takes at most 16: group them with the model's `players`"
+        assert entry.problem(MOST_EXACT) is None
+        assert entry.problem(17) == "`exact` takes at most 16: group them with the model's `players`"
 
 
 @pytest.mark.parametrize("kind", ["window", "truncated-permutation"])
 def test_no_more_players_are_removed_than_there_are(kind: str) -> None:
     budget = {} if kind == "window" else {"budget": 1000}
-    assert problem_with(estimator(kind, removed=5, **budget), 5) is None
-    assert problem_with(estimator(kind, removed=6, **budget), 5) == "choose a smaller `removed`"
+    assert estimator(kind, removed=5, **budget).problem(5) is None
+    assert estimator(kind, removed=6, **budget).problem(5) == "choose a smaller `removed`"
 
 
 @pytest.mark.parametrize("kind", [*SAMPLED, "truncated-permutation", "k-SII", "FSII"])
@@ -92,13 +86,13 @@ def test_a_budget_that_is_too_small_says_what_it_needs(kind: str, players: int) 
         removed = {"removed": 2} if kind == "truncated-permutation" else {}
         return estimator(kind, budget=budget, replicates=3, **removed)
 
-    needed = 3 * least_budget(made(4), players)
-    assert problem_with(made(needed - 1), players) == f"with 3 replicates it needs a budget of at least {needed}"
-    assert problem_with(made(needed), players) is None
+    needed = 3 * made(4).least_budget(players)
+    assert made(needed - 1).problem(players) == f"with 3 replicates it needs a budget of at least {needed}"
+    assert made(needed).problem(players) is None
 
 
 def test_least_budgets_by_hand() -> None:
-    found = {kind: least_budget(estimator(kind, budget=4), 7) for kind in SAMPLED}
+    found = {kind: estimator(kind, budget=4).least_budget(7) for kind in SAMPLED}
     assert found == {
         "permutation": 2 + 2 * 6,
         "stratified": 2 + 7 * (1 + 1 + 5 * 2),
@@ -110,14 +104,14 @@ def test_least_budgets_by_hand() -> None:
         "regression-msr": 44,
         "proxy-shap": 44,
     }
-    assert least_budget(interaction("sampled", budget=4), 7) == 3 * (1 + 7 + 21)
+    assert interaction("sampled", budget=4).least_budget(7) == 3 * (1 + 7 + 21)
     truncated = TruncatedEstimator(kind="truncated-permutation", removed=3, budget=4)
-    assert least_budget(truncated, 7) == 1 + 3 * 3
-    assert least_budget(estimator("kadd-shap", budget=4), 3) == 2**3
+    assert truncated.least_budget(7) == 1 + 3 * 3
+    assert estimator("kadd-shap", budget=4).least_budget(3) == 2**3
 
 
 @pytest.mark.parametrize("entry", [estimator("svarm", budget=99), interaction("pairs")])
 def test_a_single_player_is_too_few(entry: Any) -> None:
-    assert problem_with(entry, 1) == "it needs at least two"
-    assert problem_with(estimator("exact"), 1) is None
-    assert problem_with(estimator("window", removed=1), 1) is None
+    assert entry.problem(1) == "it needs at least two"
+    assert estimator("exact").problem(1) is None
+    assert estimator("window", removed=1).problem(1) is None

@@ -35,11 +35,13 @@ def test_products_are_attention(key_heads: int, scaling: float | None) -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"position_bias": some(1, 2, 8, 8)}])
 def test_what_products_do_not_know_is_left_to_sdpa(extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    called = []
-    monkeypatch.setattr(
-        "transformers.integrations.sdpa_attention.sdpa_attention_forward",
-        lambda *a, **k: called.append(k) or (None, None),
-    )
+    called: list[dict[str, Any]] = []
+
+    def sdpa(*_: Any, **options: Any) -> tuple[None, None]:
+        called.append(options)
+        return None, None
+
+    monkeypatch.setattr("transformers.integrations.sdpa_attention.sdpa_attention_forward", sdpa)
     query = some(1, 2, 8, 4)
     mask = causal_mask(1, 8) if extra else None
     attention.products(torch.nn.Identity(), query, query, query, mask, scaling=None, **extra)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from cornerstone.engine import encoding
+from cornerstone.engine import encoding, loading
 from cornerstone.errors import ModelError
 from tests import tiny
-from tests.helpers import documents, script
+from tests.helpers import script
 
 REQUESTS = [
     [("Question: What is hot?\nAnswer:", f" {choice}") for choice in ("the sun", "the moon", "cold water")],
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path) -> tuple[Any, Any]:
-    return encoding.load(folder, "float32", "cpu")
+    return loading.load(folder, "float32", "cpu")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_loading_gives_the_saved_weights_ready_to_score(loaded: tuple[Any, Any])
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_the_number_format_is_the_one_asked_for(folder: Path, dtype: str) -> None:
-    assert encoding.load(folder, dtype, "cpu")[0].dtype == getattr(torch, dtype)
+    assert loading.load(folder, dtype, "cpu")[0].dtype == getattr(torch, dtype)
 
 
 def test_unknown_architectures_are_refused_before_their_weights_are_read(copy: Path) -> None:
@@ -53,14 +53,14 @@ def test_unknown_architectures_are_refused_before_their_weights_are_read(copy: P
     (copy / "config.json").write_text(json.dumps({**raw, "model_type": "bloom"}))
     (copy / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="architecture 'bloom' is not known"):
-        encoding.load(copy, "float32")
+        loading.load(copy, "float32")
 
 
 @pytest.mark.parametrize("gone", ["config.json", "model.safetensors"])
 def test_missing_files_are_one_message(copy: Path, gone: str) -> None:
     (copy / gone).unlink()
     with pytest.raises(ModelError, match=f"the model in {copy} can't be loaded: .*Fetch it again") as caught:
-        encoding.load(copy, "float32")
+        loading.load(copy, "float32")
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -68,14 +68,14 @@ def test_pickles_are_never_loaded(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     torch.save({}, copy / "pytorch_model.bin")
     with pytest.raises(ModelError, match="can't be loaded"):
-        encoding.load(copy, "float32")
+        loading.load(copy, "float32")
 
 
 def test_a_damaged_safetensors_file_is_a_model_error(copy: Path) -> None:
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="can't be loaded"):
-        encoding.load(copy, "float32")
+        loading.load(copy, "float32")
 
 
 def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
@@ -83,12 +83,12 @@ def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
     raw = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**raw, "num_hidden_layers": tiny.BLOCKS + 1}))
     with pytest.raises(ModelError, match="lack 9 tensors"):
-        encoding.load(copy, "float32")
+        loading.load(copy, "float32")
 
 
 def test_encoding_is_the_tokenizers_of_the_whole_text(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
-    packed = encoding.encode(model, tokenizer, documents(REQUESTS).documents)
+    packed = encoding.encode(model, tokenizer, REQUESTS)
     assert [document.choices for document in packed] == [3, 2, 2]
     for choices, document in zip(REQUESTS, packed, strict=True):
         for choice, (context, continuation) in enumerate(choices):
@@ -106,7 +106,7 @@ def test_encoding_is_the_tokenizers_of_the_whole_text(loaded: tuple[Any, Any]) -
 
 def test_an_empty_context_is_the_begin_token(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
-    (document,) = encoding.encode(model, tokenizer, documents([[("", "yes no"), ("", "no")]]).documents)
+    (document,) = encoding.encode(model, tokenizer, [[("", "yes no"), ("", "no")]])
     assert document.tokens[0] == tokenizer.bos_token_id
     assert document.parents.count(-1) == 1
 
@@ -114,7 +114,7 @@ def test_an_empty_context_is_the_begin_token(loaded: tuple[Any, Any]) -> None:
 def test_long_documents_are_cut_to_what_the_model_takes(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
     context = "water and sun " * 1500
-    (document,) = encoding.encode(model, tokenizer, documents([[(context, " yes"), (context, " yes")]]).documents)
+    (document,) = encoding.encode(model, tokenizer, [[(context, " yes"), (context, " yes")]])
     whole = tokenizer.encode(f"{context} yes", add_special_tokens=False)
     longest = model.config.max_position_embeddings
     assert len(whole) > longest + 1
@@ -128,12 +128,12 @@ def test_long_documents_are_cut_to_what_the_model_takes(loaded: tuple[Any, Any])
 def test_gpus_that_are_not_there(device_map: str, gpus: int, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match=f"{asked}.*torch sees no GPU here. Give the job GPUs"):
-        encoding.device_of(device_map, gpus)
+        loading.device_of(device_map, gpus)
 
 
 def test_where_a_model_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    found = [str(encoding.device_of(*asked)) for asked in (("auto", 0), ("auto", 1), ("cpu", 1), ("cuda:1", 0))]
+    found = [str(loading.device_of(*asked)) for asked in (("auto", 0), ("auto", 1), ("cpu", 1), ("cuda:1", 0))]
     assert found == ["cpu", "cuda:0", "cpu", "cuda:1"]
 
 
@@ -141,6 +141,6 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ModelError, match=r"tiny\.compile: true needs a C\+\+ compiler .* or set compile: false"):
-        encoding.need_compiler("tiny")
+        loading.need_compiler("tiny")
     script(tmp_path, "clang++", "")
-    encoding.need_compiler("tiny")
+    loading.need_compiler("tiny")

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from cornerstone.engine.streaming import slots, streamed
+from cornerstone.engine.loading import shapes_only
+from cornerstone.engine.streaming import slots
 from cornerstone.engine.streaming.slots import CudaSlots, HostSlots
 from cornerstone.engine.streaming.streamed import Streamed
+from cornerstone.engine.weights import names_by_sublayer
 from cornerstone.errors import ModelError
 from tests import tiny
 
@@ -88,9 +90,13 @@ class Cuda:
         return Runtime()
 
 
+def sevens(memory: torch.Tensor) -> None:
+    memory.fill_(7)
+
+
 def test_host_slots_are_written_in_place() -> None:
     host = HostSlots(2, 8)
-    host.fill(1, [(0, 4, lambda memory: memory.fill_(7)), (4, 4, torch.arange(4, dtype=torch.uint8))])
+    host.fill(1, [(0, 4, sevens), (4, 4, torch.arange(4, dtype=torch.uint8))])
     assert host.buffers[1].tolist() == [7, 7, 7, 7, 0, 1, 2, 3]
     with host.waiting():
         pass
@@ -102,7 +108,7 @@ def test_order_of_a_slot_on_a_gpu() -> None:
     cuda = Cuda()
     gpu = CudaSlots(1, 8, CPU, cuda)
     copied, freed = "event1", "event2"
-    gpu.fill(0, [(0, 8, lambda memory: memory.fill_(7))])
+    gpu.fill(0, [(0, 8, sevens)])
     assert cuda.log == [
         ("thread", "waits for", copied),  # the pinned half may be written
         ("copy", "waits for", freed),  # the slot may be written
@@ -158,10 +164,10 @@ def test_memory_that_can_not_be_locked() -> None:
 def test_a_walk_through_a_gpu(name: str, host_bytes: int, tmp_path: Path) -> None:
     """Streaming as on a GPU: every parameter is right, and what is kept in host memory is read once."""
     cuda = Cuda()
-    model, _ = streamed.skeleton(tiny.save(name, tmp_path), "float32")
+    model, _ = shapes_only(tiny.save(name, tmp_path), "float32")
     weights = Streamed(model, tmp_path, CPU, host_bytes=host_bytes, cuda=cuda)
     original = dict(tiny.make(name).named_parameters())
-    names = streamed.names_by_sublayer(model)
+    names = names_by_sublayer(model)
     total = sum(original[key].nbytes for own in names for key in own)
     for walk in range(3):
         before = weights.traffic.bytes

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cornerstone.engine.loading import footprint
 from cornerstone.engine.streaming import streamed
 from cornerstone.engine.streaming.streamed import Streamed
+from cornerstone.engine.weights import footprint, names_by_sublayer
 from cornerstone.errors import ModelError
 from tests import tiny
 
@@ -38,7 +38,7 @@ def same(model: Any, sublayers: Sequence[int], name: str = "llama") -> bool:
     original = tiny.make(name)
     found = dict(model.named_parameters())
     expected = dict(original.named_parameters())
-    names = streamed.names_by_sublayer(original)
+    names = names_by_sublayer(original)
     return all(torch.equal(found[key], expected[key]) for sublayer in sublayers for key in names[sublayer])
 
 
@@ -74,7 +74,7 @@ def test_both_sublayers_of_a_parallel_block_are_there_together(tmp_path: Path) -
 @pytest.mark.parametrize(("name", "sublayers"), [("llama", range(8)), ("llama", [2, 5]), ("mixtral", range(8))])
 def test_each_weight_is_read_once_a_walk(name: str, sublayers: Sequence[int], tmp_path: Path) -> None:
     model, weights = load(tiny.save(name, tmp_path))
-    names = streamed.names_by_sublayer(model)
+    names = names_by_sublayer(model)
     sizes = {key: parameter.nbytes for key, parameter in model.named_parameters()}
     expected = sum(sizes[key] for sublayer in sublayers for key in names[sublayer])
     for walk in (1, 2):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -9,11 +10,13 @@ import torch
 
 from cornerstone.engine import sweep
 from cornerstone.engine.network import Network
-from cornerstone.engine.sweep import choice_scores, groups_within, split, work
+from cornerstone.engine.stages import Stage, Step, stages_of
+from cornerstone.engine.sweep import choice_scores, split, work
 from cornerstone.engine.tries import Batch, batches
-from cornerstone.game.coalitions import full, without
-from cornerstone.game.players import Stage, Step, players_of, stages_of
-from cornerstone.plan.plan import plan, window_coalitions
+from cornerstone.game.coalitions import full, window_coalitions, without
+from cornerstone.game.players import players_of
+from cornerstone.plan.plan import union
+from cornerstone.schedule.groups import MOST_TOGETHER, groups_within, walks
 from tests import tiny
 from tests.helpers import packed
 
@@ -79,7 +82,7 @@ def test_work_of_one_coalition_is_the_players_it_keeps() -> None:
 
 
 def test_work_of_the_default_plan() -> None:
-    planned = plan(players_of(30, "ffn"), [window_coalitions(players_of(30, "ffn"), 4)])
+    planned = union(players_of(30, "ffn"), [window_coalitions(players_of(30, "ffn"), 4)])
     assert work(planned, alone(60)) == 6790
     assert sum(c.bit_count() for c in planned) == 13520  # without sharing
     assert work(planned, paired(60)) < 6790
@@ -130,7 +133,7 @@ def test_groups_follow_memory() -> None:
     coalitions = list(range(100))
     assert groups_within(coalitions, 10, 60) == [list(range(i, min(i + 3, 100))) for i in range(0, 100, 3)]
     assert groups_within(coalitions, 10, 1) == [[c] for c in coalitions]
-    assert [len(g) for g in groups_within(coalitions, 10, 1e12)] == [sweep.MOST_TOGETHER, 100 - sweep.MOST_TOGETHER]
+    assert [len(g) for g in groups_within(coalitions, 10, 1e12)] == [MOST_TOGETHER, 100 - MOST_TOGETHER]
     assert groups_within([], 10, 60) == []
 
 
@@ -154,7 +157,8 @@ def test_choice_scores_are_sums_over_each_choice_in_document_order() -> None:
 
 
 def test_progress_adds_up_to_the_work() -> None:
-    net, done = network("llama"), []
+    net = network("llama")
+    done: list[int] = []
     coalitions = [full(PLAYERS), 0b1, 0]
     choice_scores(net, documents(), coalitions, done.append)
     assert sum(done) == work(coalitions, net.stages) * sum(batch.tokens for batch in documents())
@@ -170,16 +174,39 @@ def test_several_batches_in_one_walk_change_no_bit() -> None:
         assert torch.equal(scores, sweep.sweep(net, [batch], coalitions)[0])
 
 
+def test_batches_of_a_run_are_walked_together() -> None:
+    """Which batches a walk takes along changes no bit, and documents stay in their order."""
+    net, made = network("llama"), batches(packed(seed=5, count=9), 50)
+    coalitions = [full(PLAYERS), without([2], PLAYERS)]
+    walked: list[int] = []
+    real = net.weights.walk
+
+    def walk(sublayers: Sequence[int]) -> Any:
+        walked.append(len(sublayers))
+        return real(sublayers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(net.weights, "walk", walk)
+        alone = choice_scores(net, made, coalitions)
+        assert len(walked) == len(made) > 2
+        walked.clear()
+        runs = walks([batch.tokens for batch in made], 2 * max(batch.tokens for batch in made))
+        together = choice_scores(net, made, coalitions, runs=runs)
+        assert len(walked) == len(runs) < len(made)
+    for ours, theirs in zip(together, alone, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
 def test_walks_hold_as_many_batches_as_fit() -> None:
     made = batches(packed(seed=5, count=20), 50)
     sizes = [batch.tokens for batch in made]
     for most in (0, 1, 100, 150, 10_000):
-        cut = sweep.walks(sizes, most)
+        cut = walks(sizes, most)
         assert [batch for run in cut for batch in run] == list(range(len(made)))
         assert all(len(run) == 1 or sum(sizes[b] for b in run) <= most for run in cut)
         for run, following in pairwise(cut):
             assert sum(sizes[b] for b in run) + sizes[following[0]] > most
-    assert len(sweep.walks(sizes, sum(sizes))) == 1
+    assert len(walks(sizes, sum(sizes))) == 1
 
 
 def test_the_last_feed_forward_sees_only_tokens_that_predict(monkeypatch: pytest.MonkeyPatch) -> None:

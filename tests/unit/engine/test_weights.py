@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from cornerstone.engine.loading import footprint
-from cornerstone.engine.weights import ALIGNMENT, Footprint, Resident, Traffic, aligned
+from cornerstone.engine.weights import ALIGNMENT, Footprint, Resident, Traffic, aligned, footprint
 from tests import tiny
 
 

@@ -1,21 +1,38 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 from shapiq import ExactComputer
 
-from cornerstone.config.estimators import ExactInteractions, PairInteractions, SampledInteractions
 from cornerstone.errors import StoreError
 from cornerstone.estimators import interactions
-from cornerstone.estimators.interactions import chosen_pairs, marginals, window_pairs, windows
-from cornerstone.plan.plan import window_coalitions
+from cornerstone.estimators.interactions import (
+    ExactInteractions,
+    Interactions,
+    Pair,
+    PairInteractions,
+    SampledInteractions,
+    marginals,
+    window_pairs,
+    windows,
+)
+from cornerstone.estimators.values import Values
+from cornerstone.game.coalitions import window_coalitions
+from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
 ALL = PairInteractions(kind="pairs")
-INDICES = ["k-SII", "FSII"]
+Index = Literal["k-SII", "FSII"]
+INDICES: tuple[Index, ...] = get_args(Index)
 PLAYERS = some_players(3)
+
+
+def estimated(entry: Interactions, some: Game, seed: int = 0) -> tuple[list[Pair], Values]:
+    """Its pairs, and what it says of them in one game."""
+    return entry.pairs(len(some.players), seed), entry.estimate({"a": some}, seed, 100)["a"]
 
 
 def both(coalition: int) -> list[float]:
@@ -31,14 +48,14 @@ def either(coalition: int) -> list[float]:
 
 
 def test_players_that_need_each_other_are_synergistic_by_hand() -> None:
-    pairs, found = interactions.estimate(ALL, {"a": game(PLAYERS, both)}, 0, 100)
+    pairs, found = estimated(ALL, game(PLAYERS, both))
     assert pairs == [(0, 1), (0, 2), (1, 2)]
-    assert found["a"].documents.tolist() == [[1, 0, 0], [2, 0, 0]]  # v(N) - v(-0) - v(-1) + v(-01) = 1 - 0 - 0 + 0
+    assert found.documents.tolist() == [[1, 0, 0], [2, 0, 0]]  # v(N) - v(-0) - v(-1) + v(-01) = 1 - 0 - 0 + 0
 
 
 def test_players_that_replace_each_other_are_redundant_by_hand() -> None:
-    _, found = interactions.estimate(ALL, {"a": game(PLAYERS, either)}, 0, 100)
-    assert found["a"].documents.tolist() == [[-1, 0, 0], [-2, 0, 0]]  # 1 - 1 - 1 + 0
+    _, found = estimated(ALL, game(PLAYERS, either))
+    assert found.documents.tolist() == [[-1, 0, 0], [-2, 0, 0]]  # 1 - 1 - 1 + 0
 
 
 def test_windows_remove_what_lies_between() -> None:
@@ -62,13 +79,14 @@ def test_windows_need_no_more_than_the_windows(largest: int) -> None:
         assert found.documents[:, column] == pytest.approx(expected)
 
 
-def test_windows_of_one_player_have_no_pairs() -> None:
+def test_windows_have_the_pairs_at_their_ends() -> None:
+    assert window_pairs(4, 3) == [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
     assert window_pairs(5, 1) == []
 
 
 def test_a_missing_coalition_is_an_error() -> None:
     some = game(PLAYERS, both, [c for c in range(8) if c != 0b100])
-    for ask in (lambda: windows(some, 2), lambda: interactions.estimate(ALL, {"a": some}, 0, 100)):
+    for ask in (lambda: windows(some, 2), lambda: estimated(ALL, some)):
         with pytest.raises(StoreError, match="drop-attn0-ffn0 was not evaluated"):
             ask()
     with pytest.raises(StoreError, match="drop-attn0-ffn0 was not evaluated"):
@@ -77,34 +95,32 @@ def test_a_missing_coalition_is_an_error() -> None:
 
 def test_pairs_at_each_distance() -> None:
     entry = PairInteractions(kind="pairs", per_distance=2)
-    pairs = chosen_pairs(entry, 6, seed=1)
+    pairs = entry.pairs(6, seed=1)
     assert len(set(pairs)) == len(pairs)
     assert [j - i for i, j in pairs] == [1, 1, 2, 2, 3, 3, 4, 4, 5]
     assert all(0 <= i < j < 6 for i, j in pairs)
-    assert pairs == chosen_pairs(entry, 6, seed=1)
-    assert len({tuple(chosen_pairs(entry, 6, seed)) for seed in range(6)}) > 1
+    assert pairs == entry.pairs(6, seed=1)
+    assert len({tuple(entry.pairs(6, seed)) for seed in range(6)}) > 1
     everything = PairInteractions(kind="pairs", per_distance=5)
-    assert (
-        sorted(chosen_pairs(everything, 6, 0)) == chosen_pairs(ALL, 6, 0) == list(itertools.combinations(range(6), 2))
-    )
+    assert sorted(everything.pairs(6, 0)) == ALL.pairs(6, 0) == list(itertools.combinations(range(6), 2))
 
 
 @pytest.mark.parametrize("per_distance", [None, 2])
 def test_pairs_need_the_coalitions_they_ask_for(per_distance: int | None) -> None:
     entry, players = PairInteractions(kind="pairs", per_distance=per_distance), some_players(6)
-    planned = interactions.coalitions_of(entry, players, 3)
+    planned = entry.coalitions(players, 3)
     assert len(set(planned)) == len(planned) == 1 + 6 + (15 if per_distance is None else 9)
     table = np.random.default_rng(0).normal(size=(64, 2))
-    pairs, found = interactions.estimate(entry, {"a": game(players, table.__getitem__, planned)}, 3, 100)
+    pairs, found = estimated(entry, game(players, table.__getitem__, planned), 3)
     expected = [table[63] - table[63 - 2**i] - table[63 - 2**j] + table[63 - 2**i - 2**j] for i, j in pairs]
-    assert pytest.approx(np.array(expected)) == found["a"].documents.T
+    assert pytest.approx(np.array(expected)) == found.documents.T
 
 
 @pytest.mark.parametrize("index", INDICES)
-def test_exact_indices_are_shapiqs(index: str) -> None:
+def test_exact_indices_are_shapiqs(index: Index) -> None:
     players, table = some_players(5), np.random.default_rng(1).normal(size=(32, 2))
-    entry = ExactInteractions(kind="exact", index=index)  # type: ignore[arg-type]
-    pairs, found = interactions.estimate(entry, {"a": game(players, table.__getitem__)}, 0, 100)
+    entry = ExactInteractions(kind="exact", index=index)
+    pairs, found = estimated(entry, game(players, table.__getitem__))
     assert pairs == list(itertools.combinations(range(5), 2))
     for document in range(2):
 
@@ -112,7 +128,7 @@ def test_exact_indices_are_shapiqs(index: str) -> None:
             return np.array([table[sum(2**i for i in range(5) if row[i]), document] for row in np.atleast_2d(kept)])
 
         expected = ExactComputer(n_players=5, game=value)(index, 2)
-        assert found["a"].documents[document] == pytest.approx([expected[pair] for pair in pairs])
+        assert found.documents[document] == pytest.approx([expected[pair] for pair in pairs])
 
 
 def test_exact_k_sii_is_the_mean_second_difference_by_hand() -> None:
@@ -125,14 +141,14 @@ def test_exact_k_sii_is_the_mean_second_difference_by_hand() -> None:
 
 
 @pytest.mark.parametrize("index", INDICES)
-def test_gates_by_exact_indices(index: str) -> None:
+def test_gates_by_exact_indices(index: Index) -> None:
     for gate, sign in ((both, 1), (either, -1)):
-        found = interactions.exact(game(PLAYERS, gate), index)  # type: ignore[arg-type]
+        found = interactions.exact(game(PLAYERS, gate), index)
         assert found == pytest.approx(np.array([[sign, 0, 0], [2 * sign, 0, 0]]), abs=1e-6)
 
 
 @pytest.mark.parametrize("index", INDICES)
-def test_sampled_indices_come_close_to_the_exact_ones(index: str) -> None:
+def test_sampled_indices_come_close_to_the_exact_ones(index: Index) -> None:
     players, rng = some_players(7), np.random.default_rng(4)
     kept = np.arange(128)[:, None] >> np.arange(7) & 1
     pairs = list(itertools.combinations(range(7), 2))
@@ -140,22 +156,22 @@ def test_sampled_indices_come_close_to_the_exact_ones(index: str) -> None:
     smooth = np.stack([kept[:, i] * kept[:, j] for i, j in pairs], axis=1) @ weights
     table = (smooth + 0.05 * rng.normal(size=128))[:, None]
     some = game(players, table.__getitem__)
-    entry = SampledInteractions(kind="sampled", index=index, budget=400, replicates=4)  # type: ignore[arg-type]
-    asked, found = interactions.estimate(entry, {"a": some}, 0, 100)
+    entry = SampledInteractions(kind="sampled", index=index, budget=400, replicates=4)
+    asked, found = estimated(entry, some)
     assert asked == pairs
-    assert found["a"].replicates is not None
-    assert found["a"].replicates.shape == (4, 1, 21)
-    exact = interactions.exact(some, index)  # type: ignore[arg-type]
-    assert np.abs(found["a"].documents - exact).max() < 0.2
-    assert np.corrcoef(found["a"].documents[0], exact[0])[0, 1] > 0.99
+    assert found.replicates is not None
+    assert found.replicates.shape == (4, 1, 21)
+    exact = interactions.exact(some, index)
+    assert np.abs(found.documents - exact).max() < 0.2
+    assert np.corrcoef(found.documents[0], exact[0])[0, 1] > 0.99
 
 
 def test_all_coalitions_are_planned_for_exact_indices() -> None:
-    assert interactions.coalitions_of(ExactInteractions(kind="exact"), PLAYERS, 0) == list(range(8))
+    assert ExactInteractions(kind="exact").coalitions(PLAYERS, 0) == list(range(8))
 
 
 def test_marginals_are_all_that_the_coalitions_hold() -> None:
-    values = {0b111: [9.0, 1], 0b110: [7, 1], 0b101: [6, 0], 0b100: [2, 0], 0b000: [1, 1]}
+    values: dict[int, list[float]] = {0b111: [9.0, 1], 0b110: [7, 1], 0b101: [6, 0], 0b100: [2, 0], 0b000: [1, 1]}
     found = {
         (gone, player, tuple(gain.tolist()))
         for gone, player, gain in marginals(game(PLAYERS, values.__getitem__, values))
@@ -164,7 +180,7 @@ def test_marginals_are_all_that_the_coalitions_hold() -> None:
 
 
 def test_marginals_of_all_coalitions_are_all_edges_of_the_cube() -> None:
-    some = game(some_players(4), lambda c: c.bit_count() ** 2)
+    some = game(some_players(4), lambda c: float(c.bit_count() ** 2))
     found = list(marginals(some))
     assert len(found) == 4 * 2**3
     assert all(gain[0] == (4 - gone) ** 2 - (3 - gone) ** 2 for gone, _, gain in found)

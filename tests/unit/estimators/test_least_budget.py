@@ -7,13 +7,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from cornerstone.config.estimators import SampledEstimator, SampledInteractions, least_budget
-from cornerstone.estimators import replayed
+from cornerstone.estimators import SampledEstimator, SampledInteractions, replayed
 
 REPLICATES = 60
 
 
-def errors(entry: SampledEstimator | SampledInteractions, players: int, game: np.ndarray, truth: np.ndarray):
+def errors(
+    entry: SampledEstimator | SampledInteractions, players: int, game: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
     """[R, N] of each replicate; game: [2^N]."""
     found = []
     asked = replayed.requested(entry, players, 0)
@@ -24,7 +25,7 @@ def errors(entry: SampledEstimator | SampledInteractions, players: int, game: np
 
 def with_least(kind: str, players: int) -> SampledEstimator:
     entry = SampledEstimator(kind=kind, budget=4, replicates=REPLICATES)
-    return entry.model_copy(update={"budget": least_budget(entry, players) * REPLICATES})
+    return entry.model_copy(update={"budget": entry.least_budget(players) * REPLICATES})
 
 
 def kept(players: int) -> np.ndarray:
@@ -55,5 +56,5 @@ def test_a_game_of_pairs_is_solved_by_every_replicate(index: str) -> None:
     members = kept(players)
     game = np.stack([members[:, i] * members[:, j] for i, j in pairs], axis=1) @ worth
     entry = SampledInteractions(kind="sampled", index=index, budget=4, replicates=20)
-    entry = entry.model_copy(update={"budget": least_budget(entry, players) * 20})
+    entry = entry.model_copy(update={"budget": entry.least_budget(players) * 20})
     assert np.abs(errors(entry, players, game, worth)).max() < 1e-3

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from shapiq import approximator
 
-from cornerstone import estimators
 from cornerstone.analysis.intervals import of_values
-from cornerstone.config.estimators import SampledEstimator, SampledInteractions, least_budget
 from cornerstone.errors import ConfigError, StoreError
-from cornerstone.estimators import interactions, replayed
+from cornerstone.estimators import SampledEstimator, SampledInteractions, replayed
+from cornerstone.estimators.values import Values
 from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
@@ -44,7 +43,7 @@ def entry_of(kind: str, players: int = COUNT, replicates: int = REPLICATES, spar
         make = lambda **budget: SampledInteractions(kind="sampled", index=kind, **budget)  # noqa: E731
     else:
         make = lambda **budget: SampledEstimator(kind=kind, **budget)  # noqa: E731
-    least = least_budget(make(budget=4, replicates=replicates), players)
+    least = make(budget=4, replicates=replicates).least_budget(players)
     return make(budget=replicates * (least + spare), replicates=replicates)
 
 
@@ -54,7 +53,7 @@ def random_game(documents: int, seed: int = 0) -> Game:
 
 
 def of(entry: Entry, some: Game, seed: int = SEED) -> Any:
-    return estimators.replay(entry, {"task": some}, seed, 100)["task"]
+    return entry.estimate({"task": some}, seed, 100)["task"]
 
 
 def column(some: Game, document: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -111,10 +110,7 @@ def test_a_replicate_asks_for_no_more_than_its_share_of_the_budget(kind: str) ->
 @pytest.mark.parametrize("kind", ["permutation", *DIRECT])
 def test_the_plan_is_all_that_is_needed_and_all_of_it_is(kind: str) -> None:
     entry, some = entry_of(kind), random_game(2)
-    if isinstance(entry, SampledInteractions):
-        planned = interactions.coalitions_of(entry, PLAYERS, SEED)
-    else:
-        planned = estimators.coalitions_of(entry, PLAYERS, SEED)
+    planned = entry.coalitions(PLAYERS, SEED)
     assert len(planned) == len(set(planned))
     lean = game(PLAYERS, some, planned)
     assert np.array_equal(of(entry, lean).documents, of(entry, some).documents)
@@ -227,9 +223,9 @@ def test_what_determines_a_regression_by_hand() -> None:
 
 @pytest.mark.parametrize("kind", ["leverage-shap", "regression-msr", "proxy-shap"])
 def test_what_the_installed_shapiq_lacks_is_an_error_that_names_versions(kind: str) -> None:
-    entry = SampledEstimator(kind=kind, budget=100, replicates=2)  # type: ignore[arg-type]
+    entry = SampledEstimator(kind=kind, budget=100, replicates=2)
     with pytest.raises(ConfigError, match=rf"{kind}-b100: needs .* of shapiq 1\.5 .*installed is {version('shapiq')}"):
-        estimators.coalitions_of(entry, PLAYERS, 0)
+        entry.coalitions(PLAYERS, 0)
 
 
 def test_masks_have_a_bit_for_each_kept_player() -> None:
@@ -240,10 +236,10 @@ def test_masks_have_a_bit_for_each_kept_player() -> None:
 
 @pytest.mark.parametrize("kind", ["permutation", "svarm", "kernelshap"])
 def test_budgets_above_all_coalitions_are_no_mistake(kind: str) -> None:
-    entry = SampledEstimator(kind=kind, budget=400, replicates=2)  # type: ignore[arg-type]
+    entry = SampledEstimator(kind=kind, budget=400, replicates=2)
     players = some_players(3)
     table = np.random.default_rng(0).normal(size=(8, 1))
-    found = estimators.estimate(entry, {0: game(players, table.__getitem__)}, 0, 100)[0]
+    found = entry.estimate({0: game(players, table.__getitem__)}, 0, 100)[0]
     assert found.documents.sum() == pytest.approx(table[7, 0] - table[0, 0], abs=0.2 if kind == "svarm" else 1e-5)
 
 
@@ -267,7 +263,7 @@ def test_the_bootstrap_agrees_with_the_formula_where_both_hold(kind: str, monkey
     entry, some = entry_of(kind, spare=0), noisy_game(60, 0)
     formula = of_values(of(entry, some), some.clusters, 0.95)
     as_if_not_linear(monkeypatch, kind)
-    values = estimators.replay(entry, {"task": some}, SEED, 200)["task"]
+    values = entry.estimate({"task": some}, SEED, 200)["task"]
     assert values.resampled is not None
     assert values.resampled.shape == (200, COUNT)
     found = of_values(values, some.clusters, 0.95)
@@ -286,13 +282,13 @@ def of_clusters(some: Game, entry: Entry) -> Any:
         replayed.replay(entry, count, SEED, r, masks, np.stack([some(c) for c in masks]))
         for r, masks in enumerate(asked)
     ]
-    return estimators.Values(np.mean(parts, axis=0), np.stack(parts))
+    return Values(np.mean(parts, axis=0), np.stack(parts))
 
 
 def test_the_bootstrap_repeats_itself_and_has_no_values_of_single_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     entry, some = entry_of("permutation"), noisy_game(20, 1)
     as_if_not_linear(monkeypatch, "permutation")
-    first, again = (estimators.replay(entry, {"task": some}, SEED, 20)["task"] for _ in range(2))
+    first, again = (entry.estimate({"task": some}, SEED, 20)["task"] for _ in range(2))
     assert first.resampled is not None
     assert again.resampled is not None
     assert np.array_equal(first.resampled, again.resampled)

@@ -7,10 +7,10 @@ import pytest
 
 from cornerstone.errors import StoreError
 from cornerstone.estimators import ablation, window
-from cornerstone.game.coalitions import without
+from cornerstone.game.coalitions import window_coalitions, without
 from cornerstone.game.game import Game
 from cornerstone.game.players import players_of
-from cornerstone.plan.plan import plan, window_coalitions
+from cornerstone.plan.plan import union
 from tests.helpers import game, some_players
 
 
@@ -104,8 +104,8 @@ def test_a_missing_coalition_is_an_error(key: str) -> None:
 def test_the_plan_suffices_and_the_smaller_one_does_not() -> None:
     players = players_of(30, "ffn")
     assert window.estimate(
-        game(players, int.bit_count, plan(players, [window_coalitions(players, 4)])), 3
+        game(players, int.bit_count, union(players, [window_coalitions(players, 4)])), 3
     ) == pytest.approx(np.ones((1, 60)))
     with pytest.raises(StoreError):
-        window.estimate(game(players, int.bit_count, plan(players, [window_coalitions(players, 3)])), 4)
+        window.estimate(game(players, int.bit_count, union(players, [window_coalitions(players, 3)])), 4)
     assert window.estimate(game(players, int.bit_count, window_coalitions(players, 4)), 4).shape == (1, 60)

