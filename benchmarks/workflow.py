@@ -155,9 +155,9 @@ def orchestration(changes: Mapping[str, Any] | None = None, cores: int = os.cpu_
     with fresh_folder(changes or {}) as folder:
         notes = folder / "clock"
         notes.mkdir()
-        paths = f"PYTHONPATH={ROOT / 'benchmarks' / 'clock'}{os.pathsep}{folder}"
+        clock = f"PYTHONPATH={ROOT / 'benchmarks' / 'clock'}"
         # the environment is there: make must not look whether it is older than its pins
-        command = ["make", "--assume-old", ".venv/ready", "run", f"CORES={cores}", paths]
+        command = ["make", "--assume-old", ".venv/ready", "run", f"CORES={cores}", clock]
         used = measured(command, folder, os.environ | {"CORNERSTONE_CLOCK": str(notes)})
         processes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(notes.glob("*.json"))]
         config = check(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
@@ -216,6 +216,8 @@ def kind_of(arguments: Sequence[str]) -> str:
         return found[1]
     if program in ("snakemake", "__main__"):
         return "snakemake --report" if "--report" in arguments else "snakemake"
+    if program == "cornerstone":
+        return " ".join(["cornerstone", *arguments[1:2]])
     return program or "python"
 
 

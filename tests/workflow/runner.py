@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
+import sysconfig
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tests.helpers import windows
 
 ROOT = Path(__file__).parents[2]
 CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers", "envs")
+ENVIRONMENT = "env"
 
 
 def configuration(blocks: int, largest: int, limit: int) -> dict[str, Any]:
@@ -69,13 +70,29 @@ class Workflow:
             else:
                 shutil.copy(source, folder / name, follow_symlinks=False)
         workflow = cls(folder)
+        workflow._install()
         workflow.write_config(config)
         return workflow
 
     def copy(self, folder: Path) -> Workflow:
         """The same folder again, with everything Snakemake knows about it."""
-        shutil.copytree(self.folder, folder, symlinks=True)
-        return Workflow(folder)
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(ENVIRONMENT))
+        workflow = Workflow(folder)
+        workflow._install()
+        return workflow
+
+    def _install(self) -> None:
+        """An environment of the folder's own: the packages of this one, but the copy of the code in place of ours."""
+        venv.create(self.folder / ENVIRONMENT, symlinks=True)
+        places = {"base": str(self.folder / ENVIRONMENT), "platbase": str(self.folder / ENVIRONMENT)}
+        ours, theirs = sysconfig.get_path("purelib"), sysconfig.get_path("purelib", vars=places)
+        lines = [str(self.folder), f"import site; site.addsitedir({ours!r})"]
+        (Path(theirs) / "copy.pth").write_text("\n".join(lines))
+
+    @property
+    def python(self) -> str:
+        """The Python of that environment."""
+        return str(self.folder / ENVIRONMENT / "bin" / "python")
 
     def write_config(self, config: dict[str, Any]) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -84,14 +101,13 @@ class Workflow:
         return yaml.safe_load((self.folder / "config.yaml").read_text())
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        return [self.python, "-m", "snakemake", "--cores", "2", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it said (stdout and stderr together)."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -123,8 +139,3 @@ class Workflow:
 def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
     del result["provenance"]["seconds"]
     return result
-
-
-def environment() -> dict[str, str]:
-    """The environment without a PYTHONPATH: the workflow must find its own code."""
-    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -62,7 +62,8 @@ def test_without_a_folder_for_notes_nothing_is_timed() -> None:
         (["/x/.snakemake/scripts/tmp9.deletion_curves.py"], "deletion_curves"),
         (["/x/bin/snakemake", "--cores", "2"], "snakemake"),
         (["/x/snakemake/__main__.py", "--quiet", "all", "--report", "r.html"], "snakemake --report"),
-        (["scripts/where.py", "config.yaml"], "where"),
+        (["/x/bin/cornerstone", "where", "--config", "config.yaml"], "cornerstone where"),
+        (["scripts/other.py", "config.yaml"], "other"),
         ([], "python"),
     ],
 )
