@@ -100,7 +100,7 @@ lock: .venv/bin/python
 	@$(call pip,check)
 	@touch $@
 
-.venv/ready: scripts/precompile.py pyproject.toml .venv/run
+.venv/ready: scripts/precompile.py pyproject.toml cornerstone/__init__.py .venv/run
 	@echo "cornerstone: installing this folder, compiling what jobs import"
 	@$(call pip,install --no-compile --no-deps --no-build-isolation --editable .)
 	@$(BIN)/python scripts/precompile.py

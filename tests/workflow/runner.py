@@ -45,6 +45,16 @@ def save_model(folder: Path, blocks: int, width: int) -> None:
     tiny.tokenizer().save_pretrained(folder)
 
 
+def site_packages(environment: Path) -> Path:
+    """Make an environment that has the packages of this one, too, after its own; return the folder of its own."""
+    venv.create(environment, symlinks=True)
+    places = {"base": str(environment), "platbase": str(environment)}
+    ours, theirs = sysconfig.get_path("purelib"), Path(sysconfig.get_path("purelib", vars=places))
+    # with what is installed there as a path, like this project; files of this kind are read in order of their names
+    (theirs / "others.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+    return theirs
+
+
 @dataclass(frozen=True)
 class Workflow:
     """A working folder in which Snakemake runs a copy of the project's code."""
@@ -82,16 +92,12 @@ class Workflow:
         return workflow
 
     def _install(self) -> None:
-        """An environment of the folder's own: the packages of this one, but the copy of the code in place of ours."""
-        venv.create(self.folder / ENVIRONMENT, symlinks=True)
-        places = {"base": str(self.folder / ENVIRONMENT), "platbase": str(self.folder / ENVIRONMENT)}
-        ours, theirs = sysconfig.get_path("purelib"), sysconfig.get_path("purelib", vars=places)
-        lines = [str(self.folder), f"import site; site.addsitedir({ours!r})"]
-        (Path(theirs) / "copy.pth").write_text("\n".join(lines))
+        """Make the copy of the code the one that is installed, as `pip install -e .` does."""
+        (site_packages(self.folder / ENVIRONMENT) / "_copy.pth").write_text(f"{self.folder}\n")
 
     @property
     def python(self) -> str:
-        """The Python of that environment."""
+        """The Python that has the copy installed."""
         return str(self.folder / ENVIRONMENT / "bin" / "python")
 
     def write_config(self, config: dict[str, Any]) -> None:
