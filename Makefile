@@ -43,7 +43,7 @@ study: named .venv/ready
 	@$(call results,config.yaml studies/$(NAME).yaml,--configfile studies/$(NAME).yaml)
 
 named:
-	@$(if $(and $(NAME),$(filter $(NAME),$(STUDIES))),:,{ echo "cornerstone: say which study: $(foreach study,$(STUDIES),make study NAME=$(study),)" >&2; exit 2; })
+	@$(if $(and $(NAME),$(filter $(NAME),$(STUDIES))),:,{ echo "cornerstone: make study NAME=... takes one of: $(STUDIES)" >&2; exit 2; })
 
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
@@ -97,7 +97,8 @@ lock: .venv/bin/python
 	  grep -q 'No matching distribution found' $(LOG) || { cat $(LOG) >&2; exit 1; }
 	@$(call pinned,envs/run.lock)
 	@! $(PIP) check 2>/dev/null | grep -q '^torch .* which is not installed' || $(call pinned,envs/cuda.lock)
-	@$(call pip,check)
+	@$(PIP) check >$(LOG) 2>&1 || { cat $(LOG) >&2; \
+	  echo "cornerstone: this does not fit what was in .venv before; remove .venv and run make again" >&2; exit 1; }
 	@touch $@
 
 .venv/ready: scripts/precompile.py pyproject.toml cornerstone/__init__.py .venv/run
