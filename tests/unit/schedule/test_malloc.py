@@ -11,7 +11,7 @@ from tests.helpers import ROOT
 
 CODE = """
 import resource, sys
-from cornerstone.allocation import keep_freed_memory
+from cornerstone.schedule.malloc import keep_freed_memory
 import torch
 if sys.argv[1] == "keep" and not keep_freed_memory():
     print("no glibc")
