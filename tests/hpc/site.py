@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +48,11 @@ class Site:
         env = {**self.apptainer.environment, "SLURM_CONF": ours["SLURM_CONF"]}
         del env["APPTAINER_CACHEDIR"]  # a user has none; Snakemake would take it for its own
         env["PATH"] = f"{ours['PATH'].split(os.pathsep)[0]}{os.pathsep}{env['PATH']}"
-        env.pop("PYTHONPATH", None)
         return env
 
     def command(self, *arguments: str, quick: bool = True) -> list[str]:
         """The command of the README: targets and other options first."""
-        return [sys.executable, "-m", "snakemake", *arguments, "--profile", "slurm", *(QUICK if quick else [])]
+        return [self.workflow.python, "-m", "snakemake", *arguments, "--profile", "slurm", *(QUICK if quick else [])]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start it and go on."""

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers import windows
-from tests.workflow.runner import Workflow, configuration, environment
+from tests.workflow.runner import Workflow, configuration
 
 pytestmark = pytest.mark.workflow
 BLOCKS, LARGEST = 3, 2
@@ -202,7 +202,6 @@ def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     running = subprocess.Popen(
         killed.command(target),
         cwd=killed.folder,
-        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
