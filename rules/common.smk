@@ -18,8 +18,10 @@ from cornerstone.plan.layout import (
     fingerprint,
     share_with_jobs,
 )
+from cornerstone.present import inner
 
 share_with_jobs(workflow.basedir)
+inner.prepare(workflow, logger)
 
 # A job that fails the first time has no older outputs to restore; hundreds of lines that say so bury the error.
 logger.addFilter(lambda record: "no backup found" not in record.getMessage())

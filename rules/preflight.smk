@@ -1,3 +1,6 @@
+from cornerstone.present import progress, screen
+
+
 # What jobs need is looked at before any is submitted. `snakemake preflight` lists it all and starts nothing else.
 localrules:
     preflight,
@@ -23,3 +26,5 @@ onstart:
                 preflight.need(preflight.look(cfg, how, fetched=False))
             except CornerstoneError as error:
                 raise WorkflowError(str(error))
+    work = progress.work_of(workflow.dag.needrun_jobs(), cfg)
+    logger.info(f"To evaluate: {work}", extra={screen.WORK: work})

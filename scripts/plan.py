@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from cornerstone import log
-from cornerstone.config.config import check
-from cornerstone.forecast import table
 
 with log.script(snakemake.log[0]):
+    from cornerstone.config.config import check
+    from cornerstone.forecast import table
+
     config = check(snakemake.config)
     markers = dict(zip(config.run, map(Path, snakemake.input.outlines), strict=True))
     text = table.write(config, markers, Path(config.paths.results))

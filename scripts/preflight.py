@@ -1,10 +1,11 @@
 """List what jobs need and what of it is missing."""
 
 from cornerstone import log
-from cornerstone.cluster import preflight
-from cornerstone.config.config import check
 
-with log.script(snakemake.log[0]):
+with log.script(snakemake.log[0], shown=True):
+    from cornerstone.cluster import preflight
+    from cornerstone.config.config import check
+
     findings = preflight.look(check(snakemake.config), preflight.Circumstances(**snakemake.params.how))
     for finding in findings:
         if not finding.problem:

@@ -1,0 +1,140 @@
+"""What a failing run shows: for each failed job which it is, the message, the log; and last what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cornerstone.log import Failure, failure_of
+from cornerstone.present.jobs import JobName, folded, with_lists_folded
+
+MESSAGE_LINES = 8
+"""Lines of a message that are shown; the rest is in the log."""
+JOBS = 2
+"""Jobs that are named where several failed for the same reason."""
+
+DEFECT = (
+    "Report this defect (it is no mistake of yours) with the whole of {log}, where its traceback is."
+)
+
+SLURM_REMEDIES = {
+    "OUT_OF_MEMORY": "Raise resources.memory_gb of models.{model} in config.yaml, or lower its memory.budget_gb.",
+    "TIMEOUT": "Raise resources.runtime_minutes of models.{model} in config.yaml; what is finished is kept.",
+    "CANCELLED": "Somebody, or the cluster, cancelled it. Run the same command again; what is finished is kept.",
+    "NODE_FAIL": "A node went down. Run the same command again; what is finished is kept.",
+}
+"""State in which SLURM ended a job -> what to do about it, where the job could say nothing itself."""
+
+OF_A_SCRIPT = ("CalledProcessError", "RuleException")
+"""Errors with which Snakemake says that a script ended badly: with the command and the place in the rules."""
+KILLED = re.compile(r"exit status (?:137|143)\b|died with <Signals\.(?:SIGKILL|SIGTERM)")
+
+_SENTENCE = re.compile(
+    r"(?:^|(?<=[.:;] ))(?:accept|ask|build|choose|convert|correct|delete|drop|fetch|free|give|install|load|"
+    r"lower|make|put|raise|run|see|set|take|to add|try|write)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class FailedJob:
+    """A job that failed, perhaps several times."""
+
+    name: JobName | None
+    rule: str
+    outputs: Sequence[str]
+    logs: Sequence[str]
+    executor: str = ""
+    """What SLURM says about it; empty for a job of this machine."""
+    report: str = ""
+    """What Snakemake says about the end of its process."""
+    tries: int = field(default=1, compare=False)
+
+    def __str__(self) -> str:
+        return str(self.name or self.rule)
+
+    def failure(self) -> Failure:
+        """Why it failed: by its log, else by what SLURM says."""
+        for log in self.logs:
+            if found := failure_of(Path(log)):
+                return found
+        if self.executor:
+            state = next((state for state in SLURM_REMEDIES if f"'{state}" in self.executor), "")
+            said = self.executor.partition("For further error details")[0].strip()
+            model = self.name.get("model") if self.name else "<model>"
+            remedy = SLURM_REMEDIES.get(state, "See the logs below for the reason.").format(model=model or "<model>")
+            return Failure("SLURM", f"{said} {remedy}", expected=True)
+        return ended(self.report)
+
+
+def ended(text: str) -> Failure:
+    """The failure of a job whose process ended without a message, by what Snakemake says of that."""
+    if not text or KILLED.search(text):
+        said = "the job's process was ended from outside, by somebody or by the system for want of memory. "
+        return Failure("Killed", f"{said}Run the same command again; what is finished is kept.", expected=True)
+    status = re.search(r"(?:returned non-zero|died with).*", text)
+    return Failure("NoMessage", f"the job's process {status[0] if status else 'failed'}", expected=False)
+
+
+def blocks(jobs: Sequence[FailedJob]) -> list[str]:
+    """Lines about all failed jobs, those with the same reason together; the last line is the remedy."""
+    groups: dict[Failure, list[FailedJob]] = {}
+    for job in jobs:
+        groups.setdefault(job.failure(), []).append(job)
+    lines = []
+    for failure, members in groups.items():
+        lines += ["", *_block(failure, members)]
+    remedies = dict.fromkeys(remedy(failure, members[0]) for failure, members in groups.items())
+    return [*lines, "", *(f"What to do: {text}" for text in remedies)]
+
+
+def _block(failure: Failure, jobs: Sequence[FailedJob]) -> list[str]:
+    """At most 14 lines: which jobs, the message, the files they owe, the logs."""
+    lines = []
+    for job in jobs[:JOBS]:
+        tries = f" (after {job.tries} tries)" if job.tries > 1 else ""
+        lines.append(f"FAILED: {job}{tries}")
+    if len(jobs) > JOBS:
+        lines.append(f"FAILED: {len(jobs) - JOBS} more jobs, for the same reason")
+    said = failure.message.splitlines() or [""]
+    said = [*said[:MESSAGE_LINES], *["... (the rest is in the log)"] * (len(said) > MESSAGE_LINES)]
+    first = f"{failure.kind}: {said[0]}" if failure.expected else f"unexpected error: {failure.kind}: {said[0]}"
+    lines += [f"  {first}", *(f"  {line}" for line in said[1:])]
+    missing = [path for job in jobs for path in job.outputs]
+    if missing:
+        lines.append(f"  missing  {folded(missing)}")
+    return lines + [f"  log      {', '.join(job.logs)}" for job in jobs[:JOBS] if job.logs]
+
+
+def remedy(failure: Failure, job: FailedJob) -> str:
+    """What to do: the sentences of a message from the first that tells the reader to do something; else all of it."""
+    if not failure.expected:
+        return DEFECT.format(log=job.logs[0] if job.logs else "its log")
+    last = failure.message.splitlines()[-1].strip() if failure.message else ""
+    found = _SENTENCE.search(last)
+    text = last[found.start() :] if found else last
+    return text[:1].upper() + text[1:]
+
+
+_HEAD = re.compile(r"^(\w+)(?: in rule \S+?)?(?: in file \".*\", line \d+)?[:.]$")
+_PLACE = re.compile(r"^\s*File \".*\", line \d+(, in .*)?$")
+OURS = ("WorkflowError", "InputFunctionException", "RuleException")
+"""Errors of Snakemake around a message that was written for users."""
+
+
+def plainly(text: str) -> str:
+    """What Snakemake says about an error while it reads the rules, without its lists of files and lines.
+
+    A message of our own (raised as a WorkflowError) stays alone; of anything else its kind stays, too.
+    """
+    lines = [line for line in with_lists_folded(text).splitlines() if not _PLACE.match(line)]
+    head = _HEAD.match(lines[0]) if lines else None
+    if head and head[1] in OURS and len(lines) > 1:
+        lines = lines[1:]
+        if lines[0] == "Error:":  # raised by a function of a rule: then come wildcards and a traceback
+            ends = [i for i, line in enumerate(lines) if line.startswith(("Wildcards:", "Traceback:"))]
+            lines = [line.removeprefix("    ") for line in lines[1 : min(ends, default=len(lines))]]
+            lines = lines[1:] if lines[0].strip() == "WorkflowError:" else lines
+    return "\n".join(lines).strip()
