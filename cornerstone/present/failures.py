@@ -15,9 +15,7 @@ MESSAGE_LINES = 8
 JOBS = 2
 """Jobs that are named where several failed for the same reason."""
 
-DEFECT = (
-    "Report this defect (it is no mistake of yours) with the whole of {log}, where its traceback is."
-)
+DEFECT = "Report this defect (it is no mistake of yours) with the whole of {log}, where its traceback is."
 
 SLURM_REMEDIES = {
     "OUT_OF_MEMORY": "Raise resources.memory_gb of models.{model} in config.yaml, or lower its memory.budget_gb.",

@@ -87,7 +87,7 @@ def folded(names: Sequence[str], most: int = 3) -> str:
     return f"{len(names)} files in {os.path.commonpath([os.path.dirname(name) or '.' for name in names]) or '.'}"
 
 
-_LIST = re.compile(r"[^\s,]*/[^\s,]+(?:, [^\s,]*/[^\s,]+){3,}")
+_LIST = re.compile(r"[^\s,]*/[^\s,]+(?:, [^\s,]*/[^\s,]+){2,}, [^\s,]*/[^\s,]*[^\s,;:.)]")
 
 
 def with_lists_folded(text: str) -> str:

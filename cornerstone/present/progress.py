@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cornerstone.log import clock, last_said, reached
+from cornerstone.log import clock, failure_of, last_said, reached
 from cornerstone.present.jobs import JobName
 
 if TYPE_CHECKING:  # not at run time: every process of Snakemake imports this module
@@ -205,7 +205,7 @@ def _at_work(log: Path, config: Config) -> JobName | None:
     if name.get("model") and name.get("model") not in config.run:
         return None
     told = reached(log)
-    return name if told and told.done < told.of else None
+    return name if told and told.done < told.of and failure_of(log) is None else None
 
 
 def _there(what: str, paths: list[Path]) -> str:

@@ -74,12 +74,11 @@ def test_known_errors_are_one_message_and_exit_code_1(
 ) -> None:
     log = tmp_path / "log"
     with pytest.raises(SystemExit) as caught, console.script(str(log)):
-        console.say("before")
         raise error(message)
     assert caught.value.code == 1
     assert capfd.readouterr().err == ""
     assert console.failure_of(log) == console.Failure(error.__name__, message, expected=True)
-    assert log.read_text() == f"cornerstone: before\n\n--- failed: {error.__name__}\n{message}\n--- end\n"
+    assert log.read_text() == f"\n--- failed: {error.__name__}\n{message}\n--- end\n"
 
 
 def test_a_defect_leaves_its_traceback_in_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
