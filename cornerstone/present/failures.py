@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cornerstone.log import Failure, failure_of
@@ -27,7 +27,12 @@ SLURM_REMEDIES = {
 
 OF_A_SCRIPT = ("CalledProcessError", "RuleException")
 """Errors with which Snakemake says that a script ended badly: with the command and the place in the rules."""
-KILLED = re.compile(r"exit status (?:137|143)\b|died with <Signals\.(?:SIGKILL|SIGTERM)")
+KILLED, NO_MESSAGE = "Killed", "NoMessage"
+"""Kinds of failures of scripts that could not say why."""
+CLOCKS_DIFFER = 60.0
+"""Seconds by which the clock of a node may be behind."""
+
+_KILLED = re.compile(r"exit status (?:137|143)\b|died with <Signals\.(?:SIGKILL|SIGTERM)")
 
 _SENTENCE = re.compile(
     r"(?:^|(?<=[.:;] ))(?:accept|ask|build|choose|convert|correct|delete|drop|fetch|free|give|install|load|"
@@ -48,32 +53,43 @@ class FailedJob:
     """What SLURM says about it; empty for a job of this machine."""
     report: str = ""
     """What Snakemake says about the end of its process."""
-    tries: int = field(default=1, compare=False)
+    tries: int = 1
+    since: float = 0.0
+    """When it was started or submitted: what its log said before is of an earlier run."""
 
     def __str__(self) -> str:
         return str(self.name or self.rule)
 
     def failure(self) -> Failure:
         """Why it failed: by its log, else by what SLURM says."""
-        for log in self.logs:
-            if found := failure_of(Path(log)):
-                return found
+        known = (failure_of(Path(log)) for log in self.logs if _written(log) >= self.since - CLOCKS_DIFFER)
+        found = next(filter(None, known), None)
+        state = next((state for state in SLURM_REMEDIES if f"'{state}" in self.executor), "")
+        # of a job that was ended from outside, SLURM knows why
+        if found and not (state and found.kind in (KILLED, NO_MESSAGE)):
+            return found
         if self.executor:
-            state = next((state for state in SLURM_REMEDIES if f"'{state}" in self.executor), "")
             said = self.executor.partition("For further error details")[0].strip()
-            model = self.name.get("model") if self.name else "<model>"
+            model = self.name.get("model") if self.name else ""
             remedy = SLURM_REMEDIES.get(state, "See the logs below for the reason.").format(model=model or "<model>")
             return Failure("SLURM", f"{said} {remedy}", expected=True)
         return ended(self.report)
 
 
+def _written(log: str) -> float:
+    try:
+        return Path(log).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def ended(text: str) -> Failure:
     """The failure of a job whose process ended without a message, by what Snakemake says of that."""
-    if not text or KILLED.search(text):
+    if not text or _KILLED.search(text):
         said = "the job's process was ended from outside, by somebody or by the system for want of memory. "
-        return Failure("Killed", f"{said}Run the same command again; what is finished is kept.", expected=True)
+        return Failure(KILLED, f"{said}Run the same command again; what is finished is kept.", expected=True)
     status = re.search(r"(?:returned non-zero|died with).*", text)
-    return Failure("NoMessage", f"the job's process {status[0] if status else 'failed'}", expected=False)
+    return Failure(NO_MESSAGE, f"the job's process {status[0] if status else 'failed'}", expected=False)
 
 
 def blocks(jobs: Sequence[FailedJob]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # not at run time: every process of Snakemake imports this mo
 Weigh = Callable[[str, str], float | None]
 """(model, task) -> what one coalition costs; None while that is not known."""
 
-RECENT = 120.0
+RECENT = 300.0
 """Seconds after which a job that says nothing is no longer taken to be at work."""
 
 
@@ -47,6 +48,8 @@ class Work:
     """Coalitions of the plan, with those that are there."""
     weigh: Weigh = lambda model, task: 1.0
     started: float | None = None
+    share: float = 0.0
+    """Of all the work, what was done when a line was made last."""
     _weights: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
@@ -80,7 +83,7 @@ class Work:
         counts = {part.log: self._of(part) for part in self.parts.values()}
         done = sum(count for count, _ in counts.values())
         weights = {log: self.parts[log].coalitions * self._weight(self.parts[log]) for log in self.parts}
-        share = sum(weights[log] * counts[log][1] for log in counts) / (sum(weights.values()) or 1)
+        self.share = share = sum(weights[log] * counts[log][1] for log in counts) / (sum(weights.values()) or 1)
         left = (now - self.started) * (1 - share) / share if share else float("nan")
         return f"{done} of {self.coalitions} coalitions, {share:.0%} of the work, {clock(left)} left"
 
@@ -120,6 +123,16 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
     from cornerstone.plan.layout import Layout
     from cornerstone.plan.plan import deletion_steps
 
+    @cache
+    def files(folder: str) -> frozenset[str]:
+        try:
+            return frozenset(os.listdir(folder))
+        except OSError:
+            return frozenset()
+
+    def there(path: str) -> bool:  # one look at a folder, not one at each of its thousands of files
+        return os.path.basename(path) in files(os.path.dirname(path))
+
     parts = {}
     for job in jobs:
         log = str(job.log[0]) if job.log else ""
@@ -129,7 +142,7 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
         model, task = name.get("model"), name.get("task")
         if name.step == "evaluate":
             # all are there, but it runs: they were made by other settings or code
-            count = sum(not Path(path).exists() for path in job.output) or len(job.output)
+            count = sum(not there(path) for path in map(str, job.output)) or len(job.output)
             parts[log] = Part(log, model, task, count)
         else:
             players = len(config.models[model].all_players())

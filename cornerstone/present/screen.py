@@ -8,6 +8,7 @@ starts for a job has no such screen (cornerstone.present.inner).
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
@@ -22,7 +23,10 @@ from cornerstone.present.progress import Work
 WORK = "cornerstone_work"
 """Attribute of the record with which rules/preflight.smk says what a run has to do."""
 EVERY = 10.0
-"""Seconds between two lines of progress; on a terminal the line is renewed each second."""
+"""Seconds between two lines of progress, or more; on a terminal the line is renewed each second."""
+STEP, LONGEST = 0.03, 600.0
+"""Share of the work that makes a new line worth it (so that a run has no more than 35), and seconds after which any
+news is."""
 WARNING_LINES = 4
 
 STAGES = {
@@ -97,6 +101,7 @@ class Screen:
         self.finished = 0
         self._report = ""
         self._last = ""
+        self._share, self._told_at = -1.0, 0.0
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._clock: threading.Thread | None = None
@@ -132,7 +137,13 @@ class Screen:
     def tick(self) -> None:
         """Write how far the run is, if that is news."""
         with self._lock:
-            line = self.work.line(time.time()) or self._last_words()
+            now = time.time()
+            line = self.work.line(now)
+            if line and not self.terminal.renews:
+                if self.work.share < self._share + STEP and now < self._told_at + LONGEST:
+                    return
+                self._share, self._told_at = self.work.share, now
+            line = line or self._last_words()
             if line and line != self._last:
                 self._last = line
                 self.terminal.renew(f"cornerstone: {line}")
@@ -209,15 +220,15 @@ class Screen:
 
     def _failed(self, info: dict[str, Any]) -> None:
         job = info["jobid"]
-        self.at_work.pop(job, None)
-        logs = [name.split(" ")[0] for name in info["log"]]
+        since = self.at_work.pop(job, 0.0)
+        logs = [os.path.relpath(name) if Path(name).is_relative_to(Path.cwd()) else name for name in info["log"]]
         tries = self.failed[job].tries + 1 if job in self.failed else 1
         name = self.names.get(job) or (JobName.of(logs[0]) if logs else None)
         remote = (info["rule_msg"] or "") if "external_jobid" in info.get("aux", {}) else ""
         outputs = [name.split(" ")[0] for name in info["output"]]
         missing = [path for path in outputs if not Path(path).exists()]
         report, self._report = self._report, ""
-        self.failed[job] = FailedJob(name, info["rule_name"], missing, logs, remote, report, tries)
+        self.failed[job] = FailedJob(name, info["rule_name"], missing, logs, remote, report, tries, since)
         why = failure_of(Path(logs[0])) if logs else None
         # more of the same reason come only at the end
         if (key := f"failed {why or job}") not in self.told:

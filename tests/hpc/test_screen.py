@@ -18,6 +18,7 @@ TARGET = "results/tiny/openbookqa/values.parquet"
 def shown(site: Site) -> list[str]:
     """The end of the screen, from the first job that failed."""
     done = site.run(TARGET)
+    print(done.stdout)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout
     return done.stdout[done.stdout.index("\nFAILED: ") :].strip().splitlines()
@@ -49,6 +50,7 @@ def test_a_job_that_cannot_say_why(
     config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
     site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1536), cluster, apptainer)
     done = site.run(TARGET, "--retries", "0")
+    print(done.stdout)
     assert done.returncode != 0
     lines = done.stdout[done.stdout.index("\nFAILED: ") :].strip().splitlines()
     assert lines[0] == "FAILED: model tiny, task openbookqa, chunk 0 (evaluating)"

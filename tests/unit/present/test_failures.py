@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,19 @@ def test_what_slurm_says_of_a_job_that_said_nothing(tmp_path: Path, state: str, 
     assert f"  SLURM: SLURM-job '7' failed, SLURM status is: '{state}'. " in lines[2]
     assert "further" not in lines[2]
     assert lines[-1].startswith(f"What to do: {expected}")
+
+
+def test_slurm_knows_why_a_job_was_ended_from_outside(tmp_path: Path) -> None:
+    killed = ended("died with <Signals.SIGKILL: 9>")
+    assert "OUT_OF_MEMORY" in job(tmp_path, "boolq", killed, executor="status is: 'OUT_OF_MEMORY'. ").failure().message
+    assert job(tmp_path, "boolq", killed, executor="status is: 'FAILED'. ").failure() == killed
+
+
+def test_the_log_of_an_earlier_run_is_not_believed(tmp_path: Path) -> None:
+    failed = job(tmp_path, "boolq", WRONG, since=time.time())
+    assert failed.failure() == WRONG
+    os.utime(failed.logs[0], (1_000_000, 1_000_000))
+    assert failed.failure() == ended("")
 
 
 def test_what_the_job_says_goes_before_what_slurm_says(tmp_path: Path) -> None:

@@ -140,6 +140,24 @@ def test_coalitions_are_announced_and_counted() -> None:
     assert len(watched.end()) == 3
 
 
+def test_a_long_run_has_few_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched()
+    part = Part(log("boolq", None), "tiny", "boolq", 1000)
+    watched.record("To evaluate", **{screen.WORK: Work({part.log: part}, 1000)})
+    watched.starts(1, part.log)
+    for done in range(1000):
+        line = f"cornerstone: tiny boolq: {done} of 1000 coalitions, {done // 10}% of the work, 0:01 left\n"
+        Path(part.log).write_text(line)
+        watched.screen.tick()
+    assert 20 <= len(watched.lines()) <= 35
+    monkeypatch.setattr(screen, "LONGEST", -1.0)  # the last line is old
+    Path(part.log).write_text(line.replace("999", "1000"))
+    count = len(watched.lines())
+    watched.screen.tick()
+    assert len(watched.lines()) == count + 1
+    assert " 1000 of 1000 " in watched.end()[-1]
+
+
 def test_progress_comes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "EVERY", 0.01)
     watched = Watched()
@@ -190,6 +208,12 @@ def test_a_failure_ends_with_its_remedy() -> None:
         "",
         "What to do: Set blocks: 3.",
     ]
+
+
+def test_logs_are_named_as_seen_from_here() -> None:
+    watched = Watched()
+    watched.fails(1, str(Path(log("boolq")).resolve()))
+    assert "  log      logs/evaluate/tiny/boolq.0.log" in watched.end()
 
 
 def test_failures_for_one_reason_are_told_once() -> None:
