@@ -135,7 +135,7 @@ _FAILURE = re.compile(r"^--- (failed|defect): (.*)\n((?:.*\n)*?)--- end$", re.MU
 
 def failure_of(path: Path) -> Failure | None:
     """The failure with which a job's log ends; None where there is none, or no such file."""
-    found = _FAILURE.findall(_tail(path))
+    found = _FAILURE.findall(tail(path))
     if not found:
         return None
     how, kind, message = found[-1]
@@ -149,7 +149,8 @@ def append_failure(path: Path, failure: Failure, details: str) -> None:
         stream.write(f"\n{details.strip()}\n{failure.block()}")
 
 
-def _tail(path: Path) -> str:
+def tail(path: Path) -> str:
+    """The end of a log; empty where there is none."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
@@ -204,7 +205,7 @@ _BEGUN = re.compile(r"^cornerstone: .*: \d+ of \d+ coalitions are there, (\d+) t
 
 def reached(path: Path) -> Reached | None:
     """How far the job with this log has come; None before it knows what it has to do."""
-    text = _tail(path)
+    text = tail(path)
     if told := _TOLD.findall(text):
         done, of, percent, left = told[-1]
         return Reached(int(done), int(of), int(percent) / 100, left)
@@ -215,7 +216,7 @@ def reached(path: Path) -> Reached | None:
 
 def last_said(path: Path) -> str | None:
     """The last line that a job has said; None where it has said nothing yet."""
-    lines = [line for line in _tail(path).splitlines() if line.startswith("cornerstone: ")]
+    lines = [line for line in tail(path).splitlines() if line.startswith("cornerstone: ")]
     return lines[-1].removeprefix("cornerstone: ") if lines else None
 
 

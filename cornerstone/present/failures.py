@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cornerstone.log import Failure, failure_of
+from cornerstone.log import Failure, failure_of, tail
 from cornerstone.present.jobs import JobName, folded, with_lists_folded
 
-MESSAGE_LINES = 8
-"""Lines of a message that are shown; the rest is in the log."""
+MOST_LINES = 15
+"""Lines of a failure, with the remedy and the empty line before it; a longer message is cut, as it is in the log."""
 JOBS = 2
 """Jobs that are named where several failed for the same reason."""
 
@@ -27,6 +27,14 @@ SLURM_REMEDIES = {
 
 OF_A_SCRIPT = ("CalledProcessError", "RuleException")
 """Errors with which Snakemake says that a script ended badly: with the command and the place in the rules."""
+SLURM_SAYS = (
+    ("OUT_OF_MEMORY", re.compile(r"^slurmstepd.*(?:memory limit|oom[-_ ]kill).*", re.MULTILINE | re.IGNORECASE)),
+    ("TIMEOUT", re.compile(r"^slurmstepd.*DUE TO TIME LIMIT.*", re.MULTILINE)),
+    ("NODE_FAIL", re.compile(r"^slurmstepd.*DUE TO NODE FAILURE.*", re.MULTILINE)),
+    ("CANCELLED", re.compile(r"^slurmstepd.*CANCELLED AT.*", re.MULTILINE)),
+)
+"""State -> what SLURM writes into its own log of a job: where there is no accounting, all it tells else is `FAILED`."""
+
 KILLED, NO_MESSAGE = "Killed", "NoMessage"
 """Kinds of failures of scripts that could not say why."""
 CLOCKS_DIFFER = 60.0
@@ -64,16 +72,29 @@ class FailedJob:
         """Why it failed: by its log, else by what SLURM says."""
         known = (failure_of(Path(log)) for log in self.logs if _written(log) >= self.since - CLOCKS_DIFFER)
         found = next(filter(None, known), None)
-        state = next((state for state in SLURM_REMEDIES if f"'{state}" in self.executor), "")
+        state, said = self._by_slurm()
         # of a job that was ended from outside, SLURM knows why
         if found and not (state and found.kind in (KILLED, NO_MESSAGE)):
             return found
         if self.executor:
-            said = self.executor.partition("For further error details")[0].strip()
+            what = SLURM_REMEDIES.get(state, "See the logs of the job for the reason.")
             model = self.name.get("model") if self.name else ""
-            remedy = SLURM_REMEDIES.get(state, "See the logs below for the reason.").format(model=model or "<model>")
-            return Failure("SLURM", f"{said} {remedy}", expected=True)
+            return Failure("SLURM", f"{said} {what.format(model=model or '<model>')}", expected=True)
         return ended(self.report)
+
+    def _by_slurm(self) -> tuple[str, str]:
+        """The state in which SLURM ended the job, where it is one with a remedy, and its words for it."""
+        if not self.executor:
+            return "", ""
+        said = self.executor.partition("For further error details")[0].strip()
+        state = next((state for state in SLURM_REMEDIES if f"'{state}" in said), "")
+        if not state:
+            for log in self.logs[1:]:
+                text = tail(Path(log))
+                for state, pattern in SLURM_SAYS:
+                    if line := pattern.search(text):
+                        return state, f"{line[0].strip()}."
+        return state, said
 
 
 def _written(log: str) -> float:
@@ -105,21 +126,19 @@ def blocks(jobs: Sequence[FailedJob]) -> list[str]:
 
 
 def _block(failure: Failure, jobs: Sequence[FailedJob]) -> list[str]:
-    """At most 14 lines: which jobs, the message, the files they owe, the logs."""
-    lines = []
-    for job in jobs[:JOBS]:
-        tries = f" (after {job.tries} tries)" if job.tries > 1 else ""
-        lines.append(f"FAILED: {job}{tries}")
+    """Which jobs, the message, the files they owe, the logs."""
+    which = [f"FAILED: {job}" + (f" (after {job.tries} tries)" if job.tries > 1 else "") for job in jobs[:JOBS]]
     if len(jobs) > JOBS:
-        lines.append(f"FAILED: {len(jobs) - JOBS} more jobs, for the same reason")
-    said = failure.message.splitlines() or [""]
-    said = [*said[:MESSAGE_LINES], *["... (the rest is in the log)"] * (len(said) > MESSAGE_LINES)]
-    first = f"{failure.kind}: {said[0]}" if failure.expected else f"unexpected error: {failure.kind}: {said[0]}"
-    lines += [f"  {first}", *(f"  {line}" for line in said[1:])]
+        which.append(f"FAILED: {len(jobs) - JOBS} more jobs, for the same reason")
     missing = [path for job in jobs for path in job.outputs]
-    if missing:
-        lines.append(f"  missing  {folded(missing)}")
-    return lines + [f"  log      {', '.join(job.logs)}" for job in jobs[:JOBS] if job.logs]
+    where = [f"  missing  {folded(missing)}"] if missing else []
+    where += [f"  log      {', '.join(job.logs)}" for job in jobs[:JOBS] if job.logs]
+    unexpected = "" if failure.expected else "unexpected error: "
+    said = [f"  {line}" for line in f"{unexpected}{failure.kind}: {failure.message}".splitlines()]
+    room = MOST_LINES - 2 - len(which) - len(where)
+    if len(said) > room:
+        said = [*said[: room - 1], "  ... (the rest is in the log)"]
+    return [*which, *said, *where]
 
 
 def remedy(failure: Failure, job: FailedJob) -> str:

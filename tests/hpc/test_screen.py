@@ -55,4 +55,5 @@ def test_a_job_that_cannot_say_why(
     lines = done.stdout[done.stdout.index("\nFAILED: ") :].strip().splitlines()
     assert lines[0] == "FAILED: model tiny, task openbookqa, chunk 0 (evaluating)"
     assert len(lines) <= 15
-    assert lines[-1].startswith("What to do: ")
+    assert "memory limit" in lines[1]
+    assert lines[-1].startswith("What to do: Raise resources.memory_gb of models.tiny in config.yaml")

@@ -64,7 +64,8 @@ def test_a_long_message_is_cut(tmp_path: Path) -> None:
     long = Failure("PreflightError", "\n".join(f"line {i}. Set it" for i in range(50)), expected=True)
     failed = [job(tmp_path, f"task{i}", long, tries=3) for i in range(5)]
     lines = blocks(failed)
-    assert len(lines) - 2 <= 16  # a block of 15 lines, without the remedy
+    assert len(lines) == 1 + 15  # an empty line goes before
+    assert len(blocks(failed[:1])) == 1 + 15
     assert lines[1].endswith("chunk 0 (evaluating) (after 3 tries)")
     assert "  ... (the rest is in the log)" in lines
     assert lines[-1] == "What to do: Set it"
@@ -94,6 +95,26 @@ def test_slurm_knows_why_a_job_was_ended_from_outside(tmp_path: Path) -> None:
     killed = ended("died with <Signals.SIGKILL: 9>")
     assert "OUT_OF_MEMORY" in job(tmp_path, "boolq", killed, executor="status is: 'OUT_OF_MEMORY'. ").failure().message
     assert job(tmp_path, "boolq", killed, executor="status is: 'FAILED'. ").failure() == killed
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("slurmstepd-n0: error: StepId=2.0 exceeded memory limit (2 > 1), being killed", "Raise resources.memory_gb"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=2.0.", "Raise resources.memory_gb"),
+        ("slurmstepd: error: *** JOB 2 ON n0 CANCELLED AT 12:00 DUE TO TIME LIMIT ***", "Raise resources.runtime"),
+        ("slurmstepd: error: *** JOB 2 ON n0 CANCELLED AT 12:00 ***", "Run the same command again"),
+        ("srun: error: n0: task 0: Killed", "See the logs of the job"),
+    ],
+)
+def test_slurms_own_log_is_asked_where_its_state_says_little(tmp_path: Path, line: str, remedy: str) -> None:
+    own = tmp_path / "2.log"
+    own.write_text(f"something\n{line}\nmore\n")
+    failed = job(tmp_path, "boolq", None, executor="SLURM-job '2' failed, SLURM status is: 'FAILED'. ")
+    failed.logs = [*failed.logs, str(own)]
+    lines = blocks([failed])
+    assert ("slurmstepd" in line) == (line in lines[2])
+    assert lines[-1].startswith(f"What to do: {remedy}")
 
 
 def test_the_log_of_an_earlier_run_is_not_believed(tmp_path: Path) -> None:
