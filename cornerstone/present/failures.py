@@ -91,9 +91,9 @@ class FailedJob:
         if not state:
             for log in self.logs[1:]:
                 text = tail(Path(log))
-                for state, pattern in SLURM_SAYS:
+                for known, pattern in SLURM_SAYS:
                     if line := pattern.search(text):
-                        return state, f"{line[0].strip()}."
+                        return known, f"{line[0].strip()}."
         return state, said
 
 
