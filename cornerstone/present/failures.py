@@ -17,6 +17,8 @@ JOBS = 2
 
 DEFECT = "Report this defect (it is no mistake of yours) with the whole of {log}, where its traceback is."
 
+DEFECT_OF_A_RUN = "Report this defect (it is no mistake of yours) with what the same command prints with --verbose."
+
 SLURM_REMEDIES = {
     "OUT_OF_MEMORY": "Raise resources.memory_gb of models.{model} in config.yaml, or lower its memory.budget_gb.",
     "TIMEOUT": "Raise resources.runtime_minutes of models.{model} in config.yaml; what is finished is kept.",
@@ -160,8 +162,11 @@ OURS = ("WorkflowError", "InputFunctionException", "RuleException")
 def plainly(text: str) -> str:
     """What Snakemake says about an error while it reads the rules, without its lists of files and lines.
 
-    A message of our own (raised as a WorkflowError) stays alone; of anything else its kind stays, too.
+    A message of our own (raised as a WorkflowError) stays alone; of anything else its kind stays, too. Of an error that
+    is not expected there, only the last line stays: its traceback is shown with --verbose.
     """
+    if "Traceback (most recent call last)" in text:
+        return f"unexpected error: {text.strip().splitlines()[-1]}\n{DEFECT_OF_A_RUN}"
     lines = [line for line in with_lists_folded(text).splitlines() if not _PLACE.match(line)]
     head = _HEAD.match(lines[0]) if lines else None
     if head and head[1] in OURS and len(lines) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cornerstone.log import Failure
-from cornerstone.present.failures import FailedJob, blocks, ended, plainly, remedy
+from cornerstone.present.failures import DEFECT_OF_A_RUN, FailedJob, blocks, ended, plainly, remedy
 from cornerstone.present.jobs import JobName
 
 
@@ -180,6 +180,10 @@ def test_the_remedy_is_what_tells_the_reader_to_do_something(tmp_path: Path, mes
         ("MissingRuleException:\nNo rule to produce banana", "MissingRuleException:\nNo rule to produce banana"),
         ("NameError in file \"/x/Snakefile\", line 3:\nname 'x' is not defined", None),
         ("Cancelling snakemake on user request.", None),
+        (
+            'Traceback (most recent call last):\n  File "/x/y.py", line 3, in f\n    1 / 0\nZeroDivisionError: no\n',
+            f"unexpected error: ZeroDivisionError: no\n{DEFECT_OF_A_RUN}",
+        ),
     ],
 )
 def test_errors_of_the_rules_are_said_plainly(text: str, plain: str | None) -> None:
