@@ -48,7 +48,10 @@ from cornerstone.game.players import players_of
 from cornerstone.log import clock, say
 
 ROOT = Path(__file__).parents[1]
-CODE = ("Makefile", "Snakefile", "config.yaml", "rules", "scripts", "cornerstone", "profiles", "report", "envs")
+CODE = (
+    *("Makefile", "Snakefile", "config.yaml", "rules", "scripts", "cornerstone"),
+    *("snakemake_logger_plugin_cornerstone", "profiles", "report", "envs"),
+)
 SWEEPING = ("evaluate", "deletion")
 """Scripts that hold a model; all others make something of its results."""
 PARTS = ("imports", "model load", "encoding", "JSON writing", "JSON checking")

@@ -94,9 +94,7 @@ for _model in cfg.run:
         params:
             **evaluate_params(_model),
             deletion=cfg.deletion.model_dump(),
-            code=code(
-                *fingerprint.VALUES, *fingerprint.ESTIMATES, script="deletion"
-            ),
+            code=code(*fingerprint.VALUES, *fingerprint.ESTIMATES, script="deletion"),
         message:
             f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
         script:

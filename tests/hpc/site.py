@@ -92,11 +92,11 @@ class Site:
         """What the runs started by `start` have printed."""
         return (self.workflow.folder / "snakemake.out").read_text()
 
+    def submitted(self) -> list[str]:
+        """The SLURM ids of the jobs that the last run submitted, from Snakemake's own log of it."""
+        newest = max((self.workflow.folder / ".snakemake" / "log").glob("*.snakemake.log"))
+        return re.findall(r"has been submitted with SLURM jobid (\d+)", newest.read_text())
+
     def wait_for_results(self, task: str, count: int, seconds: float = 240) -> None:
         """Wait until so many coalitions are finished."""
         wait(lambda: len(self.workflow.coalitions(task)) >= count, seconds, f"{count} results of {task}")
-
-
-def submitted(said: str) -> list[str]:
-    """The SLURM ids of the jobs that a run submitted, from what it printed."""
-    return re.findall(r"has been submitted with SLURM jobid (\d+)", said)

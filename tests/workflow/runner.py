@@ -19,7 +19,10 @@ from tests import tiny
 from tests.helpers import windows
 
 ROOT = Path(__file__).parents[2]
-CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers", "envs")
+CODE = (
+    *("Snakefile", "rules", "scripts", "cornerstone", "snakemake_logger_plugin_cornerstone"),
+    *("profiles", "slurm", "report", "containers", "envs"),
+)
 ENVIRONMENT = "env"
 
 

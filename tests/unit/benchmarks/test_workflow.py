@@ -39,7 +39,9 @@ def test_a_process_notes_where_its_time_went(tmp_path: Path) -> None:
         (folder / "__init__.py").touch()  # or the real package, which is installed, comes first
     (package / "encoding.py").write_text(LOADING)
     (tmp_path / "slow.py").write_text("import time; time.sleep(0.2)")
-    (process,) = noted(tmp_path, "import time; from cornerstone.engine import encoding; encoding.load(); time.sleep(0.3)")
+    (process,) = noted(
+        tmp_path, "import time; from cornerstone.engine import encoding; encoding.load(); time.sleep(0.3)"
+    )
     assert process["arguments"] == ["-c", "given"]
     wall = {part: seconds for part, (seconds, _) in process["parts"].items()}
     assert set(wall) == {"rest", "imports", "model load"}
