@@ -1,13 +1,12 @@
 # make run    environment, assets, workflow, results of config.yaml (about ten minutes on two cores)
-# make full   the same on more documents (config.full.yaml)
-# make groups ten players (runs of three blocks), exact values, all estimators against them (config.groups.yaml)
+# make study NAME=full   the same with a file of studies/ on top of config.yaml; without NAME: which there are
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
-# make bench-estimators  error of every estimator, on simulated games and, after make groups, on a real model
-# make lint   style, types, workflow files
+# make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
+# make lint   style, types, what may import what, workflow files
 # make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
 # make lock   pin the environment anew after an edit of envs/*.in
@@ -15,34 +14,42 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --quiet host reason --
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-export PYTHONPATH := $(CURDIR)
+STUDIES := $(patsubst studies/%.yaml,%,$(sort $(wildcard studies/*.yaml)))
+UV := uv==0.13.9
 
-# One file to send to somebody, made anew when the summary is newer: $(call report,CONFIG FILES,SNAKEMAKE OPTIONS)
-define report
-folder=$$($(BIN)/python scripts/where.py --folder $(1)) && \
-  { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; }
+# What pip says goes into a file, which is shown when it fails: $(call pip,ARGUMENTS)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOG := .venv/install.log
+pip = { $(PIP) $(1) >$(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; }; }
+# Only what a lock names, with the checksum it has there.
+pinned = $(call pip,install --no-compile --no-deps --require-hashes --no-build-isolation --requirement $(1))
+
+# The workflow, then the report that can be sent to somebody, made anew when the summary is newer, then where it all is:
+# $(call results,CONFIG FILES,SNAKEMAKE OPTIONS)
+define results
+$(BIN)/snakemake --cores $(CORES) $(2) --quiet host reason -- all && \
+folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
+{ [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; } && \
+$(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run full groups plan test bench bench-gpu bench-coverage bench-estimators lint image clean lock
+.PHONY: run study named plan test bench bench-gpu bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
-	@$(SNAKEMAKE) all
-	@$(call report,config.yaml)
-	@$(BIN)/python scripts/where.py config.yaml
+	@$(call results,config.yaml)
 
-full groups: .venv/ready
-	@$(BIN)/snakemake --cores $(CORES) --configfile config.$@.yaml --quiet host reason -- all
-	@$(call report,config.yaml config.$@.yaml,--configfile config.$@.yaml)
-	@$(BIN)/python scripts/where.py config.yaml config.$@.yaml
+study: named .venv/ready
+	@$(call results,config.yaml studies/$(NAME).yaml,--configfile studies/$(NAME).yaml)
+
+named:
+	@$(if $(and $(NAME),$(filter $(NAME),$(STUDIES))),:,{ echo "cornerstone: make study NAME=... takes one of: $(STUDIES)" >&2; exit 2; })
 
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
 test: .venv/dev lint
-	$(BIN)/python tests/hpc/install.py
+	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m pytest
 
 bench: .venv/ready
@@ -64,39 +71,43 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-image: .venv/run
-	$(BIN)/python -m cornerstone.image build
+image: .venv/ready
+	$(BIN)/cornerstone image build
 
 clean:
-	rm -rf results/*/ results/summary.md results/report.html results/plan.csv results/plan.md results-full results-groups logs .snakemake
+	rm -rf results/*/ results/summary.md results/report.html results/plan.csv results/plan.md results-*/ logs .snakemake
 
 lock: .venv/bin/python
-	@$(PIP) pip-tools==7.6.2
-	$(BIN)/pip-compile --quiet --allow-unsafe --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --output-file envs/run.lock envs/run.in
-	$(BIN)/pip-compile --quiet --allow-unsafe --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --output-file envs/dev.lock envs/dev.in
-	@# the CPU build of torch where one is at hand, the ordinary one elsewhere: the same version
-	sed -i.bak 's/^\(torch==[0-9.]*\)+cpu/\1/' envs/run.lock envs/dev.lock && rm -f envs/*.bak
+	@$(call pip,install $(UV))
+	$(BIN)/python scripts/lock.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cornerstone needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv .venv
 
-.venv/run: envs/run.lock .venv/bin/python
+# torch comes first: a build without CUDA, where pip is set up to find one, is not fetched again from PyPI.
+.venv/run: envs/build.lock envs/torch-cpu.txt envs/run.lock envs/cuda.lock | .venv/bin/python
 	@echo "cornerstone: installing pinned packages into .venv (torch and others, some minutes the first time)"
-	@$(PIP) --requirement envs/run.lock
+	@$(call pinned,envs/build.lock)
+	@$(PIP) install --no-compile --no-deps --require-hashes --requirement envs/torch-cpu.txt >$(LOG) 2>&1 || \
+	  grep -q 'No matching distribution found' $(LOG) || { cat $(LOG) >&2; exit 1; }
+	@$(call pinned,envs/run.lock)
+	@! $(PIP) check 2>/dev/null | grep -q '^torch .* which is not installed' || $(call pinned,envs/cuda.lock)
+	@$(PIP) check >$(LOG) 2>&1 || { cat $(LOG) >&2; \
+	  echo "cornerstone: this does not fit what was in .venv before; remove .venv and run make again" >&2; exit 1; }
 	@touch $@
 
-.venv/ready: scripts/precompile.py .venv/run
-	@echo "cornerstone: compiling what jobs import"
+.venv/ready: scripts/precompile.py pyproject.toml cornerstone/__init__.py .venv/run
+	@echo "cornerstone: installing this folder, compiling what jobs import"
+	@$(call pip,install --no-compile --no-deps --no-build-isolation --editable .)
 	@$(BIN)/python scripts/precompile.py
 	@touch $@
 
 .venv/dev: envs/dev.lock .venv/ready
 	@echo "cornerstone: installing what tests and lint need"
-	@$(PIP) --requirement envs/dev.lock
+	@$(call pinned,envs/dev.lock)
 	@touch $@

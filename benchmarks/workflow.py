@@ -48,7 +48,10 @@ from cornerstone.game.players import players_of
 from cornerstone.log import clock, say
 
 ROOT = Path(__file__).parents[1]
-CODE = ("Makefile", "Snakefile", "config.yaml", "rules", "scripts", "cornerstone", "profiles", "report", "envs")
+CODE = (
+    *("Makefile", "Snakefile", "config.yaml", "rules", "scripts", "cornerstone"),
+    *("snakemake_logger_plugin_cornerstone", "profiles", "report", "envs"),
+)
 SWEEPING = ("evaluate", "deletion")
 """Scripts that hold a model; all others make something of its results."""
 PARTS = ("imports", "model load", "encoding", "JSON writing", "JSON checking")
@@ -155,10 +158,10 @@ def orchestration(changes: Mapping[str, Any] | None = None, cores: int = os.cpu_
     with fresh_folder(changes or {}) as folder:
         notes = folder / "clock"
         notes.mkdir()
-        paths = f"PYTHONPATH={ROOT / 'benchmarks' / 'clock'}{os.pathsep}{folder}"
+        timed = {"PYTHONPATH": str(ROOT / "benchmarks" / "clock"), "CORNERSTONE_CLOCK": str(notes)}
         # the environment is there: make must not look whether it is older than its pins
-        command = ["make", "--assume-old", ".venv/ready", "run", f"CORES={cores}", paths]
-        used = measured(command, folder, os.environ | {"CORNERSTONE_CLOCK": str(notes)})
+        command = ["make", "--assume-old", ".venv/ready", "run", f"CORES={cores}"]
+        used = measured(command, folder, os.environ | timed)
         processes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(notes.glob("*.json"))]
         config = load(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
         sweep = sum(
@@ -216,6 +219,8 @@ def kind_of(arguments: Sequence[str]) -> str:
         return found[1]
     if program in ("snakemake", "__main__"):
         return "snakemake --report" if "--report" in arguments else "snakemake"
+    if program == "cornerstone":
+        return " ".join(["cornerstone", *arguments[1:2]])
     return program or "python"
 
 

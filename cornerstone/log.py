@@ -1,21 +1,35 @@
-"""What people see on the terminal while jobs run: progress in lines, errors in one message."""
+"""What a job's script says: progress and errors go to the job's log, in a form that the main process finds again.
+
+Many jobs run side by side, some on other machines, so none of them writes on the screen by itself. The main process
+reads the logs (`failure_of`, `reached`) and shows what matters (cornerstone.present.screen).
+"""
 
 from __future__ import annotations
 
 import atexit
 import gc
+import os
+import re
 import sys
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from cornerstone.errors import CornerstoneError
+from cornerstone.errors import CornerstoneError, first_line
+
+VERBOSE = "CORNERSTONE_VERBOSE"
+"""Environment variable: when it is set, scripts write on the screen, too (rules/common.smk sets it)."""
+
+TAIL = 1 << 16
+"""Bytes at the end of a log that are searched."""
 
 
 def say(message: str) -> None:
-    """A line of progress on the terminal (and in the job's log)."""
+    """Write a line of progress: to the job's log, and with --verbose to the screen."""
     print(f"cornerstone: {message}", file=sys.stderr, flush=True)
 
 
@@ -39,37 +53,114 @@ class _Both:
 
 
 @contextmanager
-def script(log: str) -> Iterator[None]:
-    """The frame of every script: what goes to stderr also goes to the job's log file.
+def script(log: str, shown: bool = False) -> Iterator[None]:
+    """Frame a script: what goes to stderr goes to the job's log file.
 
     What is heavy is imported inside. The garbage collector would go again and again through the many objects that
     packages make when they are imported, and once more when the process ends, and find nothing: 1.4 of the 5.2 CPU
     seconds that a job of a small model takes beside its sweep. So it runs rarely here, and not at the end.
 
+    Args:
+        log: the job's log file.
+        shown: whether stderr goes to the screen as well; it does in any case with --verbose.
+
     Raises:
-        SystemExit: with code 1, when the block raised a CornerstoneError. Its message is printed without a
-            traceback; any other error is a defect and keeps its own.
+        SystemExit: with code 1, when the block raised an error. The log then ends with the message, for `failure_of`;
+            before it stands the traceback, unless it was a CornerstoneError: any other error is a defect.
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     usual = gc.get_threshold()
     gc.set_threshold(10_000, 50, 100)
     atexit.register(gc.freeze)
-    with path.open("w", encoding="utf-8") as stream, redirect_stderr(cast("IO[str]", _Both(sys.stderr, stream))):
-        try:
+    with path.open("w", encoding="utf-8", buffering=1) as stream:
+        error: Exception | None = None
+        with _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
+            try:
+                yield
+            except CornerstoneError as caught:
+                error = caught
+            except Exception as caught:
+                error = caught
+                traceback.print_exc()
+            finally:
+                gc.set_threshold(*usual)
+        if error is not None:
+            expected = isinstance(error, CornerstoneError)
+            message = str(error) if expected else first_line(error)
+            stream.write(Failure(type(error).__name__, message, expected).block())
+    if error is not None:
+        raise SystemExit(1)
+
+
+def _both(stream: IO[str]) -> AbstractContextManager[object]:
+    return redirect_stderr(cast("IO[str]", _Both(sys.stderr, stream)))
+
+
+@contextmanager
+def _only(stream: IO[str]) -> Iterator[None]:
+    """Send stderr to a file: also what libraries write past Python, and what processes started here write."""
+    sys.stderr.flush()
+    screen = os.dup(2)
+    try:
+        os.dup2(stream.fileno(), 2)
+        with redirect_stderr(stream):
             yield
-        except CornerstoneError as error:
-            print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr, flush=True)
-            raise SystemExit(1) from None
-        finally:
-            gc.set_threshold(*usual)
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed.
+
+    Attributes:
+        kind: name of the error's class.
+        message: what it says; of an error that is not expected only the first line.
+        expected: whether it is a CornerstoneError, whose remedy lies with the user.
+    """
+
+    kind: str
+    message: str
+    expected: bool
+
+    def block(self) -> str:
+        """The lines that stand for it in a log."""
+        return f"\n--- {'failed' if self.expected else 'defect'}: {self.kind}\n{self.message}\n--- end\n"
+
+
+_FAILURE = re.compile(r"^--- (failed|defect): (.*)\n((?:.*\n)*?)--- end$", re.MULTILINE)
+
+
+def failure_of(path: Path) -> Failure | None:
+    """The failure with which a job's log ends; None where there is none, or no such file."""
+    found = _FAILURE.findall(tail(path))
+    if not found:
+        return None
+    how, kind, message = found[-1]
+    return Failure(kind, message.rstrip("\n"), how == "failed")
+
+
+def append_failure(path: Path, failure: Failure, details: str) -> None:
+    """End a job's log with a failure that its script could not write itself, after the details that are known."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"\n{details.strip()}\n{failure.block()}")
+
+
+def tail(path: Path) -> str:
+    """The end of a log; empty where there is none."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 class Progress:
-    """Lines on the terminal: how many coalitions are done, and how long the rest will take.
-
-    Lines rather than a bar, because several jobs run side by side and their output also goes to log files.
-    """
+    """Lines in the job's log: how many coalitions are done, and how long the rest will take."""
 
     def __init__(self, label: str, coalitions: int, work: int, every: float = 10.0) -> None:
         self.label = label
@@ -96,6 +187,37 @@ class Progress:
         share = min(1.0, self.done_work / self.work)
         left = (self.told - self.started) * (1 - share) / share if share else float("nan")
         say(f"{self.label}: {self.done} of {self.coalitions} coalitions, {share:.0%} of the work, {clock(left)} left")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a job has come, by its log: coalitions done of those it has to do, and its share of the work."""
+
+    done: int
+    of: int
+    share: float
+    left: str
+
+
+_TOLD = re.compile(r"^cornerstone: .*: (\d+) of (\d+) coalitions, (\d+)% of the work, (\S+) left$", re.MULTILINE)
+_BEGUN = re.compile(r"^cornerstone: .*: \d+ of \d+ coalitions are there, (\d+) to do$", re.MULTILINE)
+
+
+def reached(path: Path) -> Reached | None:
+    """How far the job with this log has come; None before it knows what it has to do."""
+    text = tail(path)
+    if told := _TOLD.findall(text):
+        done, of, percent, left = told[-1]
+        return Reached(int(done), int(of), int(percent) / 100, left)
+    if begun := _BEGUN.findall(text):
+        return Reached(0, int(begun[-1]), 0.0 if int(begun[-1]) else 1.0, "?")
+    return None
+
+
+def last_said(path: Path) -> str | None:
+    """The last line that a job has said; None where it has said nothing yet."""
+    lines = [line for line in tail(path).splitlines() if line.startswith("cornerstone: ")]
+    return lines[-1].removeprefix("cornerstone: ") if lines else None
 
 
 def clock(seconds: float) -> str:

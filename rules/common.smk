@@ -21,11 +21,12 @@ from cornerstone.plan.snakemake import (
     prepare_jobs,
     unplanned,
 )
-from cornerstone.present import figures
+from cornerstone.present import figures, inner, progress, screen
 from cornerstone.present.tables import TABLES
 
 ROOT = Path(workflow.basedir)
 prepare_jobs(ROOT)
+inner.prepare(workflow, logger)
 
 # A job that fails the first time has no older outputs to restore; hundreds of lines that say so bury the error.
 logger.addFilter(lambda record: "no backup found" not in record.getMessage())

@@ -23,3 +23,5 @@ onstart:
                 preflight.require(preflight.look(cfg, how, fetched=False))
             except CornerstoneError as error:
                 raise WorkflowError(str(error))
+    work = progress.work_of(workflow.dag.needrun_jobs(), cfg)
+    logger.info(f"To evaluate: {work}", extra={screen.WORK: work})

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from cornerstone import log
-from cornerstone.plan.snakemake import online
-
-online()
 
 with log.script(snakemake.log[0]):
+    from cornerstone.plan.snakemake import online
+
+    online()
     from cornerstone.assets import fetch
     from cornerstone.config.config import load
     from cornerstone.plan.layout import Layout

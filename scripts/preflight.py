@@ -2,7 +2,7 @@
 
 from cornerstone import log
 
-with log.script(snakemake.log[0]):
+with log.script(snakemake.log[0], shown=True):
     from cornerstone.cluster import preflight
     from cornerstone.config.config import load
 

@@ -46,6 +46,9 @@ class Approximator:
 
 _PAIRED: dict[str, Any] = {"pairing_trick": True}
 _NEWER = "1.5 (Python 3.12 or newer)"
+_TREE: dict[str, Any] = {"index": "SV", "proxy_model": "tree", "pairing_trick": True}
+"""The model of the game is a decision tree, which needs no further package. shapiq's own choice, XGBoost, is somewhat
+more accurate, but comes with a library of CUDA's and takes about five times as long."""
 APPROXIMATORS = {
     "permutation": Approximator("PermutationSamplingSV"),
     "stratified": Approximator("StratifiedSamplingSV"),
@@ -54,8 +57,8 @@ APPROXIMATORS = {
     "svarm": Approximator("SVARM", _PAIRED),
     "kadd-shap": Approximator("kADDSHAP", {"max_order": 2, **_PAIRED}, order=2),
     "leverage-shap": Approximator("LeverageSHAP", _PAIRED, order=1, since=_NEWER),
-    "regression-msr": Approximator("RegressionMSR", {"index": "SV", **_PAIRED}, linear=False, since=_NEWER),
-    "proxy-shap": Approximator("ProxySHAP", {"index": "SV", "max_order": 1}, linear=False, since=_NEWER),
+    "regression-msr": Approximator("RegressionMSR", _TREE, linear=False, since=_NEWER),
+    "proxy-shap": Approximator("ProxySHAP", {"max_order": 1, **_TREE}, linear=False, since=_NEWER),
     "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2, pairs=True),
     "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2, pairs=True),
 }

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -193,16 +194,25 @@ def sub_ids() -> None:
 
 
 def wheelhouse(folder: Path) -> Path:
-    """The wheels of envs/run.lock, from wherever this machine's pip gets packages."""
-    lock = ROOT / "envs" / "run.lock"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    target = folder / f"wheels-{wanted}"
+    """The files that the locks name, from wherever this machine's pip gets packages; of the torch that runs here."""
+    envs = ROOT / "envs"
+    options = [f"--requirement={envs / name}" for name in ("build.lock", "run.lock")]
+    if version("torch").endswith("+cpu"):
+        options.append(f"--constraint={envs / 'torch-cpu.txt'}")
+    else:
+        options.append(f"--requirement={envs / 'cuda.lock'}")
+    target = folder / f"wheels-{pins()}"
     if not target.is_dir():
         with built(target) as temporary:
-            # `wheel` and not `download`: some packages come as source only, which an image without network can't build
-            call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", temporary,
-                 "--requirement", lock)  # fmt: skip
+            call(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+                 "--no-build-isolation", "--dest", temporary, *options)  # fmt: skip
     return target
+
+
+def pins() -> str:
+    """16 hexadecimal digits that change with the pins: run.lock names the checksum of cuda.lock."""
+    content = [(ROOT / "envs" / name).read_bytes() for name in ("build.lock", "run.lock")]
+    return hashlib.sha256(b"".join(content)).hexdigest()[:16]
 
 
 def base(apptainer: Apptainer, folder: Path) -> Path:
@@ -239,7 +249,7 @@ COMPRESSION = ("--mksquashfs-args", "-comp zstd -Xcompression-level 3")
 def evaluate(apptainer: Apptainer, folder: Path) -> Path:
     """containers/evaluate.def, built on the stand-in base. Built anew when the definition or the pins change."""
     definition = ROOT / "containers" / "evaluate.def"
-    digest = hashlib.sha256(definition.read_bytes() + (ROOT / "envs" / "run.lock").read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(definition.read_bytes() + pins().encode()).hexdigest()[:16]
     target = folder / f"evaluate-{digest}.sif"
     if not target.is_file():
         sub_ids()

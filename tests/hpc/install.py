@@ -13,9 +13,6 @@ import shutil
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.hpc import container
 
 STATE = container.CACHE / "state.json"
@@ -52,7 +49,7 @@ def reason() -> str | None:
         try:
             wrong = json.loads(STATE.read_text())["problem"]
         except (OSError, ValueError, KeyError):
-            wrong = "nothing is installed yet; run `.venv/bin/python tests/hpc/install.py`"
+            wrong = "nothing is installed yet; run `.venv/bin/python -m tests.hpc.install`"
     return wrong
 
 

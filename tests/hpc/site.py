@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +48,11 @@ class Site:
         env = {**self.apptainer.environment, "SLURM_CONF": ours["SLURM_CONF"]}
         del env["APPTAINER_CACHEDIR"]  # a user has none; Snakemake would take it for its own
         env["PATH"] = f"{ours['PATH'].split(os.pathsep)[0]}{os.pathsep}{env['PATH']}"
-        env["PYTHONPATH"] = str(self.workflow.folder)  # as if the package had been installed
         return env
 
     def command(self, *arguments: str, quick: bool = True) -> list[str]:
         """The command of the README: targets and other options first."""
-        return [sys.executable, "-m", "snakemake", *arguments, "--profile", "slurm", *(QUICK if quick else [])]
+        return [self.workflow.python, "-m", "snakemake", *arguments, "--profile", "slurm", *(QUICK if quick else [])]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start it and go on."""
@@ -94,11 +92,11 @@ class Site:
         """What the runs started by `start` have printed."""
         return (self.workflow.folder / "snakemake.out").read_text()
 
+    def submitted(self) -> list[str]:
+        """The SLURM ids of the jobs that the last run submitted, from Snakemake's own log of it."""
+        newest = max((self.workflow.folder / ".snakemake" / "log").glob("*.snakemake.log"))
+        return re.findall(r"has been submitted with SLURM jobid (\d+)", newest.read_text())
+
     def wait_for_results(self, task: str, count: int, seconds: float = 240) -> None:
         """Wait until so many coalitions are finished."""
         wait(lambda: len(self.workflow.coalitions(task)) >= count, seconds, f"{count} results of {task}")
-
-
-def submitted(said: str) -> list[str]:
-    """The SLURM ids of the jobs that a run submitted, from what it printed."""
-    return re.findall(r"has been submitted with SLURM jobid (\d+)", said)

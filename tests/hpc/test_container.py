@@ -39,7 +39,7 @@ def test_verify(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cornerstone.cli", "image", "verify"],
         cwd=tmp_path,
-        env={**apptainer.environment, "PYTHONPATH": str(ROOT)},
+        env=apptainer.environment,
         capture_output=True,
         text=True,
         check=False,

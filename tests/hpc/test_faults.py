@@ -14,7 +14,7 @@ import pytest
 
 from tests.hpc.cluster import Cluster, wait
 from tests.hpc.container import Apptainer
-from tests.hpc.site import Site, settings, submitted
+from tests.hpc.site import Site, settings
 from tests.workflow.runner import Workflow
 
 pytestmark = [pytest.mark.workflow, pytest.mark.hpc]
@@ -125,7 +125,7 @@ def test_cancelled_and_out_of_time(trial: Trial) -> None:
     trial.finishes(process)
     jobs = cluster.jobs()
     assert [jobs[job][0] for job in (cancelled, late)] == ["CANCELLED", "TIMEOUT"]
-    again = [job for job in submitted(trial.site.said()) if job not in (cancelled, late)]
+    again = [job for job in trial.site.submitted() if job not in (cancelled, late)]
     assert len(again) == 2
     for job in again:
         assert jobs[job][0] == "COMPLETED"
@@ -151,7 +151,7 @@ def test_node_dies_controller_restarts_job_is_preempted(trial: Trial) -> None:
     wait(lambda: job not in cluster.running(), 60, "the job is preempted")
     trial.finishes(process)
     assert "Restarts=2" in cluster.client("scontrol", "show", "job", job)
-    assert submitted(trial.site.said()) == [job]
+    assert trial.site.submitted() == [job]
     trial.check()
 
 
@@ -161,7 +161,8 @@ def test_snakemake_killed_and_started_again_at_once(trial: Trial) -> None:
     (first,) = trial.site.cluster.running()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    (second,) = submitted(trial.site.succeed(target(TASKS[0])))
+    trial.site.succeed(target(TASKS[0]))
+    (second,) = trial.site.submitted()
     wait(lambda: not trial.site.cluster.running(), 480, "both jobs ended")
     jobs = trial.site.cluster.jobs()
     assert jobs[first][0] == jobs[second][0] == "COMPLETED"
@@ -173,7 +174,8 @@ def test_out_of_memory(real_assets: Path, cluster: Cluster, apptainer: Apptainer
     """700 MB of weights do not fit beside the packages in the 1 GiB asked for; a later try asks for more."""
     config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
     site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1536), cluster, apptainer)
-    jobs = submitted(site.succeed(target(TASKS[0])))
+    site.succeed(target(TASKS[0]))
+    jobs = site.submitted()
     states = [cluster.jobs()[job][0] for job in jobs]
     assert 2 <= len(jobs) <= 3
     assert states[-1] == "COMPLETED"

@@ -14,7 +14,7 @@ from cornerstone import files
 from tests.helpers import windows
 from tests.hpc.cluster import Cluster
 from tests.hpc.container import Apptainer
-from tests.hpc.site import Site, settings, submitted
+from tests.hpc.site import Site, settings
 from tests.workflow.runner import ROOT, Workflow, without_seconds
 
 pytestmark = [pytest.mark.workflow, pytest.mark.hpc]
@@ -29,17 +29,18 @@ def finished(
     apptainer: Apptainer,
     image: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Site, str]:
-    """A straight run from nothing to figures."""
+) -> tuple[Site, list[str]]:
+    """A straight run from nothing to figures, and the SLURM ids of its jobs."""
     folder = tmp_path_factory.mktemp("hpc") / "work"
     config = settings(image)
     config["models"]["tiny"]["threads"] = 2
     site = Site(Workflow.create(folder, real_assets, config), running_cluster, apptainer)
     site.workflow.copy(folder.with_name("local"))
-    return site, site.succeed(OFFLINE)
+    site.succeed(OFFLINE)
+    return site, site.submitted()
 
 
-def test_equal_to_a_local_run(finished: tuple[Site, str]) -> None:
+def test_equal_to_a_local_run(finished: tuple[Site, list[str]]) -> None:
     site, _ = finished
     local = Workflow(site.workflow.folder.with_name("local"))
     local.succeed("results/tiny/deletion.csv")
@@ -52,10 +53,9 @@ def test_equal_to_a_local_run(finished: tuple[Site, str]) -> None:
     assert (site.workflow.folder / "results/summary.md").is_file()
 
 
-def test_few_jobs(finished: tuple[Site, str]) -> None:
+def test_few_jobs(finished: tuple[Site, list[str]]) -> None:
     """One job for each task's evaluation and one for its deletion curves; everything else runs where Snakemake does."""
-    site, said = finished
-    jobs = submitted(said)
+    site, jobs = finished
     assert len(jobs) == 4
     for job in jobs:
         shown = site.cluster.client("scontrol", "show", "job", job)
@@ -66,13 +66,14 @@ def test_few_jobs(finished: tuple[Site, str]) -> None:
     assert all(f"Activating singularity image {site.workflow.config()['container']}" in log for log in logs)
 
 
-def test_a_single_target_is_one_job(finished: tuple[Site, str]) -> None:
+def test_a_single_target_is_one_job(finished: tuple[Site, list[str]]) -> None:
     site, _ = finished
     target = "results/tiny/arc_easy/coalitions/drop-attn0.json"
     path = site.workflow.folder / target
     before = site.workflow.results("arc_easy")
     path.unlink()
-    assert len(submitted(site.succeed(target))) == 1
+    site.succeed(target)
+    assert len(site.submitted()) == 1
     assert site.workflow.results("arc_easy") == before
 
 
@@ -93,7 +94,8 @@ def test_embedded_default(
     site = Site(Workflow.lay_out(tmp_path / "work", config), cluster, apptainer)
     (site.workflow.folder / "resources").symlink_to(real_assets)  # on another disk, as often on a cluster
     local = site.workflow.copy(tmp_path / "local")
-    assert len(submitted(site.succeed(OFFLINE))) == 4  # a task: its coalitions, and those of its deletion curves
+    site.succeed(OFFLINE)
+    assert len(site.submitted()) == 4  # a task: its coalitions, and those of its deletion curves
     local.succeed("results/smollm2-135m/deletion.csv")
     results = [w.folder / "results" for w in (site.workflow, local)]
     for task in config["run_tasks"]:

@@ -12,7 +12,7 @@ from math import factorial
 
 import numpy as np
 import pytest
-import shapiq
+import shapiq  # here and not in a strategy, because it touches Python's source of randomness
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -34,12 +34,13 @@ from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
 SAMPLED = ["permutation", "stratified", "kernelshap", "unbiased-kernelshap", "svarm", "kadd-shap"]
+NEWER = ["leverage-shap"] if hasattr(shapiq.approximator, "LeverageSHAP") else []  # from shapiq 1.5, Python 3.12
+SAMPLED += NEWER
 KINDS = ["window", "exact", "truncated-permutation", *SAMPLED]
-EFFICIENT = ["exact", "permutation", "kernelshap", "unbiased-kernelshap", "kadd-shap"]
+EFFICIENT = ["exact", "permutation", "kernelshap", "unbiased-kernelshap", "kadd-shap", *NEWER]
 DUMMY = ["window", "exact", "truncated-permutation", "permutation", "stratified"]
 SYMMETRIC = ["exact"]
-ADDITIVE_EXACT = [*DUMMY, "kernelshap", "kadd-shap"]
-assert shapiq  # imported here and not in a strategy, because it touches Python's source of randomness
+ADDITIVE_EXACT = [*DUMMY, "kernelshap", "kadd-shap", *NEWER]
 
 TOLERANCE = 2e-5
 """The regressions hold the values of nobody and of everybody by a large weight, and solve the normal equations."""

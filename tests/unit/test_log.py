@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import time
@@ -30,30 +31,86 @@ def test_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "cornerstone: hello\n")
 
 
-def test_stderr_also_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(autouse=True)
+def not_verbose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(console.VERBOSE, raising=False)
+
+
+def speak() -> None:
+    """Write in three ways: as our code does, as a library's C code does, as a process does."""
+    console.say("hello – 1")
+    os.write(2, b"from below\n")
+    subprocess.run([sys.executable, "-c", "import sys; print('from a process', file=sys.stderr)"], check=True)
+
+
+def test_stderr_goes_to_the_log_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "new" / "job.log"
     before = sys.stderr
     with console.script(str(log)):
-        console.say("hello – 1")
         assert not sys.stderr.isatty()
+        speak()
     assert sys.stderr is before
-    assert capsys.readouterr().err == log.read_text(encoding="utf-8") == "cornerstone: hello – 1\n"
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
+    assert log.read_text(encoding="utf-8") == "cornerstone: hello – 1\nfrom below\nfrom a process\n"
+
+
+@pytest.mark.parametrize("how", ["verbose", "shown"])
+def test_stderr_goes_to_the_screen_too(
+    how: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "verbose":
+        monkeypatch.setenv(console.VERBOSE, "1")
+    with console.script(str(tmp_path / "log"), shown=how == "shown"):
+        assert not sys.stderr.isatty()
+        console.say("hello")
+    assert capfd.readouterr().err == (tmp_path / "log").read_text() == "cornerstone: hello\n"
 
 
 @pytest.mark.parametrize("error", [CornerstoneError, ModelError])
+@pytest.mark.parametrize("message", ["what to do", "two things:\n  one\n  --- two"])
 def test_known_errors_are_one_message_and_exit_code_1(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: type[CornerstoneError]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], error: type[CornerstoneError], message: str
 ) -> None:
-    with pytest.raises(SystemExit) as caught, console.script(str(tmp_path / "log")):
-        raise error("what to do")
+    log = tmp_path / "log"
+    with pytest.raises(SystemExit) as caught, console.script(str(log)):
+        raise error(message)
     assert caught.value.code == 1
-    shown = capsys.readouterr().err
-    assert shown == (tmp_path / "log").read_text() == f"\n{error.__name__}: what to do\n\n"
+    assert capfd.readouterr().err == ""
+    assert console.failure_of(log) == console.Failure(error.__name__, message, expected=True)
+    assert log.read_text() == f"\n--- failed: {error.__name__}\n{message}\n--- end\n"
 
 
-def test_defects_keep_their_traceback(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), console.script(str(tmp_path / "log")):
-        raise ZeroDivisionError
+def test_a_defect_leaves_its_traceback_in_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(SystemExit) as caught, console.script(str(log)):
+        raise KeyError("made by\na test")
+    assert caught.value.code == 1
+    assert capfd.readouterr().err == ""
+    text = log.read_text()
+    assert "Traceback (most recent call last)" in text
+    assert 'raise KeyError("made by' in text
+    found = console.failure_of(log)
+    assert found is not None
+    assert (found.kind, found.expected, found.message.count("\n")) == ("KeyError", False, 0)
+
+
+def test_a_log_without_a_failure(tmp_path: Path) -> None:
+    assert console.failure_of(tmp_path / "nowhere") is None
+    with console.script(str(tmp_path / "log")):
+        console.say("--- failed: not really")
+    assert console.failure_of(tmp_path / "log") is None
+
+
+def test_the_last_failure_of_a_long_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(console.Failure("First", "no", expected=True).block() + "x" * 2 * console.TAIL + "\n")
+    assert console.failure_of(log) is None  # not at the end
+    for kind in ("Second", "Third"):
+        console.append_failure(log, console.Failure(kind, "yes", expected=True), "details")
+    found = console.failure_of(log)
+    assert found is not None
+    assert found.kind == "Third"
 
 
 def test_the_garbage_collector_runs_rarely_inside(tmp_path: Path) -> None:
@@ -67,14 +124,15 @@ def test_the_garbage_collector_runs_rarely_inside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("evaluate", {"pandas", "scipy", "matplotlib", "lm_eval"}),
-        ("analysis", {"torch", "transformers", "matplotlib", "scipy.stats", "shapiq"}),
-        ("present", {"torch", "transformers", "matplotlib", "scipy.stats", "shapiq"}),
-        ("store", {"torch", "pandas", "scipy"}),
+        ("cornerstone.evaluate.job", {"pandas", "scipy", "matplotlib", "lm_eval"}),
+        ("cornerstone.evaluate.result", {"torch", "pandas", "scipy"}),
+        ("cornerstone.analysis.write", {"torch", "transformers", "matplotlib", "scipy.stats", "shapiq"}),
+        ("cornerstone.present.summary", {"torch", "transformers", "matplotlib", "scipy.stats", "shapiq"}),
+        ("snakemake_logger_plugin_cornerstone", {"torch", "pandas", "numpy", "pydantic", "cornerstone.config"}),
     ],
 )
 def test_jobs_import_only_what_they_use(module: str, heavy: set[str]) -> None:
-    code = f"import sys, cornerstone.{module}; print(*sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, {module}; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
@@ -111,3 +169,26 @@ def test_progress_ends_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     progress.advance(12)
     progress.finished(1)
     assert capsys.readouterr().err == "cornerstone: m t: 1 of 1 coalitions, 100% of the work, 0:00 left\n"
+
+
+def test_how_far_a_job_is_by_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert console.reached(log) is None
+    with console.script(str(log)):
+        console.say("loading")
+        assert console.reached(log) is None
+        console.say("m t: 3 of 11 coalitions are there, 8 to do")
+        assert console.reached(log) == console.Reached(0, 8, 0.0, "?")
+        assert console.last_said(log) == "m t: 3 of 11 coalitions are there, 8 to do"
+        progress = console.Progress("m t", coalitions=8, work=400, every=0)
+        progress.advance(100)
+        progress.finished(2)
+        found = console.reached(log)
+    assert found is not None
+    assert (found.done, found.of, found.share) == (2, 8, 0.25)
+
+
+def test_a_job_that_has_nothing_to_do(tmp_path: Path) -> None:
+    with console.script(str(tmp_path / "log")):
+        console.say("m t: 8 of 8 coalitions are there, 0 to do")
+    assert console.reached(tmp_path / "log") == console.Reached(0, 0, 1.0, "?")

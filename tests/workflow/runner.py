@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
+import sysconfig
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from tests import tiny
 from tests.helpers import windows
 
 ROOT = Path(__file__).parents[2]
-CODE = ("Snakefile", "rules", "scripts", "cornerstone", "profiles", "slurm", "report", "containers", "envs")
+CODE = (
+    *("Snakefile", "rules", "scripts", "cornerstone", "snakemake_logger_plugin_cornerstone"),
+    *("profiles", "slurm", "report", "containers", "envs"),
+)
+ENVIRONMENT = "env"
 
 
 def configuration(blocks: int, largest: int, limit: int) -> dict[str, Any]:
@@ -42,6 +46,16 @@ def save_model(folder: Path, blocks: int, width: int) -> None:
     config = LlamaConfig(**{**settings, "intermediate_size": 2 * width, "initializer_range": 0.2})
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
+
+
+def site_packages(environment: Path) -> Path:
+    """Make an environment that has the packages of this one, too, after its own; return the folder of its own."""
+    venv.create(environment, symlinks=True)
+    places = {"base": str(environment), "platbase": str(environment)}
+    ours, theirs = sysconfig.get_path("purelib"), Path(sysconfig.get_path("purelib", vars=places))
+    # with what is installed there as a path, like this project; files of this kind are read in order of their names
+    (theirs / "others.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+    return theirs
 
 
 @dataclass(frozen=True)
@@ -69,13 +83,25 @@ class Workflow:
             else:
                 shutil.copy(source, folder / name, follow_symlinks=False)
         workflow = cls(folder)
+        workflow._install()
         workflow.write_config(config)
         return workflow
 
     def copy(self, folder: Path) -> Workflow:
         """The same folder again, with everything Snakemake knows about it."""
-        shutil.copytree(self.folder, folder, symlinks=True)
-        return Workflow(folder)
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(ENVIRONMENT))
+        workflow = Workflow(folder)
+        workflow._install()
+        return workflow
+
+    def _install(self) -> None:
+        """Make the copy of the code the one that is installed, as `pip install -e .` does."""
+        (site_packages(self.folder / ENVIRONMENT) / "_copy.pth").write_text(f"{self.folder}\n")
+
+    @property
+    def python(self) -> str:
+        """The Python that has the copy installed."""
+        return str(self.folder / ENVIRONMENT / "bin" / "python")
 
     def write_config(self, config: dict[str, Any]) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -84,14 +110,13 @@ class Workflow:
         return yaml.safe_load((self.folder / "config.yaml").read_text())
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        return [self.python, "-m", "snakemake", "--cores", "2", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it said (stdout and stderr together)."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=environment(self.folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -123,8 +148,3 @@ class Workflow:
 def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
     del result["provenance"]["seconds"]
     return result
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """The environment in which the package is the copy in a folder, as if that had been installed."""
-    return {**os.environ, "PYTHONPATH": str(folder)}

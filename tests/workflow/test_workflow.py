@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers import windows
-from tests.workflow.runner import Workflow, configuration, environment
+from tests.workflow.runner import Workflow, configuration
 
 pytestmark = pytest.mark.workflow
 BLOCKS, LARGEST = 3, 2
@@ -66,8 +66,8 @@ def test_deleting_one_file_remakes_that_one(workflow: Workflow) -> None:
     files["drop-ffn1"].unlink()
     target = "results/tiny/arc_easy/coalitions/drop-ffn1.json"
     assert workflow.planned_jobs(target) == {"evaluate_tiny_0": 1}
-    said = workflow.succeed(target)
-    assert f"{PLANNED - 1} of {PLANNED} coalitions are there, 1 to do" in said
+    workflow.succeed(target)
+    assert f"{PLANNED - 1} of {PLANNED} coalitions are there, 1 to do" in workflow.log("evaluate/tiny/arc_easy.0")
     assert workflow.results("arc_easy") == before
     new = inodes(workflow)
     assert [name for name in new if new[name] != old[name]] == ["drop-ffn1"]
@@ -121,8 +121,8 @@ def test_limit_of_one_task_changed(workflow: Workflow) -> None:
     jobs = workflow.planned_jobs()
     assert jobs["evaluate_tiny_0"] == 1
     assert jobs["collect"] == 1
-    said = workflow.succeed("results/tiny/arc_easy/values.parquet")
-    assert f"0 of {PLANNED} coalitions are there" in said
+    workflow.succeed("results/tiny/arc_easy/values.parquet")
+    assert f"0 of {PLANNED} coalitions are there" in workflow.log("evaluate/tiny/arc_easy.0")
     assert pd.read_parquet(workflow.folder / "results/tiny/arc_easy/values.parquet")["doc_id"].nunique() == 5
 
 
@@ -185,7 +185,8 @@ def test_failure_keeps_what_was_made_anew(workflow: Workflow) -> None:
     new = workflow.results("arc_easy")
     assert sum(new[name]["provenance"] != old[name]["provenance"] for name in old) == 10
     module.write_text(code + FAILING.replace("== 3", "== 99"))  # other code again: everything is stale
-    assert f"0 of {PLANNED} coalitions are there" in workflow.succeed(target)
+    workflow.succeed(target)
+    assert f"0 of {PLANNED} coalitions are there" in workflow.log("evaluate/tiny/arc_easy.0")
 
 
 def test_report_is_made(workflow: Workflow) -> None:
@@ -203,7 +204,6 @@ def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     running = subprocess.Popen(
         killed.command(target),
         cwd=killed.folder,
-        env=environment(killed.folder),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -216,8 +216,9 @@ def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     kept = inodes(killed)
     planned = 1 + 4 * 32 - 6 + 1
     assert 0 < len(kept) < planned
-    said = killed.succeed(target)
-    assert f"{len(kept)} of {planned} coalitions are there, {planned - len(kept)} to do" in said
+    killed.succeed(target)
+    there = f"{len(kept)} of {planned} coalitions are there, {planned - len(kept)} to do"
+    assert there in killed.log("evaluate/tiny/arc_easy.0")
     files = inodes(killed)
     assert len(files) == planned
     assert {name: files[name] for name in kept} == kept

@@ -36,8 +36,11 @@ def noted(folder: Path, code: str, **environment: str) -> list[dict]:
 
 
 def test_a_process_notes_where_its_time_went(tmp_path: Path) -> None:
-    (tmp_path / "cornerstone" / "engine").mkdir(parents=True)
-    (tmp_path / "cornerstone" / "engine" / "loading.py").write_text(LOADING)
+    package = tmp_path / "cornerstone" / "engine"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()  # or the real package, which is installed, comes first
+    (package / "loading.py").write_text(LOADING)
     (tmp_path / "slow.py").write_text("import time; time.sleep(0.2)")
     (process,) = noted(tmp_path, "import time; from cornerstone.engine import loading; loading.load(); time.sleep(0.3)")
     assert process["arguments"] == ["-c", "given"]
@@ -101,7 +104,8 @@ def test_without_a_folder_for_notes_nothing_is_timed() -> None:
         (["/x/.snakemake/scripts/tmp9.deletion_curves.py"], "deletion_curves"),
         (["/x/bin/snakemake", "--cores", "2"], "snakemake"),
         (["/x/snakemake/__main__.py", "--quiet", "all", "--report", "r.html"], "snakemake --report"),
-        (["scripts/where.py", "config.yaml"], "where"),
+        (["/x/bin/cornerstone", "where", "--config", "config.yaml"], "cornerstone where"),
+        (["scripts/other.py", "config.yaml"], "other"),
         ([], "python"),
     ],
 )

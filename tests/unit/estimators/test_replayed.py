@@ -15,7 +15,7 @@ from shapiq import approximator
 
 from cornerstone.analysis.intervals import of_values
 from cornerstone.errors import ConfigError, StoreError
-from cornerstone.estimators import SampledEstimator, SampledInteractions, replayed
+from cornerstone.estimators import SampledEstimator, SampledInteractions, exact, replayed
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import Game
 from tests.helpers import game, some_players
@@ -31,7 +31,19 @@ DIRECT: dict[str, Callable[[int, int], Any]] = {
     "FSII": lambda n, seed: approximator.RegressionFSII(n, 2, pairing_trick=True, random_state=seed),
 }
 """Written out here, not taken from the package."""
+PROXIES: dict[str, Callable[[int, int], Any]] = {
+    "regression-msr": lambda n, seed: approximator.RegressionMSR(n, "SV", proxy_model="tree", random_state=seed),
+    "proxy-shap": lambda n, seed: approximator.ProxySHAP(
+        n, max_order=1, index="SV", proxy_model="tree", random_state=seed
+    ),
+}
+"""Those that are not linear in the game."""
 REGRESSIONS = ["kernelshap", "kadd-shap", "k-SII", "FSII"]
+NEWER = hasattr(approximator, "LeverageSHAP")
+if NEWER:
+    DIRECT["leverage-shap"] = lambda n, seed: approximator.LeverageSHAP(n, pairing_trick=True, random_state=seed)
+    REGRESSIONS.append("leverage-shap")
+needs_newer = pytest.mark.skipif(not NEWER, reason="shapiq 1.5 and newer need Python 3.12")
 COUNT, REPLICATES, SEED = 7, 3, 11
 PLAYERS = some_players(COUNT)
 
@@ -222,8 +234,11 @@ def test_what_determines_a_regression_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["leverage-shap", "regression-msr", "proxy-shap"])
-def test_what_the_installed_shapiq_lacks_is_an_error_that_names_versions(kind: str) -> None:
-    entry = SampledEstimator(kind=kind, budget=100, replicates=2)
+def test_what_the_installed_shapiq_lacks_is_an_error_that_names_versions(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(approximator, replayed.APPROXIMATORS[kind].name, raising=False)
+    entry = SampledEstimator(kind=kind, budget=100, replicates=2)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=rf"{kind}-b100: needs .* of shapiq 1\.5 .*installed is {version('shapiq')}"):
         entry.coalitions(PLAYERS, 0)
 
@@ -295,3 +310,62 @@ def test_the_bootstrap_repeats_itself_and_has_no_values_of_single_documents(monk
     assert np.ptp(first.documents, axis=0).max() == 0
     with pytest.raises(ValueError, match="not linear"):
         first.of(np.array([0]))
+
+
+@needs_newer
+@pytest.mark.parametrize("kind", PROXIES)
+def test_each_replicate_of_a_proxy_is_what_shapiq_says_directly(kind: str) -> None:
+    """Of one document: a mean differs in its last digit with how it is taken, and a tree's split with that."""
+    entry, some = entry_of(kind), random_game(1)
+    found = of(entry, some)
+    assert found.resampled.shape == (100, COUNT)
+    for replicate in range(REPLICATES):
+        made = PROXIES[kind](COUNT, seed_of(entry, replicate))
+        values = made.approximate(entry.budget // REPLICATES, column(some, 0))
+        expected = [values[(player,)] for player in range(COUNT)]
+        np.testing.assert_allclose(found.replicates[replicate, 0], expected, atol=1e-6)
+
+
+@needs_newer
+@pytest.mark.parametrize("kind", PROXIES)
+def test_a_proxy_says_the_same_again(kind: str) -> None:
+    entry, some = entry_of(kind), noisy_game(20, 2)
+    first, again = of(entry, some), of(entry, some)
+    assert np.array_equal(first.documents, again.documents)
+    assert np.array_equal(first.resampled, again.resampled)
+    assert np.ptp(first.resampled, axis=0).min() > 0
+
+
+@needs_newer
+@pytest.mark.parametrize("kind", ["leverage-shap", *PROXIES])
+def test_the_newer_ones_are_exact_once_they_see_all_coalitions(kind: str) -> None:
+    some = random_game(1)
+    entry = SampledEstimator(kind=kind, budget=2 * 2**COUNT, replicates=2)  # type: ignore[arg-type]
+    assert {len(asked) for asked in replayed.requested(entry, COUNT, SEED)} == {2**COUNT}
+    np.testing.assert_allclose(of(entry, some).documents, exact.estimate(some), atol=1e-5)
+
+
+@needs_newer
+@pytest.mark.parametrize("kind", ["leverage-shap", *PROXIES])
+def test_the_newer_ones_come_near_with_half_of_the_coalitions(kind: str) -> None:
+    """Nearer than to say that all players are worth the same."""
+    some = noisy_game(2, 3)
+    mean = game(PLAYERS, lambda coalition: some(coalition).mean())
+    entry = SampledEstimator(kind=kind, budget=4 * 2 ** (COUNT - 1), replicates=4)  # type: ignore[arg-type]
+    right = exact.estimate(mean)[0]
+    wrong = entry.estimate({"task": some}, SEED, 100)["task"].documents.mean(axis=0) - right
+    assert np.abs(wrong).mean() < 0.2 * np.abs(right - right.mean()).mean()
+
+
+@needs_newer
+@pytest.mark.parametrize("kind", PROXIES)
+def test_a_proxy_asks_for_no_more_than_its_share_and_for_what_it_needs(kind: str) -> None:
+    for spare in (0, 1, 13):
+        entry = entry_of(kind, spare=spare)
+        requested = replayed.requested(entry, COUNT, SEED)
+        assert requested == replayed.requested(entry, COUNT, SEED)
+        assert all(len(set(asked)) == len(asked) <= entry.budget // entry.replicates for asked in requested)
+    missing = requested[0][-1]
+    gap = game(PLAYERS, noisy_game(4, 4), [c for c in range(2**COUNT) if c != missing])
+    with pytest.raises(StoreError, match="was not evaluated"):
+        of(entry, gap)
