@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,7 +17,7 @@ def distinct(count: int) -> np.ndarray:
 
 def estimate(value: float, se: float, df: float, half: float | None = None) -> Estimate:
     half = stats.t.ppf(0.975, df) * se if half is None else half
-    parts = [np.array([x], float) for x in (value, se, value - half, value + half, df, se, 0)]
+    parts: list[Any] = [np.array([x], float) for x in (value, se, value - half, value + half, df, se, 0)]
     return Estimate(*parts, level=0.95)
 
 
