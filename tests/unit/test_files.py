@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cornerstone import files
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, StoreError
 from tests.helpers import left_over
 
 
@@ -84,6 +85,37 @@ def test_csv_survives(tmp_path: Path) -> None:
     assert b"\r" not in (tmp_path / "a.csv").read_bytes()
     read = pd.read_csv(tmp_path / "a.csv")
     pd.testing.assert_frame_equal(read, frame, check_exact=True)
+
+
+def test_tables_keep_every_bit(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": np.random.default_rng(0).normal(0, 1e-3, 2000), "b": range(2000)})
+    files.write_csv(frame, tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(files.read_csv(tmp_path / "a.csv"), frame, check_exact=True)
+
+
+@pytest.mark.parametrize("text", [None, "", "a,b\n1,2,3,4\n1\n1,2,3,4,5\n"])
+def test_tables_that_cannot_be_read_name_themselves_and_the_remedy(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "a.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(StoreError, match=rf"{path} can't be read: .*Delete it and run the workflow again") as caught:
+        files.read_csv(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_go_to_the_files_that_are_named_after_them(tmp_path: Path) -> None:
+    frames = {name: pd.DataFrame({"a": [name]}) for name in ("one", "two")}
+    files.write_frames(frames, [tmp_path / "x" / "two.csv", tmp_path / "y" / "one.csv"])
+    assert files.read_csv(tmp_path / "x" / "two.csv")["a"].tolist() == ["two"]
+    assert files.read_csv(tmp_path / "y" / "one.csv")["a"].tolist() == ["one"]
+
+
+@pytest.mark.parametrize("stems", [["one"], ["one", "two", "three"], ["one", "other"]])
+def test_tables_and_files_must_match(tmp_path: Path, stems: list[str]) -> None:
+    frames = {name: pd.DataFrame({"a": [name]}) for name in ("one", "two")}
+    with pytest.raises(ValueError, match=r"tables \['one', 'two'\] do not match files"):
+        files.write_frames(frames, [tmp_path / f"{stem}.csv" for stem in stems])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_checksum(tmp_path: Path) -> None:

@@ -16,5 +16,6 @@ def straight(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
     """Never change it: work on a copy."""
     folder = tmp_path_factory.mktemp("straight") / "work"
     workflow = Workflow.create(folder, real_assets, configuration(BLOCKS, LARGEST, LIMIT))
+    workflow.succeed("--force", "fetch_documents_embedded")  # they are there; now Snakemake has notes of them
     workflow.succeed()
     return workflow

@@ -22,12 +22,8 @@ PLANNED = 1 + LARGEST * 2 * BLOCKS - LARGEST * (LARGEST - 1) // 2 + 1  # the win
 
 
 @pytest.fixture(scope="module")
-def finished(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A straight run from nothing to figures."""
-    folder = tmp_path_factory.mktemp("straight") / "work"
-    workflow = Workflow.create(folder, real_assets, configuration(BLOCKS, LARGEST, limit=6))
-    workflow.succeed()
-    return workflow
+def finished(straight: Workflow) -> Workflow:
+    return straight
 
 
 @pytest.fixture

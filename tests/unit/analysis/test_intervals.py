@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -17,8 +15,9 @@ def distinct(count: int) -> np.ndarray:
 
 def estimate(value: float, se: float, df: float, half: float | None = None) -> Estimate:
     half = stats.t.ppf(0.975, df) * se if half is None else half
-    parts: list[Any] = [np.array([x], float) for x in (value, se, value - half, value + half, df, se, 0)]
-    return Estimate(*parts, level=0.95)
+    low, high = np.array([value - half]), np.array([value + half])
+    number, error, zero = (np.array([x], float) for x in (value, se, 0))
+    return Estimate(number, error, low, high, np.array([df], float), error, zero, level=0.95)
 
 
 def test_without_clusters_it_is_the_textbook_t_interval() -> None:

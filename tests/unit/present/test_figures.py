@@ -11,14 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Wedge
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle, Wedge
 from matplotlib.text import Text
 
+from cornerstone.config.config import Config
 from cornerstone.errors import CornerstoneError
-from cornerstone.present.figures import captions, drawing, paper
+from cornerstone.files import read_csv
+from cornerstone.plan.layout import Layout
+from cornerstone.present import figures
+from cornerstone.present.figures import drawing
+from cornerstone.present.figures.ablation import ablation
+from cornerstone.present.figures.shares import shares
+from cornerstone.present.figures.values import values
 from cornerstone.present.tables import TASK_NAMES
 
 MODEL = "some-model"
+KINDS = [entry.kind for entry in figures.FIGURES]
 TASKS = ["boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa"]
 Frames = dict[str, pd.DataFrame]
 
@@ -60,13 +69,19 @@ def make(players: int, documents: int = 100, feed_forward: str = "ffn", tasks: l
         "ablation": pd.concat(ablation, ignore_index=True),
         "deletion": pd.concat(deletion, ignore_index=True),
         "baselines": pd.DataFrame(baselines),
+        "cornerstones": who.assign(top_three=np.arange(players) < 3),
     }
 
 
 def draw(kind: str, frames: Frames) -> Figure:
-    if kind in ("shares", "values"):
-        return getattr(paper, kind)(frames["shapley"], MODEL)
-    return getattr(paper, kind)(frames[kind], frames["baselines"], MODEL)
+    return figures.figure(kind).draw(frames, MODEL)
+
+
+FORMATS = ("svg", "pdf", "png")
+
+
+def save(figure: Figure, stem: Path) -> None:
+    drawing.save_figure(figure, [stem.with_suffix(f".{ending}") for ending in FORMATS])
 
 
 def of_task(rows: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -87,6 +102,14 @@ def wedges(ax: Axes) -> list[Wedge]:
     return [patch for patch in ax.patches if isinstance(patch, Wedge)]
 
 
+def x_of(line: Line2D) -> np.ndarray:
+    return np.asarray(line.get_xdata(), float)
+
+
+def y_of(line: Line2D) -> np.ndarray:
+    return np.asarray(line.get_ydata(), float)
+
+
 def whiskers(ax: Axes) -> list[np.ndarray]:
     return [
         segment for lines in ax.collections if isinstance(lines, LineCollection) for segment in lines.get_segments()
@@ -99,8 +122,8 @@ def test_files_repeat_byte_for_byte(kind: str, players: int, tmp_path: Path) -> 
     # Two tasks show as much as six do, in a third of the time.
     frames = make(players, documents=10, tasks=["boolq", "arc_easy"])
     for folder in ("a", "b"):
-        drawing.save_figure(draw(kind, frames), tmp_path / folder / kind)
-    for extension in ("svg", "pdf", "png"):
+        save(draw(kind, frames), tmp_path / folder / kind)
+    for extension in FORMATS:
         first, second = (tmp_path / folder / f"{kind}.{extension}" for folder in ("a", "b"))
         assert first.stat().st_size > 5000
         assert first.read_bytes() == second.read_bytes()
@@ -111,22 +134,22 @@ def test_files_repeat_byte_for_byte(kind: str, players: int, tmp_path: Path) -> 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     figure = draw("ablation", make(8))
     for folder in ("a", "b"):
-        drawing.save_figure(figure, tmp_path / folder / "x")
-    for extension in ("svg", "pdf", "png"):
+        save(figure, tmp_path / folder / "x")
+    for extension in FORMATS:
         assert (tmp_path / f"a/x.{extension}").read_bytes() == (tmp_path / f"b/x.{extension}").read_bytes()
 
 
 def test_nothing_global_changes(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    drawing.save_figure(draw("values", make(8)), tmp_path / "x")
+    save(draw("values", make(8)), tmp_path / "x")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_the_users_own_settings_do_not_matter(tmp_path: Path) -> None:
     frames = make(8, tasks=["boolq"])
-    drawing.save_figure(draw("values", frames), tmp_path / "a")
+    save(draw("values", frames), tmp_path / "a")
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "svg.fonttype": "path"}):
-        drawing.save_figure(draw("values", frames), tmp_path / "b")
+        save(draw("values", frames), tmp_path / "b")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
@@ -143,7 +166,7 @@ def test_panels_are_the_tasks_in_the_papers_order() -> None:
 def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> None:
     frames = make(60, feed_forward=feed_forward)
     top = ["attn0", f"{feed_forward}0", f"{feed_forward}1"]
-    figure = paper.shares(frames["shapley"], MODEL, top)
+    figure = shares(frames["shapley"], MODEL, top)
     assert legend(figure) == [*top, "other among the top four", "all others"]
     for ax, task in zip(figure.axes, TASKS, strict=True):
         rows = frames["shapley"].pipe(of_task, task).set_index("player")
@@ -156,7 +179,7 @@ def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> 
             assert f"{player}\n{percent[player]:.1f} %" in texts
         assert f"cornerstones: {percent[top].sum():.1f} %" in texts
         # The coloured wedges are the share of table 1.
-        greys = {paper.MID_GREY.lower(), paper.PALE_GREY.lower()}
+        greys = {drawing.MID_GREY.lower(), drawing.PALE_GREY.lower()}
         coloured = [wedge for wedge in wedges(ax) if to_hex(wedge.get_facecolor()) not in greys]
         share = sum(wedge.theta2 - wedge.theta1 for wedge in coloured) / 3.6
         assert share == pytest.approx(percent[top].sum(), abs=1e-3)
@@ -167,7 +190,7 @@ def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> 
 def test_pie_labels_do_not_overlap() -> None:
     value = {"attn0": 0.5, "ffn0": 0.3, "attn1": 0.011, "ffn1": 0.01, "attn2": 0.005, "ffn2": -0.1}
     frame = make(6, tasks=["boolq"])["shapley"].query("task == 'boolq'")
-    figure = paper.shares(frame.assign(value=frame["player"].map(value)), MODEL)
+    figure = shares(frame.assign(value=frame["player"].map(value)), MODEL)
     figure.draw_without_rendering()
     # Text's own method: an annotation's would add its leader line.
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts if text.get_text()]
@@ -178,14 +201,14 @@ def test_pie_labels_do_not_overlap() -> None:
 
 def test_pie_without_a_positive_value_says_so() -> None:
     frame = make(8, tasks=["boolq"])["shapley"].assign(value=-0.1)
-    (ax,) = paper.shares(frame, MODEL).axes
+    (ax,) = shares(frame, MODEL).axes
     assert [text.get_text() for text in ax.texts] == ["no positive value"]
 
 
 def test_default_cornerstones_have_the_largest_mean() -> None:
     frame = make(8)["shapley"]
     frame.loc[frame["player"] == "ffn3", "value"] = 0.9
-    assert legend(paper.shares(frame, MODEL))[:3] == ["attn0", "ffn0", "ffn3"]
+    assert legend(shares(frame, MODEL))[:3] == ["attn0", "ffn0", "ffn3"]
 
 
 @pytest.mark.parametrize(("players", "documents", "feed_forward"), [(60, 10, "ffn"), (160, 100, "moe")])
@@ -195,16 +218,16 @@ def test_ablation_lines_stand_at_the_right_heights(players: int, documents: int,
     name = {"ffn": "feed-forward", "moe": "mixture of experts"}[feed_forward]
     assert legend(figure) == ["attention", name, "original model", "chance", "all sublayers removed"]
     for ax, task in zip(figure.axes, TASKS, strict=True):
-        horizontal = {line.get_linestyle(): line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 2}
+        horizontal = {line.get_linestyle(): y_of(line)[0] for line in ax.lines if len(y_of(line)) == 2}
         assert horizontal == {"-": 75, "--": 25, ":": 40}
-        curves = [line for line in ax.lines if len(line.get_ydata()) == players // 2]
+        curves = [line for line in ax.lines if len(y_of(line)) == players // 2]
         assert [to_hex(line.get_color()) for line in curves] == [
-            paper.BLUE.lower(),
-            paper.VERMILLION.lower(),
+            drawing.BLUE.lower(),
+            drawing.VERMILLION.lower(),
         ]
         rows = frames["ablation"].pipe(of_task, task)
-        np.testing.assert_allclose(curves[0].get_ydata(), 100 * rows["accuracy"][::2])
-        np.testing.assert_allclose(np.round(curves[1].get_xdata()), rows["block"][1::2])
+        np.testing.assert_allclose(y_of(curves[0]), 100 * rows["accuracy"][::2])
+        np.testing.assert_allclose(np.round(x_of(curves[1])), rows["block"][1::2])
         low, high = ax.get_ylim()
         assert 0 <= low < high <= 100
         assert len(whiskers(ax)) == players
@@ -225,7 +248,7 @@ def test_values_have_a_bar_and_a_whisker_per_player(players: int) -> None:
     assert legend(figure) == ["attention", "feed-forward", "interval"]
     for ax, task in zip(figure.axes, [*TASKS, "mean"], strict=True):
         rows = frames["shapley"].pipe(of_task, task)
-        bars = sorted(ax.patches, key=lambda bar: bar.get_x())
+        bars = sorted((bar for bar in ax.patches if isinstance(bar, Rectangle)), key=lambda bar: bar.get_x())
         np.testing.assert_allclose([bar.get_height() for bar in bars], 100 * rows["value"])
         segments = sorted(whiskers(ax), key=lambda segment: segment[0, 0])
         np.testing.assert_allclose([segment[:, 1] for segment in segments], 100 * rows[["low", "high"]])
@@ -253,12 +276,12 @@ def test_deletion_curves_by_order_and_direction() -> None:
     for ax in figure.axes:
         chance, *curves = ax.lines
         # That of the mean is the mean over the tasks.
-        assert chance.get_ydata()[0] == 25
+        assert y_of(chance)[0] == 25
         assert len(curves) == len(ax.collections) == 6
         assert [line.get_linestyle() for line in curves] == ["-", "--"] * 3
         assert len({line.get_color() for line in curves}) == 3
-        np.testing.assert_allclose(curves[0].get_ydata(), [75, 62.5, 50, 37.5, 25])
-        np.testing.assert_allclose(curves[0].get_xdata(), 100 * np.array([0, 7, 15, 22, 30]) / 60)
+        np.testing.assert_allclose(y_of(curves[0]), [75, 62.5, 50, 37.5, 25])
+        np.testing.assert_allclose(x_of(curves[0]), 100 * np.array([0, 7, 15, 22, 30]) / 60)
         assert ax.get_ylim()[0] >= 0
         assert ax.get_xlim() == (0, 50)
 
@@ -268,7 +291,9 @@ def test_deletion_curves_by_order_and_direction() -> None:
 def test_labels_legend_and_panels_keep_apart(kind: str, tasks: int) -> None:
     figure = draw(kind, make(160, documents=10, tasks=TASKS[:tasks]))
     figure.draw_without_rendering()
-    boxes = [ax.get_tightbbox() for ax in figure.axes] + [figure.legends[0].get_window_extent()]
+    outer = [box for ax in figure.axes if (box := ax.get_tightbbox())]
+    assert len(outer) == len(figure.axes)
+    boxes = [*outer, figure.legends[0].get_window_extent()]
     pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
     assert not any(a.overlaps(b) for a, b in pairs)
     for ax in figure.axes:
@@ -279,22 +304,69 @@ def test_labels_legend_and_panels_keep_apart(kind: str, tasks: int) -> None:
 def test_unfit_frames_are_refused() -> None:
     frames = make(8)
     with pytest.raises(CornerstoneError, match="no rows for the model other"):
-        paper.values(frames["shapley"], "other")
+        values(frames["shapley"], "other")
     mixed = pd.concat([frames["shapley"], frames["shapley"].assign(estimator="window-k3")])
     with pytest.raises(CornerstoneError, match="one estimator"):
-        paper.values(mixed, MODEL)
+        values(mixed, MODEL)
     with pytest.raises(CornerstoneError, match="no baseline for boolq"):
-        paper.ablation(frames["ablation"], frames["baselines"].query("task != 'boolq'"), MODEL)
+        ablation(frames["ablation"], frames["baselines"].query("task != 'boolq'"), MODEL)
 
 
 def test_captions_name_what_was_measured() -> None:
     baselines = make(8, documents=300)["baselines"]
-    for kind in ("shares", "ablation", "values", "deletion"):
-        text = captions.caption(kind, MODEL, baselines)
+    for kind in KINDS:
+        text = figures.figure(kind).caption(MODEL, baselines)
         assert MODEL in text
         assert text.count("(acc, 300 documents, test, hub)") == len(TASKS)
         assert "ARC-Easy" in text
         assert "interval" in text
-    assert "difference to the original model" in captions.caption("ablation", MODEL, baselines)
-    with pytest.raises(CornerstoneError, match="no figure is called 'pie'"):
-        captions.caption("pie", MODEL, baselines)
+    assert "difference to the original model" in figures.figure("ablation").caption(MODEL, baselines)
+    with pytest.raises(CornerstoneError, match="no figure is called 'pie'; there are shares, ablation, values, inter"):
+        figures.figure("pie")
+
+
+def test_the_interval_of_a_caption_has_the_level_that_was_asked_for() -> None:
+    baselines = make(8)["baselines"]
+    assert "The 95% intervals count" in figures.figure("values").caption(MODEL, baselines)
+    assert "The 80% intervals count" in figures.figure("values").caption(MODEL, baselines, 0.8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_needs_all_that_it_reads(kind: str) -> None:
+    reads = figures.figure(kind).reads
+    assert kind in figures.kinds(reads)
+    for missing in reads:
+        assert kind not in figures.kinds(name for name in reads if name != missing)
+
+
+def test_kinds_come_in_the_order_of_the_registry() -> None:
+    assert figures.kinds(["ablation", "baselines", "by_removed", "shapley", "cornerstones"]) == [
+        "shares", "ablation", "values"
+    ]  # fmt: skip
+    assert figures.kinds([]) == []
+
+
+def test_figures_are_drawn_from_the_tables_that_the_analysis_writes(config: Config, tmp_path: Path) -> None:
+    shown = Layout(config).shown("tiny")
+    kinds = figures.kinds(shown)
+    assert kinds == [kind for kind in KINDS if kind != "deletion"]
+    for kind in kinds:
+        frames = {name: read_csv(Path(shown[name])) for name in figures.figure(kind).reads}
+        figure = figures.figure(kind).draw(frames, "tiny")
+        assert len(figure.axes) >= 2
+        drawing.save_figure(figure, [tmp_path / f"{kind}.svg"])
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(kinds)
+
+
+def test_every_kind_has_a_module_and_every_module_that_draws_a_kind() -> None:
+    folder = Path(figures.__file__).parent
+    drawn = {path.stem for path in folder.glob("*.py") if "\ndef draw(" in path.read_text(encoding="utf-8")}
+    assert drawn == set(KINDS)
+
+
+def test_the_cornerstones_of_a_papers_model_are_the_papers() -> None:
+    frames = {name: frame.assign(model="llama3-8b") for name, frame in make(8).items()}
+    frames["cornerstones"]["top_three"] = [False] * 5 + [True] * 3
+    assert legend(figures.figure("shares").draw(frames, "llama3-8b"))[:3] == ["attn0", "ffn0", "ffn1"]
+    mine = {name: frame.assign(model=MODEL) for name, frame in frames.items()}
+    assert legend(figures.figure("shares").draw(mine, MODEL))[:3] == ["ffn2", "attn3", "ffn3"]

@@ -5,119 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from cornerstone.analysis import shapley, write
 from cornerstone.config.config import Config
-from cornerstone.errors import CornerstoneError
-from cornerstone.files import write_csv
-from cornerstone.game.coalitions import name
-from cornerstone.game.players import players_of
-from cornerstone.present import summary, terminal
-from cornerstone.present.figures import drawing
-from tests.helpers import configured, documents, raw
-
-PLAYERS = players_of(4, "ffn")
-MODELS = ["tiny", "llama3-8b"]
-ENDINGS = ("csv", "md", "tex")
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Two models and two tasks, with the estimates that the workflow would have made for them."""
-    folder = tmp_path_factory.mktemp("results")
-    changes = {"run": MODELS, "models.llama3-8b": raw()["models"]["tiny"], "paths.results": str(folder)}
-    changes["value_functions"] = ["margin"]
-    made = configured(changes)
-    rng = np.random.default_rng(0)
-    for model in MODELS:
-        for task in made.run_tasks:
-            _parquet(rng).to_parquet(_values(made, model, task), index=False)
-        paths = [_values(made, model, task) for task in made.run_tasks]
-        data = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in made.run_tasks}
-        write.write_estimates(made, model, paths, data)
-        write.write_interactions(made, model, paths)
-    return made
-
-
-def _values(config: Config, model: str, task: str) -> Path:
-    path = Path(config.paths.results) / model / task / "values.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _parquet(rng: np.random.Generator) -> pd.DataFrame:
-    """Every coalition on 9 documents; the first two players matter."""
-    rows = []
-    for coalition in range(256):
-        right = rng.random(9) < 0.2 + 0.35 * (coalition & 1) + 0.35 * (coalition >> 1 & 1)
-        labels = name(coalition, PLAYERS)
-        rows.append(
-            pd.DataFrame(
-                {"coalition": labels, "doc_id": range(9), "cluster": [str(i // 2) for i in range(9)],
-                 "acc": right.astype(np.int8), "acc_norm": right.astype(np.int8), "margin": right - rng.random(9)}
-            )
-        )  # fmt: skip
-    return pd.concat(rows, ignore_index=True)
-
-
-def write_tables(config: Config, folder: Path) -> None:
-    results = Path(config.paths.results)
-    values = [_values(config, model, task) for model in config.run for task in config.run_tasks]
-    summary.write_tables(config, values, [results / m / "cornerstones.csv" for m in config.run], folder)
-
-
-def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
-    write_tables(config, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {f"{n}.{e}" for n in summary.TABLE_CAPTIONS for e in ENDINGS}
-    first, second, third, fourth = (pd.read_csv(tmp_path / f"table{n}.csv") for n in (1, 2, 3, 4))
-    assert first["model"].tolist() == second["model"].tolist() == MODELS
-    assert third["model"].tolist() == [model for model in MODELS for _ in range(2)]
-    assert fourth["task"].tolist() == ["alpha", "beta"] * 2
-    assert first["published_percent"].isna().tolist() == [True, False]
-    for table, caption in summary.TABLE_CAPTIONS.items():
-        assert (tmp_path / f"{table}.md").read_text().startswith(caption)
-    for table in ("hypotheses", "estimators"):
-        assert pd.read_csv(tmp_path / f"{table}.csv")["model"].unique().tolist() == MODELS
-
-
-def test_tables_repeat_themselves(config: Config, tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        write_tables(config, tmp_path / folder)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-
-
-def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
-    write_tables(config, tmp_path)
-    third = pd.read_csv(tmp_path / "table3.csv").set_index(["model", "layers"])
-    for model in MODELS:
-        drops = pd.read_csv(Path(config.paths.results) / model / "ablation.csv")
-        table = pd.read_csv(Path(config.paths.results) / model / "cornerstones.csv")
-        top = shapley.top_players(table, model)
-        rows = drops[(drops["task"] != "mean") & drops["player"].isin(top)]
-        found = third.loc[(model, "cornerstone"), "unclipped_percent"]
-        assert found == pytest.approx(100 * rows["drop"].mean())
-
-
-def test_an_unknown_figure(config: Config, tmp_path: Path) -> None:
-    folder = Path(config.paths.results) / "tiny"
-    with pytest.raises(CornerstoneError, match="no figure 'pie'; there are shares, ablation, values, inter"):
-        summary.write_figure(config, "pie", "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / "pie")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("kind", ["shares", "ablation", "values", "interactions", "assumptions"])
-def test_each_figure_is_drawn_from_its_tables(
-    kind: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saved = []
-    monkeypatch.setattr(drawing, "save_figure", lambda figure, stem: saved.append((figure, stem)))
-    folder = Path(config.paths.results) / "tiny"
-    summary.write_figure(config, kind, "tiny", folder, folder / "shapley_window-k2.csv", tmp_path / kind)
-    ((figure, stem),) = saved
-    assert stem == tmp_path / kind
-    assert len(figure.axes) >= 2
+from cornerstone.files import read_csv, write_csv
+from cornerstone.plan.layout import Layout
+from cornerstone.present import figures, summary, terminal
+from cornerstone.present.tables import TABLES
+from tests.unit.present.conftest import MODELS
 
 
 def ranked(above: int = 0, chosen: tuple[int, ...] = (0, 2), confirmed: tuple[int, ...] = (), **changes: Any) -> Any:
@@ -189,22 +83,50 @@ def test_findings_name_what_the_paper_names() -> None:
     assert "The paper names attn0, moe0, moe1." in text
 
 
+def write_summary(config: Config, folder: Path) -> str:
+    """The page, as the workflow has it written."""
+    layout = Layout(config)
+    cornerstones, baselines = (
+        {model: read_csv(Path(layout.csv(model, stem))) for model in MODELS} for stem in ("cornerstones", "baselines")
+    )
+    pictures = {
+        model: [folder / "figures" / model / f"{kind}.png" for kind in figures.kinds(layout.shown(model))]
+        for model in MODELS
+    }
+    tables = [folder / f"{table.name}.md" for table in TABLES]
+    for table, path in zip(TABLES, tables, strict=True):
+        path.write_text(f"{table.caption}\n\n| a |\n")
+    summary.write(config, cornerstones, baselines, pictures, tables, folder / "summary.md")
+    return (folder / "summary.md").read_text()
+
+
 def test_the_summary_holds_findings_figures_and_tables(config: Config, tmp_path: Path) -> None:
-    write_tables(config, Path(config.paths.results) / "tables")
-    summary.write_summary(config, tmp_path / "summary.md")
-    text = (tmp_path / "summary.md").read_text()
+    text = write_summary(config, tmp_path)
     for model in MODELS:
         assert f"## {model}\n" in text
-        for kind in ("shares", "ablation", "values", "deletion"):
+        for kind in ("shares", "ablation", "values", "interactions", "assumptions"):
             assert f"![{kind}](figures/{model}/{kind}.png)" in text
-    assert all(caption in text for caption in summary.TABLE_CAPTIONS.values())
+            assert figures.figure(kind).opening.format(model=model) in text
+        table = read_csv(Path(Layout(config).csv(model, "cornerstones")))
+        baselines = read_csv(Path(Layout(config).csv(model, "baselines")))
+        assert summary.findings(table, baselines, "window-k2", 0.95) in text
+    assert all(table.caption in text for table in TABLES)
+    places = [text.index(part) for part in ("# What was found", "## tiny", "## llama3-8b", TABLES[0].caption)]
+    assert places == sorted(places)
+
+
+def test_the_level_of_the_intervals_is_said(config: Config, tmp_path: Path) -> None:
+    wide = config.model_copy(update={"intervals": config.intervals.model_copy(update={"level": 0.8})})
+    text = write_summary(wide, tmp_path)
+    assert "with 80% intervals over documents" in text
+    assert "The 80% intervals count the choice of documents" in text
+    assert "95%" not in text
 
 
 def test_without_deletion_curves_there_is_no_such_figure(config: Config, tmp_path: Path) -> None:
-    write_tables(config, Path(config.paths.results) / "tables")
-    lean = config.model_copy(update={"deletion": config.deletion.model_copy(update={"orders": []})})
-    summary.write_summary(lean, tmp_path / "summary.md")
-    assert "deletion.png" not in (tmp_path / "summary.md").read_text()
+    assert "deletion.png" not in write_summary(config, tmp_path)  # this one has none
+    some = config.model_copy(update={"deletion": config.deletion.model_copy(update={"orders": ["depth"]})})
+    assert "![deletion](figures/tiny/deletion.png)" in write_summary(some, tmp_path)
 
 
 def test_where_results_are(config: Config) -> None:

@@ -1,7 +1,7 @@
-"""The tables against numbers worked out by hand."""
+"""What readers see of the estimates, as tables."""
 
-import math
-from collections.abc import Callable
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,17 @@ import pandas as pd
 import pytest
 
 from cornerstone.analysis import paper
-from cornerstone.errors import CornerstoneError
+from cornerstone.config.config import Config
+from cornerstone.files import read_csv
+from cornerstone.plan.layout import Layout
 from cornerstone.present import tables
+from tests.unit.present.conftest import MODELS
 
 PLAYERS = ["attn0", "ffn0", "attn1", "ffn1"]
-def test_table2_orders_by_rank_and_says_none() -> None:
+ENDINGS = ("csv", "md", "tex")
+
+
+def test_the_list_of_cornerstones_orders_by_rank_and_says_none() -> None:
     frame = pd.DataFrame(
         {
             "model": ["mine"] * 4 + ["mixtral-8x7b"] * 4,
@@ -24,17 +30,15 @@ def test_table2_orders_by_rank_and_says_none() -> None:
             "cornerstone": [None] * 4 + [False, True, False, True],
         }
     )
-    mine, mixtral = tables.table2(frame).to_dict("records")
+    mine, mixtral = tables.cornerstone_list(frame).to_dict("records")
     assert (mine["model"], mine["top_three"]) == ("mine", "ffn0 attn0 ffn1")
     assert mine["above_median"] == "none"
     assert mine["confirmed"] == "too few documents"
     assert pd.isna(mine["published"])
     assert (mixtral["above_median"], mixtral["published"]) == ("attn0 moe0", "attn0 moe0 moe1")
     assert mixtral["confirmed"] == "moe0 moe1"
-    nobody = tables.table2(frame.assign(cornerstone=False))
+    nobody = tables.cornerstone_list(frame.assign(cornerstone=False))
     assert nobody["confirmed"].tolist() == ["none", "none"]
-
-
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_write_table_latex_is_escaped(frame: pd.DataFrame, tmp_path: Path) -> No
 
 
 def test_every_missing_cell_is_a_dash_even_in_a_column_of_none(tmp_path: Path) -> None:
-    row = tables.table3(DROPS, PLAYERS, "unpublished", ["ffn0"])
+    row = pd.DataFrame({"model": ["mine", "mine"], "clipped_percent": [0.5, 1.5], "published_percent": [None, None]})
     tables.write_table(row, tmp_path / "t", "c")
     for line in (tmp_path / "t.md").read_text().splitlines()[4:]:
         assert line.strip("| ").endswith("–")
@@ -89,3 +93,81 @@ def test_write_table_leaves_nothing_but_the_table(frame: pd.DataFrame, tmp_path:
     for _ in range(2):
         tables.write_table(frame, tmp_path / "t", "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.md", "t.tex"]
+
+
+def write_tables(config: Config, folder: Path) -> None:
+    """As the workflow has them written."""
+    shown = {model: Layout(config).shown(model) for model in MODELS}
+    sources = {table.reads: [Path(shown[model][table.reads]) for model in MODELS] for table in tables.TABLES}
+    tables.write(sources, [folder / f"{table.name}.{ending}" for table in tables.TABLES for ending in ENDINGS])
+
+
+def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
+    write_tables(config, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{t.name}.{e}" for t in tables.TABLES for e in ENDINGS}
+    first, second, third, fourth = (pd.read_csv(tmp_path / f"table{n}.csv") for n in (1, 2, 3, 4))
+    assert first["model"].tolist() == second["model"].tolist() == MODELS
+    assert third["model"].tolist() == [model for model in MODELS for _ in range(2)]
+    assert fourth["task"].tolist() == ["alpha", "beta"] * 2
+    assert first["published_percent"].isna().tolist() == [True, False]
+    for table in tables.TABLES:
+        assert (tmp_path / f"{table.name}.md").read_text().startswith(table.caption)
+    for name in ("hypotheses", "estimators"):
+        assert pd.read_csv(tmp_path / f"{name}.csv")["model"].unique().tolist() == MODELS
+
+
+def test_names_of_tables_are_those_of_their_files_and_each_reads_what_is_there(config: Config) -> None:
+    assert len({table.name for table in tables.TABLES}) == len(tables.TABLES)
+    for table in tables.TABLES:
+        assert table.reads in Layout(config).shown("tiny")
+
+
+def test_tables_repeat_themselves(config: Config, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_tables(config, tmp_path / folder)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
+    write_tables(config, tmp_path)
+    third = pd.read_csv(tmp_path / "table3.csv").set_index(["model", "layers"])
+    for model in MODELS:
+        drops, table = (read_csv(Path(Layout(config).csv(model, stem))) for stem in ("ablation", "cornerstones"))
+        top = paper.top_players(table, model)
+        rows = drops[(drops["task"] != "mean") & drops["player"].isin(top)]
+        found = third.loc[(model, "cornerstone"), "unclipped_percent"]
+        assert found == pytest.approx(100 * rows["drop"].mean())
+
+
+def test_hypotheses_are_shown_in_points() -> None:
+    frame = pd.DataFrame(
+        {
+            "model": ["m"], "hypothesis": [1], "prediction": ["it holds"], "expected": ["> 0"], "value": [0.25],
+            "low": [0.125], "high": [0.5], "verdict": ["holds"], "layers": ["attn0"], "documents": ["held out"],
+        }
+    )  # fmt: skip
+    (row,) = tables.hypotheses(frame).to_dict("records")
+    assert row == {
+        "model": "m", "hypothesis": "1", "prediction": "it holds", "expected": "> 0", "measured_percent": 25,
+        "low": 12.5, "high": 50, "verdict": "holds", "layers": "attn0", "documents": "held out",
+    }  # fmt: skip
+
+
+def test_estimators_are_compared_by_their_mean_over_tasks() -> None:
+    numbers = {"gap": 0.5, "se": 0.25, "se_documents": 0.25, "se_coalitions": 0.0, "largest_error": np.nan}
+    frame = pd.DataFrame(
+        {
+            "model": "m", "task": ["alpha", "mean"] * 2, "estimator": ["a", "a", "b", "b"], "coalitions": 7,
+            "error": [1, 0.125, 1, np.nan], "rank_correlation": [1, 0.987, 1, np.nan], **numbers,
+        }
+    )  # fmt: skip
+    first, second = tables.estimators(frame).to_dict("records")
+    assert (first["estimator"], first["coalitions"], first["gap_percent"], first["error_percent"]) == (
+        "a",
+        "7",
+        50,
+        12.5,
+    )
+    assert (first["rank_correlation"], second["rank_correlation"]) == ("0.99", "")
+    assert np.isnan(second["error_percent"])

@@ -1,0 +1,256 @@
+"""The `cornerstone` command: what each subcommand calls, what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import cornerstone
+from cornerstone import cli
+from cornerstone.cluster import image
+from cornerstone.config import reference
+from cornerstone.config.config import Config
+from cornerstone.evaluate import adopt
+from cornerstone.files import sha256
+from cornerstone.present import progress
+from tests.helpers import ROOT, configured, raw
+
+COMMANDS = [
+    ["where"],
+    ["status"],
+    ["schema"],
+    ["image", "build"],
+    ["image", "verify"],
+    ["image", "checksum"],
+    ["results", "adopt"],
+]
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(raw(), sort_keys=False))
+    return tmp_path
+
+
+def exit_code(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    return caught.value.code
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out == f"cornerstone {cornerstone.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], *COMMANDS], ids=" ".join)
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*arguments, "--help") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"usage: {' '.join(['cornerstone', *arguments[: 2 if 'adopt' in arguments else 1]])}")
+    assert said.err == ""
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code("--help")
+    said = capsys.readouterr().out
+    for command, *_ in COMMANDS:
+        assert f"\n    {command} " in said
+        assert f"cornerstone {command}" in str(cli.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["results"], "the following arguments are required: ACTION"),
+        (["image"], "the following arguments are required: action"),
+        (["nowhere"], "invalid choice: 'nowhere'"),
+        (["image", "burn"], "invalid choice: 'burn'"),
+        (["results", "drop"], "invalid choice: 'drop'"),
+        (["where", "--colour"], "unknown: --colour"),
+        (["where", "here"], "unknown: here"),
+        (["status", "--folder"], "unknown: --folder"),
+        (["schema", "--config", "config.yaml"], "unknown: --config config.yaml"),
+        (["results", "adopt", "--force"], "unknown: --force"),
+        (["results", "adopt", "--sample", "few"], "invalid int value: 'few'"),
+        (["where", "--config"], "expected one argument"),
+    ],
+)
+def test_unknown_words_exit_with_2_and_change_nothing(
+    arguments: list[str], said: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.err.startswith("usage: cornerstone")
+    assert captured.out == ""
+    assert [path.name for path in work.iterdir()] == ["config.yaml"]
+
+
+def test_an_error_of_ours_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["where"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line == "StoreError: results/tiny/cornerstones.csv is missing. Run `snakemake all` to make it."
+
+
+@pytest.mark.parametrize("arguments", [command for command in COMMANDS if command != ["schema"]], ids=" ".join)
+def test_without_a_configuration_every_command_says_so(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("config.yaml").unlink()
+    assert cli.main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ConfigError: config.yaml: can't be read as YAML: ")
+
+
+def test_a_wrong_configuration_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(raw({"seed": "x"})))
+    assert cli.main(["where", "--folder"]) == 1
+    assert capsys.readouterr().err.startswith("ConfigError: the configuration is wrong:\n  config.yaml: seed: ")
+
+
+def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: Config) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(progress, "status", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["status"])
+
+
+def test_where_names_results_and_the_main_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Path("results/tiny/cornerstones.csv")
+    table.parent.mkdir(parents=True)
+    table.write_text("player,value,low,high\nattn1,0.067,0.04,0.09\n")
+    assert cli.main(["where"]) == 0
+    said = capsys.readouterr().out
+    assert "results/summary.md" in said
+    assert said.endswith("tiny: highest layer Shapley values, in points with 95% intervals: attn1 6.7 (4.0 to 9.0)\n")
+
+
+def test_the_folder_of_results_alone_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["where", "--folder"]) == 0
+    assert capsys.readouterr().out == "results\n"
+
+
+def test_configuration_files_override_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("study.yaml").write_text("paths: {results: results-study}\n")
+    assert cli.main(["where", "--folder", "--config", "config.yaml", "--config", "study.yaml"]) == 0
+    assert cli.main(["where", "--folder", "--config", "config.yaml"]) == 0
+    assert capsys.readouterr().out == "results-study\nresults\n"
+
+
+def test_status_prints_what_progress_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "status", lambda config: f"half of {config.run}")
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out == "half of ['tiny']\n"
+
+
+def test_schema_writes_what_is_generated(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"wrote {name}" for name in reference.GENERATED]
+    for name, make in reference.GENERATED.items():
+        assert (work / name).read_text(encoding="utf-8") == make()
+
+
+def test_image_checksum(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Building and verifying call Apptainer: see tests/unit/cluster/test_image.py."""
+    Path("containers").mkdir()
+    Path("containers/evaluate.sif").write_text("image")
+    assert cli.main(["image", "checksum"]) == 0
+    assert capsys.readouterr().out.strip() == sha256(work / "containers" / "evaluate.sif")
+
+
+@pytest.mark.parametrize("action", ["verify", "checksum"])
+def test_an_image_that_is_not_there(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["image", action]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ImageError: there is no image at containers/evaluate.sif")
+
+
+def test_further_options_of_image_go_to_apptainer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def build(path: Path, options: list[str]) -> str:
+        asked.append((path, options))
+        return "0f"
+
+    monkeypatch.setattr(image, "build", build)
+    assert cli.main(["image", "build", "--fakeroot", "--build-arg", "BASE=some@sha256:1"]) == 0
+    assert asked == [(Path("containers/evaluate.sif"), ["--fakeroot", "--build-arg", "BASE=some@sha256:1"])]
+    assert capsys.readouterr().out == "0f  containers/evaluate.sif\n"
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_image_verify_runs_its_own_test_last(
+    right: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("containers").mkdir()
+    Path("containers/evaluate.sif").write_text("image")
+    asked: list[list[str]] = []
+    monkeypatch.setattr(image, "mismatch", lambda config: None)
+    monkeypatch.setattr(image, "stale", lambda config: None)
+
+    def run_test(path: Path, options: list[str]) -> bool:
+        asked.append(options)
+        return right
+
+    monkeypatch.setattr(image, "run_test", run_test)
+    assert cli.main(["image", "verify", "--nv"]) == (0 if right else 1)
+    assert asked == [["--nv"]]
+    monkeypatch.setattr(image, "stale", lambda config: "built from other pins")
+    assert cli.main(["image", "verify"]) == 1
+    assert capsys.readouterr().err == "ImageError: built from other pins\n"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], (8, 0, False)),
+        (["--sample", "3", "--seed", "5"], (3, 5, False)),
+        (["--dry-run"], (8, 0, True)),
+    ],
+)
+@pytest.mark.parametrize("agreed", [True, False])
+def test_results_adopt(
+    arguments: list[str], expected: tuple[int, int, bool], agreed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def fake(config: Config, *rest: Any) -> bool:
+        asked.append((config, *rest))
+        return agreed
+
+    monkeypatch.setattr(adopt, "adopt", fake)
+    assert cli.main(["results", "adopt", *arguments]) == (0 if agreed else 1)
+    assert asked == [(configured(), *expected)]
+
+
+@pytest.mark.parametrize("sample", ["0", "-1"])
+def test_a_sample_of_nothing_proves_nothing(sample: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("results", "adopt", "--sample", sample) == 2
+    assert "--sample" in capsys.readouterr().err
+
+
+def test_adopting_without_documents_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["results", "adopt"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("AssetError: resources/documents/embedded/alpha.json: can't be read")
+
+
+def test_it_is_a_program(work: Path) -> None:
+    command = [sys.executable, "-m", "cornerstone.cli", "where", "--folder"]
+    done = subprocess.run(command, cwd=work, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "results\n", "")
