@@ -10,10 +10,9 @@ from cornerstone.game.players import players_of
 
 folder, names = Path(sys.argv[1]), sys.argv[2:] or ["full", "drop-attn0", "drop-ffn0", "drop-attn0-ffn0"]
 model, tokenizer = loading.load(folder, "float32", "cpu")
-blocks = model.config.num_hidden_layers
-kind = "moe" if getattr(model.config, "num_local_experts", 0) else "ffn"
-players = players_of(blocks, kind)
-network = Network(model, players, blocks, kind)
+blocks, mixture = model.config.num_hidden_layers, hasattr(model.config, "num_experts_per_tok")
+players = players_of(blocks, "moe" if mixture else "ffn")
+network = Network(model, players, blocks, "moe" if mixture else "ffn")
 
 question = "Question: What do bees make?\nAnswer:"
 choices = [" honey", " steel", " paper money"]

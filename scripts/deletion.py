@@ -1,8 +1,12 @@
 """Evaluate the coalitions of a task's deletion curves."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cornerstone import log
+
+if TYPE_CHECKING:  # Snakemake puts it there
+    from snakemake.script import snakemake
 
 with log.script(snakemake.log[0]):
     from cornerstone.analysis import deletion

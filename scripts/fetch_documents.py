@@ -1,8 +1,12 @@
 """Have lm-eval make the documents of the active tasks, and keep them as JSON."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cornerstone import log
+
+if TYPE_CHECKING:  # Snakemake puts it there
+    from snakemake.script import snakemake
 
 with log.script(snakemake.log[0]):
     from cornerstone.plan.snakemake import online

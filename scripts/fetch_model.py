@@ -1,8 +1,12 @@
 """Fetch the weights of one model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cornerstone import log
+
+if TYPE_CHECKING:  # Snakemake puts it there
+    from snakemake.script import snakemake
 
 with log.script(snakemake.log[0]):
     from cornerstone.plan.snakemake import online

@@ -1,8 +1,12 @@
 """Interactions of pairs of players, and the paper's assumptions and hypotheses against them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cornerstone import log
+
+if TYPE_CHECKING:  # Snakemake puts it there
+    from snakemake.script import snakemake
 
 with log.script(snakemake.log[0]):
     from cornerstone.analysis import write

@@ -1,8 +1,12 @@
 """Forecast what the active config costs: a table on the terminal, and the files that hold it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cornerstone import log
+
+if TYPE_CHECKING:  # Snakemake puts it there
+    from snakemake.script import snakemake
 
 with log.script(snakemake.log[0]):
     from cornerstone.config.config import load

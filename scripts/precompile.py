@@ -9,6 +9,7 @@ up to ten seconds in each. transformers imports most of its own modules when a m
 import importlib
 import sys
 import tempfile
+from typing import Any
 
 sys.dont_write_bytecode = False
 
@@ -40,7 +41,13 @@ for module in MODULES:
 from transformers import AutoModelForCausalLM, LlamaConfig  # noqa: E402
 from transformers.utils.logging import disable_progress_bar  # noqa: E402
 
-sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 8}
+sizes: dict[str, Any] = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 1,
+    "vocab_size": 8,
+}
 disable_progress_bar()
 with tempfile.TemporaryDirectory() as folder:
     AutoModelForCausalLM.from_config(LlamaConfig(**sizes)).save_pretrained(folder)

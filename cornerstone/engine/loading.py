@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from cornerstone.engine.architectures import architecture_of
 from cornerstone.errors import ModelError, first_line
 
 
-def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> tuple[nn.Module, Any]:
+def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> tuple[Any, Any]:
     """Load a causal language model and its tokenizer; nothing is downloaded, no code of the folder is run.
 
     Args:

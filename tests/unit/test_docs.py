@@ -15,49 +15,49 @@ def _id(path: Path) -> str:
     return path.relative_to(docs.ROOT).as_posix()
 
 
-def test_the_readme_is_short():
+def test_the_readme_is_short() -> None:
     lines = (docs.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 150, "README.md has more than 150 lines; move something to a page in docs/ and link to it"
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=_id)
-def test_a_paragraph_is_one_line(page):
+def test_a_paragraph_is_one_line(page: Path) -> None:
     broken = docs.broken_paragraphs(page.read_text(encoding="utf-8"))
     assert not broken, f"{_id(page)}: these lines go on with the one before: {broken}. Join them"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page: Path) -> None:
     assert docs.missing_links(page) == []
 
 
 @pytest.mark.parametrize("page", TODAY, ids=_id)
-def test_paths_exist(page):
+def test_paths_exist(page: Path) -> None:
     missing = docs.missing_paths(page.read_text(encoding="utf-8"))
     assert not missing, f"{_id(page)} names what is neither here nor in cornerstone/: {missing}"
 
 
 @pytest.mark.parametrize("page", TODAY, ids=_id)
-def test_what_is_to_be_made_can_be_made(page):
+def test_what_is_to_be_made_can_be_made(page: Path) -> None:
     targets = docs.make_targets((docs.ROOT / "Makefile").read_text(encoding="utf-8"))
     missing = sorted(set(docs.commands(page.read_text(encoding="utf-8"))) - targets)
     assert not missing, f"{_id(page)} says `make` of what the Makefile does not have: {missing}"
 
 
 @pytest.mark.parametrize("page", TODAY, ids=_id)
-def test_a_study_that_is_named_exists(page):
+def test_a_study_that_is_named_exists(page: Path) -> None:
     missing = [name for name in docs.studies(page.read_text(encoding="utf-8")) if not docs.study(name).is_file()]
     assert not missing, f"{_id(page)} names studies that are not in studies/: {missing}"
 
 
-def test_every_page_of_docs_is_linked_from_the_readme():
+def test_every_page_of_docs_is_linked_from_the_readme() -> None:
     readme = docs.ROOT / "README.md"
     linked = {(readme.parent / target.partition("#")[0]).resolve() for target in docs.links(readme.read_text("utf-8"))}
     pages = {path for path in PAGES if path.parent.name == "docs" and path.parent.parent == docs.ROOT}
     assert sorted(_id(path) for path in pages - linked) == []
 
 
-def test_the_tour_counts_the_lines_of_today():
+def test_the_tour_counts_the_lines_of_today() -> None:
     try:
         expected = docs.counted(docs.TOUR.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
@@ -80,17 +80,17 @@ def test_the_tour_counts_the_lines_of_today():
         ("> quoted\n> in lines", []),
     ],
 )
-def test_broken_paragraphs_are_found(text, broken):
+def test_broken_paragraphs_are_found(text: str, broken: list[int]) -> None:
     assert docs.broken_paragraphs(text) == broken
 
 
-def test_links_are_found_and_headings_have_the_names_that_github_gives():
+def test_links_are_found_and_headings_have_the_names_that_github_gives() -> None:
     assert docs.links("[a](b.md#c) ![d](e.png) [f](https://g) `[h](i)`\n```\n[j](k)\n```") == ["b.md#c", "e.png"]
     text = "# What will it cost?\n## R/plan.csv and plan.md\n## R/\\<model\\>/a_b.csv\n## The `x` of [y](z)\n"
     assert docs.anchors(text) == {"what-will-it-cost", "rplancsv-and-planmd", "rmodela_bcsv", "the-x-of-y"}
 
 
-def test_links_that_lead_nowhere_are_missing(tmp_path):
+def test_links_that_lead_nowhere_are_missing(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("# There\n")
     page = tmp_path / "a.md"
     page.write_text("[1](b.md) [2](b.md#there) [3](b.md#gone) [4](c.md) [5](#here)\n\n# Here\n")
@@ -110,11 +110,11 @@ def test_links_that_lead_nowhere_are_missing(tmp_path):
         ("`docs/`, `tests/unit/`", []),
     ],
 )
-def test_paths_are_looked_for_here_and_in_the_package(text, missing):
+def test_paths_are_looked_for_here_and_in_the_package(text: str, missing: list[str]) -> None:
     assert docs.missing_paths(text) == missing
 
 
-def test_commands_are_found_in_text_and_in_blocks():
+def test_commands_are_found_in_text_and_in_blocks() -> None:
     text = "Say `make run`.\n```\nmake test  # all\n```\nThey make sense: `make study NAME=full`."
     assert sorted(docs.commands(text)) == ["run", "study", "test"]
     assert docs.studies(text) == ["full"]
@@ -126,7 +126,7 @@ def _tour(path: str, lines: str) -> str:
     return f"Before.\n{docs.BEGIN}\n{row}\n\nTogether: 0 lines in all.\n{docs.END}\nAfter.\n"
 
 
-def test_the_tour_is_counted(tmp_path):
+def test_the_tour_is_counted(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("1\n2\n3\n")
     (tmp_path / "more.py").write_text("1\n")
     new = docs.counted(_tour("a.py", ""), tmp_path)
@@ -138,7 +138,7 @@ def test_the_tour_is_counted(tmp_path):
     assert new.endswith("After.\n")
 
 
-def test_a_tour_of_what_is_not_there_says_so(tmp_path):
+def test_a_tour_of_what_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"names files that do not exist: a\.py, more\.py"):
         docs.counted(_tour("a.py", ""), tmp_path)
     with pytest.raises(ValueError, match="lost the marks"):

@@ -128,6 +128,10 @@ class Workflow:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
+    def log(self, name: str) -> str:
+        """What a job has said: its log in the folder `logs`."""
+        return (self.folder / "logs" / f"{name}.log").read_text()
+
     def planned_jobs(self, *arguments: str) -> dict[str, int]:
         """Rule -> number of jobs that a dry run would start, without `all` and the total."""
         said = self.succeed("--dry-run", *arguments)

@@ -51,7 +51,7 @@ class Watched:
         self.stream = stream or io.StringIO()
         self.screen = screen.Screen(settings, self.stream, usual)
 
-    def record(self, message: str | None, level: int = logging.INFO, **extra: Any) -> None:
+    def record(self, message: str | None, level: Any = logging.INFO, **extra: Any) -> None:
         record = logging.LogRecord("snakemake", level, "file.py", 1, message, (), None)
         vars(record).update(extra)
         self.screen.take(record)
@@ -335,7 +335,8 @@ class Usual(logging.Handler):
 @pytest.mark.parametrize("mode", ["dryrun", "verbose"])
 def test_dry_and_verbose_runs_show_what_snakemake_says_but_no_long_lists(mode: str) -> None:
     usual = Usual()
-    watched = Watched(usual=usual, **{mode: True})
+    changes: dict[str, Any] = {mode: True}
+    watched = Watched(usual=usual, **changes)
     watched.record("Building DAG of jobs...")
     watched.record("Job stats", event=LogEvent.RUN_INFO)
     watched.starts(1, log("boolq"), f"doing {', '.join(OUTPUTS)}")
