@@ -39,7 +39,7 @@ from cornerstone.engine import encoding, sweep, tries
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import removed_from, window_coalitions
 from cornerstone.game.players import players_of
-from cornerstone.log import say
+from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.schedule.groups import groups_within
 
@@ -140,7 +140,7 @@ def measured(trial: Trial, batches: Sequence[int] = BATCHES) -> Mapping[str, flo
     for batch in batches:
         trial.p2(middle, batch)
         of_batch[batch] = timed(partial(trial.p2, middle, batch), trial.device)
-        say(f"P2 in batches of {batch}: {of_batch[batch]:.2f} s a coalition")
+        log(f"P2 in batches of {batch}: {of_batch[batch]:.2f} s a coalition")
     best = min(of_batch, key=lambda batch: of_batch[batch])
     p2 = [timed(partial(trial.p2, middle, best), trial.device)]
     rates = [trial.rate()]
@@ -151,7 +151,7 @@ def measured(trial: Trial, batches: Sequence[int] = BATCHES) -> Mapping[str, flo
     peak = torch.cuda.max_memory_allocated(trial.device) if on_gpu else 0
     rates.append(trial.rate())
     p2.append(timed(partial(trial.p2, middle, best), trial.device))
-    say(f"sweep of {len(trial.coalitions)} coalitions: {seconds:.1f} s; P2: {statistics.mean(p2):.2f} s a coalition")
+    log(f"sweep of {len(trial.coalitions)} coalitions: {seconds:.1f} s; P2: {statistics.mean(p2):.2f} s a coalition")
     return {
         "coalitions": len(trial.coalitions),
         "tokens": trial.task.tokens,
@@ -199,11 +199,11 @@ def trials(
     scored = tasks.read(resources / "documents" / "embedded" / f"{TASK}.json").first(documents).documents
     rows, table = [], []
     for name, shape in configs.items():
-        say(f"{name}: parity")
+        log(f"{name}: parity")
         small = type(shape)(**{**shape.to_dict(), "num_hidden_layers": PARITY_BLOCKS})
         parity = Trial(small, torch.float32, device, scored[:8], tokenizer, batch_tokens, True).parity()
         _free(device)
-        say(f"{name}: weights of {shape.num_hidden_layers} blocks")
+        log(f"{name}: weights of {shape.num_hidden_layers} blocks")
         trial = Trial(shape, torch.bfloat16, device, scored, tokenizer, batch_tokens, True)
         figures = measured(trial)
         del trial

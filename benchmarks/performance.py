@@ -41,7 +41,7 @@ from cornerstone.engine import encoding, sweep, tries
 from cornerstone.engine.loading import load
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import removed_from, window_coalitions
-from cornerstone.log import say
+from cornerstone.log import log
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import union
 from cornerstone.schedule.groups import groups_within
@@ -98,7 +98,7 @@ def best_batches(peers: Apart, names: Sequence[str]) -> dict[str, int]:
         seconds = {batch: peers.seconds("p2", task, [], batch) for batch in BATCHES}
         best[task] = min(seconds, key=lambda batch: seconds[batch])
         shown = ", ".join(f"{batch}: {time:.1f} s" for batch, time in seconds.items())
-        say(f"P2 on {task}, seconds of a coalition in batches of {shown}")
+        log(f"P2 on {task}, seconds of a coalition in batches of {shown}")
     return best
 
 
@@ -139,7 +139,7 @@ def against_peers(bench: Bench, threads: int) -> pd.DataFrame:
             "p2_difference": typical_difference(other, stock_scores),
         }
         rows.append(row)
-        say(f"{task.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key.endswith("_s")))
+        log(f"{task.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key.endswith("_s")))
     stock.close()
     helped.close()
     return pd.DataFrame(rows)

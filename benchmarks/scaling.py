@@ -26,7 +26,7 @@ from cornerstone.engine.loading import load
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import window_coalitions
 from cornerstone.game.players import players_of
-from cornerstone.log import say
+from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.present.figures.drawing import BLUE, GREY, styled
 from cornerstone.schedule.groups import groups_within
@@ -69,7 +69,7 @@ def measure() -> pd.DataFrame:
             for group in groups_within(coalitions, 1, 2**62):
                 sweep.choice_scores(network, task.batches, group)
             seconds.append(time.process_time() - started)
-            say(f"{varied} {point}: {seconds[-1]:.2f} s")
+            log(f"{varied} {point}: {seconds[-1]:.2f} s")
     rows = []
     for varied, point, setting, network, task, coalitions, seconds in made:
         flop = useful(Shapes.of(network), network, task, coalitions)

@@ -30,6 +30,7 @@ from benchmarks.large import Outcome, Settings, Shape
 from benchmarks.workflow import Row, at_least, at_most
 from cornerstone.config.models import Memory
 from cornerstone.engine.network import Network
+from cornerstone.engine.streaming.streamed import SLOTS
 from cornerstone.engine.weights import footprint
 from cornerstone.files import need_space
 from cornerstone.forecast.cost import Effort, effort
@@ -37,7 +38,7 @@ from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.walk_time import WalkTime, walk_time
 from cornerstone.game.coalitions import in_sweep_order, name, parse, window_coalitions
 from cornerstone.game.players import players_of
-from cornerstone.log import say
+from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.schedule import memory
 from cornerstone.schedule.groups import Division
@@ -118,7 +119,7 @@ def forecast(
         arithmetic.flops({sublayer: needed.evaluations[sublayer]}, 0, documents) / walks / flops
         for sublayer in range(len(reads))
     ]
-    return Forecast(walk_time(reads, computes), walks, arithmetic.flops({}, coalitions, documents) / flops)
+    return Forecast(walk_time(reads, computes, SLOTS), walks, arithmetic.flops({}, coalitions, documents) / flops)
 
 
 def made_up(tokens: int, count: int, batch: int) -> Documents:
@@ -184,7 +185,7 @@ def speed(folder: Path, blocks: int, settings: Settings) -> tuple[float, Outcome
 
 def small(folder: Path, blocks: int, threads: int) -> list[Row]:
     """Streamed against resident on a model that fits."""
-    say("a small model, resident and streamed")
+    log("a small model, resident and streamed")
     size = large.generate(folder, Shape(blocks))
     settings = Settings(blocks, "streamed", 8.0, SOME, 4, threads=threads)
     _, before = speed(folder, blocks, settings)
@@ -204,7 +205,7 @@ def small(folder: Path, blocks: int, threads: int) -> list[Row]:
 
 def crowded(folder: Path, threads: int, budget: float = 1.5, documents: int = 350) -> list[Row]:
     """Peak memory where hidden states fill all that weights leave: small weights, many coalitions and documents."""
-    say("a small model, memory full of hidden states")
+    log("a small model, memory full of hidden states")
     size = large.generate(folder, CROWDED)
     players = players_of(CROWDED.blocks, "ffn")
     names = tuple(name(wanted, players) for wanted in union(players, [window_coalitions(players, 2)]))
@@ -221,7 +222,7 @@ def beyond(folder: Path, gigabytes: float, budget: float, threads: int, referenc
     """A model several times as large as the budget; `reference` holds the small one, of so many blocks."""
     one = footprint(outline(Shape(1)).model)
     count = round((gigabytes * 1e9 - one.fixed) / sum(one.units))
-    say(f"writing a model of {count} blocks")
+    log(f"writing a model of {count} blocks")
     size = large.generate(folder, Shape(count))
     network = outline(Shape(count))
     what = f"{size / 1e9:.1f} GB of weights, budget {budget:g} GiB"
@@ -235,7 +236,7 @@ def beyond(folder: Path, gigabytes: float, budget: float, threads: int, referenc
         ("cached, 4 documents, 3 coalitions", lambda _: None, base),
     ]
     for case, prepare, settings in cases:
-        say(f"{what}: {case}")
+        log(f"{what}: {case}")
         before, _ = speed(reference, blocks, settings)
         prepare(folder)
         rate = large.read_rate(folder)

@@ -77,11 +77,20 @@ def _parser() -> argparse.ArgumentParser:
         "log-likelihoods agree, the stored results get today's fingerprint; where not, it says which differ and by how "
         "much, and changes nothing.",
     )
-    adopt.add_argument("--sample", type=int, default=8, metavar="N", help="coalitions of each model and task (8)")
+    adopt.add_argument("--sample", type=_positive, default=8, metavar="N", help="coalitions of each model and task (8)")
     adopt.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     adopt.add_argument("--dry-run", action="store_true", help="compare only, change nothing")
     adopt.set_defaults(run=_adopt)
     return parser
+
+
+def _positive(text: str) -> int:
+    """At least 1, for argparse."""
+    if not text.lstrip("+-").isdigit():
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}")
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
 
 
 def _config(known: argparse.Namespace) -> Config:

@@ -52,7 +52,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd  # not above: jobs that only write results do without
 
     try:
-        return pd.read_csv(path, float_precision="round_trip")
+        return pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path} can't be read: {first_line(error)}. Delete it and run the workflow again to make it."

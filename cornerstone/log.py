@@ -28,7 +28,7 @@ TAIL = 1 << 16
 """Bytes at the end of a log that are searched."""
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """Write a line of progress: to the job's log, and with --verbose to the screen."""
     print(f"cornerstone: {message}", file=sys.stderr, flush=True)
 
@@ -186,7 +186,7 @@ class Progress:
         self.told = time.monotonic()
         share = min(1.0, self.done_work / self.work)
         left = (self.told - self.started) * (1 - share) / share if share else float("nan")
-        say(f"{self.label}: {self.done} of {self.coalitions} coalitions, {share:.0%} of the work, {clock(left)} left")
+        log(f"{self.label}: {self.done} of {self.coalitions} coalitions, {share:.0%} of the work, {clock(left)} left")
 
 
 @dataclass(frozen=True)

@@ -14,5 +14,5 @@ with log.script(snakemake.log[0], shown=True):
     findings = preflight.look(load(snakemake.config), preflight.Circumstances(**snakemake.params.how))
     for finding in findings:
         if not finding.problem:
-            log.say(f"ok: {finding.what}")
+            log.log(f"ok: {finding.what}")
     preflight.require(findings)

@@ -45,26 +45,25 @@ class Estimate:
         return np.where(half > 0, special.stdtr(self.df, -np.where(half > 0, t, 0)), certain)
 
 
-def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:
+def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Estimate:
     """Mean over documents with a cluster-robust standard error and a t interval.
 
     se = sqrt(G / (G - 1) * sum_g (sum_{d in g} (x_d - mean))^2) / D, for D documents in G clusters (Liang and
     Zeger 1986; Miller 2024, "Adding error bars to evals", section 2.2). Without clusters this is sd / sqrt(D).
 
     Where no document differs, the standard error is 0 and says nothing. Then the interval of bounded scores is the
-    one for a share of which none was seen in G tries: the half-width is bound * (1 - (alpha / 2)^(1 / G)) (Clopper and
+    one for a share of which none was seen in G tries: the half-width is 1 - (alpha / 2)^(1 / G) (Clopper and
     Pearson 1934).
 
     Args:
-        scores: [D, N], a column per quantity.
+        scores: [D, N], a column per quantity, in [-1, 1] as differences of accuracies are.
         clusters: [D] labels.
         level: coverage, such as 0.95.
-        bound: the scores lie in [-bound, bound], as differences of accuracies lie in [-1, 1]; None: no bound is known.
 
     Raises:
         CornerstoneError: fewer than two clusters.
     """
-    return of_values(Values(scores), clusters, level, bound)
+    return of_values(Values(scores), clusters, level)
 
 
 def of_values(values: Values, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:

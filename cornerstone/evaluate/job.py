@@ -24,7 +24,7 @@ from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import result, table
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player
-from cornerstone.log import Progress, say
+from cornerstone.log import Progress, log
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import memory
@@ -127,7 +127,7 @@ class Job:
         data = self.data()
         missing = self._missing(targets, data)
         label = f"{self.model} {self.task}"
-        say(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")
+        log(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")
         if not missing:
             return 0
         torch.set_num_threads(self.entry.threads)
@@ -138,7 +138,7 @@ class Job:
         if loaded.room.streamed:
             walks = grouping.count(len(found))
             together = grouping.together
-            say(f"{label}: {walks} walk{'s' * (walks != 1)} over the weights, up to {together} coalitions in each")
+            log(f"{label}: {walks} walk{'s' * (walks != 1)} over the weights, up to {together} coalitions in each")
         groups = grouping.groups(missing)
         work = sum(sweep.work([t.coalition for t in group], loaded.network.stages) for group in groups)
         progress = Progress(label, len(missing), work * loaded.tokens)
@@ -150,7 +150,7 @@ class Job:
                 computed += len(still_missing)
                 progress.finished(computed)
         if isinstance(loaded.network.weights, Streamed):
-            say(f"{label}: {loaded.network.weights.traffic}")
+            log(f"{label}: {loaded.network.weights.traffic}")
         return computed
 
     def scores(
@@ -190,7 +190,7 @@ class Job:
         batches = tries.batches(packed, entry.batch_tokens)
         width = max(batch.input_ids.shape[1] for batch in batches)
         room = memory.room(entry.memory, shapes, [batch.tokens for batch in batches], width, entry.resources.gpus)
-        say(f"{self.model} {self.task}: {room}")
+        log(f"{self.model} {self.task}: {room}")
         weights: Weights
         if room.streamed:
             weights = Streamed(shapes, folder, device, host_bytes=int(entry.memory.host_gb * memory.GIB))

@@ -56,7 +56,13 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
         parse(label, players)
         if label != path.stem:
             raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
-        scores = _columns(path, result["documents"])
+        try:
+            scores = _columns(path, result["documents"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged: its arrays do not fit each other ({type(error).__name__}: {error}). Delete it and "
+                "run the workflow again."
+            ) from error
         for column, values in scores.items():
             columns.setdefault(column, []).append(values)
         labels.append(label)
@@ -74,6 +80,8 @@ def _columns(path: Path, documents: dict[str, Any]) -> dict[str, np.ndarray]:
     """What one file says of each document. Metrics are made from the log-likelihoods anew."""
     scores = Scores(documents["loglikelihood"], documents["length"], documents["gold"])
     found = {"doc_id": np.asarray(documents["doc_id"], np.int64)}
+    if len(found["doc_id"]) != len(scores.gold):
+        raise ValueError(f"{len(found['doc_id'])} doc_id for {len(scores.gold)} gold choices")
     for metric in METRICS:
         if metric in documents:
             found[metric] = scores.correct(metric).astype(np.int8)

@@ -20,6 +20,7 @@ from cornerstone.config.models import Model
 from cornerstone.engine import sweep
 from cornerstone.engine.network import Network
 from cornerstone.engine.stages import Stage
+from cornerstone.engine.streaming.streamed import SLOTS
 from cornerstone.engine.weights import footprint
 from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.walk_time import walk_time
@@ -157,7 +158,7 @@ class TaskCost:
             work = {sublayer: needed.evaluations[sublayer] for sublayer in range(first, first + step)}
             flops = self.arithmetic.flops(work, 0, self.documents)
             computes.append(flops / needed.walks / self.tflops / 1e12)
-        return needed.walks * walk_time(reads, computes).waited / 3600
+        return needed.walks * walk_time(reads, computes, SLOTS).waited / 3600
 
     def row(
         self, name: str, wanted: set[int], shared: set[int], before: Effort, after: Effort, done: int

@@ -33,7 +33,7 @@ class WalkTime:
         return self.waited / self.seconds if self.seconds else 0.0
 
 
-def walk_time(reads: Sequence[float], computes: Sequence[float], slots: int = 2) -> WalkTime:
+def walk_time(reads: Sequence[float], computes: Sequence[float], slots: int) -> WalkTime:
     """The time of a walk from the seconds that reading and computing each unit take, in the order of use."""
     read, done = 0.0, 0.0
     ends: list[float] = []

@@ -27,7 +27,7 @@ def test_unknown_durations_are_a_question_mark() -> None:
 
 
 def test_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    console.say("hello")
+    console.log("hello")
     assert capsys.readouterr() == ("", "cornerstone: hello\n")
 
 
@@ -38,7 +38,7 @@ def not_verbose(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def speak() -> None:
     """Write in three ways: as our code does, as a library's C code does, as a process does."""
-    console.say("hello – 1")
+    console.log("hello – 1")
     os.write(2, b"from below\n")
     subprocess.run([sys.executable, "-c", "import sys; print('from a process', file=sys.stderr)"], check=True)
 
@@ -63,7 +63,7 @@ def test_stderr_goes_to_the_screen_too(
         monkeypatch.setenv(console.VERBOSE, "1")
     with console.script(str(tmp_path / "log"), shown=how == "shown"):
         assert not sys.stderr.isatty()
-        console.say("hello")
+        console.log("hello")
     assert capfd.readouterr().err == (tmp_path / "log").read_text() == "cornerstone: hello\n"
 
 
@@ -98,7 +98,7 @@ def test_a_defect_leaves_its_traceback_in_the_log(tmp_path: Path, capfd: pytest.
 def test_a_log_without_a_failure(tmp_path: Path) -> None:
     assert console.failure_of(tmp_path / "nowhere") is None
     with console.script(str(tmp_path / "log")):
-        console.say("--- failed: not really")
+        console.log("--- failed: not really")
     assert console.failure_of(tmp_path / "log") is None
 
 
@@ -175,9 +175,9 @@ def test_how_far_a_job_is_by_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert console.reached(log) is None
     with console.script(str(log)):
-        console.say("loading")
+        console.log("loading")
         assert console.reached(log) is None
-        console.say("m t: 3 of 11 coalitions are there, 8 to do")
+        console.log("m t: 3 of 11 coalitions are there, 8 to do")
         assert console.reached(log) == console.Reached(0, 8, 0.0, "?")
         assert console.last_said(log) == "m t: 3 of 11 coalitions are there, 8 to do"
         progress = console.Progress("m t", coalitions=8, work=400, every=0)
@@ -190,5 +190,5 @@ def test_how_far_a_job_is_by_its_log(tmp_path: Path) -> None:
 
 def test_a_job_that_has_nothing_to_do(tmp_path: Path) -> None:
     with console.script(str(tmp_path / "log")):
-        console.say("m t: 8 of 8 coalitions are there, 0 to do")
+        console.log("m t: 8 of 8 coalitions are there, 0 to do")
     assert console.reached(tmp_path / "log") == console.Reached(0, 0, 1.0, "?")

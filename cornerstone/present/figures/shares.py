@@ -38,6 +38,9 @@ SHADES: Final[dict[str, tuple[str, ...]]] = {
     "group": (BLUE, SKY, GREEN),
 }
 
+GAP: Final = 0.46
+"""Between two labels beside a pie, in radii."""
+
 
 @styled()
 def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) -> Figure:
@@ -118,15 +121,15 @@ def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
     _outside(ax, texts, angles)
 
 
-def _outside(ax: Axes, texts: Sequence[str], angles: Sequence[float], gap: float = 0.46) -> None:
-    """Label wedges in columns left and right of a pie, `gap` radii apart at least, with leader lines."""
+def _outside(ax: Axes, texts: Sequence[str], angles: Sequence[float]) -> None:
+    """Label wedges in columns left and right of a pie, `GAP` radii apart at least, with leader lines."""
     for side, align in ((1, "left"), (-1, "right")):
         chosen = [i for i in range(len(texts)) if (np.cos(angles[i]) >= 0) == (side > 0)]
         chosen.sort(key=lambda i: -np.sin(angles[i]))
         heights = [1.1 * np.sin(angles[i]) for i in chosen]
         wanted = np.mean(heights) if heights else 0.0
         for place in range(1, len(heights)):
-            heights[place] = min(heights[place], heights[place - 1] - gap)
+            heights[place] = min(heights[place], heights[place - 1] - GAP)
         # Pushing labels down moved their middle; put it back.
         shift = wanted - (np.mean(heights) if heights else 0.0)
         for i, height in zip(chosen, heights, strict=True):

@@ -316,5 +316,5 @@ def test_where_no_document_differs_the_test_is_as_wide_as_the_interval(value: fl
 
 def test_without_any_width_the_sign_decides_and_rounding_does_not() -> None:
     values = [0.2, -0.2, 0.0, 1e-17, -1e-17]
-    found = over_documents(np.tile(values, (4, 1)), distinct(4), 0.95, None)
+    found = of_values(Values(np.tile(values, (4, 1))), distinct(4), 0.95, None)
     assert found.p_above().tolist() == [0, 1, 0.5, 0.5, 0.5]

@@ -106,7 +106,9 @@ def test_log_likelihoods_that_change_no_answer_are_believed(tmp_path: Path) -> N
     assert table([path])["margin"][0] == pytest.approx(-1 / 2 + 2.5 / 6)
 
 
-@pytest.mark.parametrize("changes", [{"loglikelihood": SCORES[1:]}, {"gold": [0, 1]}, {"length": [[2], [2], [2]]}])
+@pytest.mark.parametrize(
+    "changes", [{"loglikelihood": SCORES[1:]}, {"gold": [0, 1]}, {"length": [[2], [2], [2]]}, {"doc_id": [0, 1]}]
+)
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     path = edited(write(tmp_path / "full.json"), "documents", **changes)
     with pytest.raises(StoreError, match=str(path)):

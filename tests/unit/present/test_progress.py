@@ -138,7 +138,7 @@ def test_status_of_nothing() -> None:
     text = status(configured())
     assert "tiny alpha: 0 of 17 coalitions are there" in text
     assert "no job seems to be at work" in text
-    assert "values of tiny: 0 of 2" in text
+    assert "values of tiny: 0 of 8" in text
     assert "summary: not yet" in text
 
 
