@@ -174,9 +174,10 @@ class Screen:
     def _silent(self, what: str) -> bool:
         return bool(self.quiet & {what, "ALL"})
 
-    def _once(self, text: str, about: str = "PROGRESS") -> None:
-        if text not in self.told and not self._silent(about):
-            self.told.add(text)
+    def _once(self, text: str, about: str = "PROGRESS", key: str = "") -> None:
+        """Write a line, unless one with the same key (by default the line itself) was written before."""
+        if (key or text) not in self.told and not self._silent(about):
+            self.told.add(key or text)
             self.terminal.line(f"cornerstone: {text}")
 
     def _plan(self, work: Work) -> None:
@@ -206,7 +207,7 @@ class Screen:
             return
         stage = name.stage if name else None
         if stage == EVALUATING and log in self.work.parts:
-            self._once(f"evaluating {self.work}", "RULES")
+            self._once(f"evaluating {self.work}", "RULES", key=EVALUATING)  # its numbers change as guesses are replaced
         elif stage in STAGES:
             self._once(STAGES[stage], "RULES")
         elif record.rule_msg:

@@ -137,6 +137,9 @@ def test_coalitions_are_announced_and_counted() -> None:
         "cornerstone: 0 of 26 coalitions, 0% of the work, ? left",
     ]
     assert watched.lines()[2].startswith("cornerstone: 13 of 26 coalitions, 50% of the work, 0:0")
+    parts[1].coalitions = 12  # a guess that was replaced
+    watched.starts(2, parts[1].log)
+    assert sum("evaluating" in line for line in watched.lines()) == 1
     assert len(watched.end()) == 3
 
 
