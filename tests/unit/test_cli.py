@@ -18,7 +18,7 @@ from cornerstone.config.config import Config
 from cornerstone.evaluate import adopt
 from cornerstone.files import sha256
 from cornerstone.present import progress
-from tests.helpers import ROOT, configured, raw
+from tests.helpers import configured, raw
 
 COMMANDS = [
     ["where"],
@@ -252,5 +252,5 @@ def test_adopting_without_documents_is_an_error_of_ours(capsys: pytest.CaptureFi
 
 def test_it_is_a_program(work: Path) -> None:
     command = [sys.executable, "-m", "cornerstone.cli", "where", "--folder"]
-    done = subprocess.run(command, cwd=work, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=work, env={}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "results\n", "")

@@ -1,0 +1,47 @@
+"""The shape of the code: short files, folders that say what they promise, scripts that name no path."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT
+
+PACKAGE = ROOT / "cornerstone"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
+SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py")) if "log.script(" in path.read_text()]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_file_is_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 350
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_a_folder_says_its_promise(folder: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    assert docstring
+    if folder != PACKAGE:  # which is the tour
+        assert len([line for line in docstring.splitlines() if line]) <= 4
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_a_script_is_thin_and_names_no_path(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    words = [word for word in words if word != ast.get_docstring(tree, clean=False)]
+    assert len(path.read_text().splitlines()) <= 35
+    assert not [word for word in words if "/" in word or word.endswith((".csv", ".json", ".md", ".parquet"))]
+
+
+def test_all_scripts_of_rules_are_looked_at() -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    assert {path.name for path in SCRIPTS} == set(re.findall(r'"\.\./scripts/(\w+\.py)"', rules))
