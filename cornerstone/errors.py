@@ -10,8 +10,8 @@
     ├── PreflightError   something that cluster jobs need is missing
     └── StoreError       a result file is truncated, foreign, or missing
 
-Each message says what is wrong, where, and what to do; `log.script` prints it
-without a traceback.
+Each message says what is wrong, where, and what to do; `log.script` writes it
+to the job's log, and the screen shows it without a traceback.
 """
 
 from __future__ import annotations
