@@ -242,7 +242,7 @@ def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list
     """Read result files of made-up scores into a table, and write it."""
     players = players_of(8, "ffn")
     data = made_up(documents, choices)
-    origin = result.Origin("0" * 16, data.digest, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
+    origin = result.Origin("0" * 16, data.digest, "0" * 16, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="cornerstone-") as made:
         paths = []
@@ -251,7 +251,7 @@ def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list
             scores = (10 * rng.standard_normal((documents, choices)) - 50).tolist()
             result.write(paths[-1], coalition, players, data, scores, origin, 1.0)
         wall, cpu = time.perf_counter(), time.process_time()
-        table.write(paths, players, "0" * 16, data, Path(made) / "values.parquet")
+        table.write(paths, players, "0" * 16, "0" * 16, data, Path(made) / "values.parquet")
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     what = f"{files:,} files of {documents} documents to a table"
     return [at_most(f"{what}: wall time", wall, 60, "s"), Row(f"{what}: CPU time", cpu, "s")]

@@ -19,12 +19,14 @@ rule collect:
             layout.coalition(w.model, w.task, name) for name in names[w.model]
         ],
         documents=lambda w: layout.documents_for(w.model, w.task),
+        note=note(cfg, "{model}", ESTIMATES),
     output:
         layout.values("{model}", "{task}"),
     log:
         "logs/collect/{model}/{task}.log",
     params:
         fingerprint=lambda w: fingerprint.of_result(cfg, w.model, w.task),
+        made_by=lambda w: fingerprint.of_values(cfg, w.model, w.task),
         code=code(*fingerprint.VALUES, script="collect"),
     message:
         "Collecting the results of {wildcards.model} on {wildcards.task}"
@@ -38,7 +40,7 @@ rule estimate:
         documents=lambda w: [
             layout.documents_for(w.model, task) for task in cfg.run_tasks
         ],
-        note=note("{model}", ESTIMATES),
+        note=note(cfg, "{model}", ESTIMATES),
     output:
         tables=layout.estimates("{model}"),
         provenance=layout.provenance("{model}"),

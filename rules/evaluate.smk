@@ -6,7 +6,7 @@ def evaluate_input(model):
     return {
         "marker": layout.model_marker(model),
         "documents": lambda w: layout.documents_for(model, w.task),
-        "note": note(model, "{task}"),
+        "note": note(cfg, model, "{task}"),
     }
 
 
@@ -93,6 +93,7 @@ for _model in cfg.run:
             **job_resources(cfg.models[_model]),
         params:
             **evaluate_params(_model),
+            made_by=lambda w, model=_model: fingerprint.of_values(cfg, model, w.task),
             deletion=cfg.deletion.model_dump(),
             code=code(*fingerprint.VALUES, *fingerprint.ESTIMATES, script="deletion"),
         message:

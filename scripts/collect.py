@@ -19,6 +19,7 @@ with log.script(snakemake.log[0]):
         [Path(path) for path in snakemake.input.results],
         config.models[model].all_players(),
         snakemake.params.fingerprint,
+        snakemake.params.made_by,
         documents.read(Path(snakemake.input.documents)).first(config.limit(model, task)),
         Path(snakemake.output[0]),
     )

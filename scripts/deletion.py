@@ -24,4 +24,4 @@ with log.script(snakemake.log[0]):
     )
     values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
     points = deletion.deletion_points(job.config, job.players, values, drops)
-    job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]))
+    job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]), snakemake.params.made_by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,13 @@ from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 
 
-def read_all(config: Config, model: str, paths: Sequence[Path], value_function: str = ACCURACY) -> dict[str, Game]:
+def read_all(
+    config: Config,
+    model: str,
+    paths: Sequence[Path],
+    value_function: str = ACCURACY,
+    documents: Mapping[str, str] | None = None,
+) -> dict[str, Game]:
     """The games of a model, one for each active task, from the files that `evaluate.table` wrote.
 
     Args:
@@ -25,6 +31,7 @@ def read_all(config: Config, model: str, paths: Sequence[Path], value_function: 
         model: its name.
         paths: the Parquet file of each task, in the config's order.
         value_function: accuracy, or another that the config asks for.
+        documents: task -> digest of the documents that were scored, where they are at hand.
 
     Raises:
         StoreError: a file that can't be read, lacks the metric, or was made from results of other settings or code.
@@ -33,12 +40,14 @@ def read_all(config: Config, model: str, paths: Sequence[Path], value_function: 
     games = {}
     for task, path in zip(config.run_tasks, paths, strict=True):
         values = read_values(path)
-        wanted = fingerprint.of_result(config, model, task)
+        wanted = fingerprint.of_values(config, model, task)
         if values.attrs.get("fingerprint") != wanted:
             raise StoreError(
                 f"{path} was made from results of other settings or code (fingerprint "
                 f"{values.attrs.get('fingerprint')}, now {wanted}). Delete it and run the workflow again."
             )
+        if documents is not None and values.attrs.get("documents") != documents[task]:
+            raise StoreError(f"{path} was made from other documents. Delete it and run the workflow again.")
         metric = config.tasks[task].metric if value_function == ACCURACY else value_function
         games[task] = from_table(values, players, metric)
     return games

@@ -34,7 +34,8 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     Raises:
         StoreError: a coalition that an estimator needs was not evaluated, or values that do not fit the config.
     """
-    by_function = {function: games.read_all(config, model, values, function) for function in config.functions}
+    digests = {task: data.digest for task, data in documents.items()}
+    by_function = {function: games.read_all(config, model, values, function, digests) for function in config.functions}
     accuracy = by_function[ACCURACY]
     frames: Frames = {}
     samples = {}
@@ -122,5 +123,5 @@ def provenance(config: Config, model: str) -> dict[str, Any]:
     """What the estimates of a model were made from, for provenance.json."""
     return {
         "fingerprint": fingerprint.of_estimates(config, model),
-        "results": {task: fingerprint.of_result(config, model, task) for task in config.run_tasks},
+        "values": {task: fingerprint.of_values(config, model, task) for task in config.run_tasks},
     }

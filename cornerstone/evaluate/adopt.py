@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cornerstone.config.config import Config
+from cornerstone.config.models import Groups
 from cornerstone.engine import tries
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.evaluate import result
@@ -22,6 +24,7 @@ from cornerstone.evaluate.job import Job, Loaded
 from cornerstone.game.coalitions import in_sweep_order, parse
 from cornerstone.log import log
 from cornerstone.plan import fingerprint
+from cornerstone.plan.fingerprint import settings
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.snakemake import forget_notes
 
@@ -78,7 +81,7 @@ def adopt(config: Config, sample: int, seed: int, dry_run: bool = False) -> bool
         Whether nothing is left that does not agree.
 
     Raises:
-        CornerstoneError: assets are missing, or results of other documents or settings lie among those wanted.
+        CornerstoneError: assets are missing, or a stored result is damaged.
     """
     layout, agreed, adopted = Layout(config), True, 0
     for model in config.run:
@@ -86,41 +89,48 @@ def adopt(config: Config, sample: int, seed: int, dry_run: bool = False) -> bool
             made_by = fingerprint.of_result(config, model, task)
             marker, documents = Path(layout.model_marker(model)), Path(layout.documents_for(model, task))
             job = Job(config, model, task, marker, documents, made_by)
-            stale = stale_results(job)
-            if not stale:
+            versions = stale_results(job)
+            if not versions:
                 log(f"{model} {task}: no stale results")
-                continue
-            chosen = random.Random(f"{seed} {model} {task}").sample(stale, min(sample, len(stale)))
-            found = compare(job, chosen)
-            label = f"{model} {task}: {len(found.differing)} of {len(chosen)} coalitions differ"
-            if found.differing:
-                agreed = False
-                log(f"{label}: {', '.join(found.differing)}; {found}. Its results stay as they are, and stale")
-                continue
-            log(f"{label}; the largest difference is {max(found.differences):.2g}, {found}")
-            adopted += 0 if dry_run else keep(stale, made_by, found)
+            for version, stale in versions.items():
+                chosen = random.Random(f"{seed} {model} {task} {version}").sample(stale, min(sample, len(stale)))
+                found = compare(job, chosen)
+                label = f"{model} {task}: {len(found.differing)} of {len(chosen)} coalitions made by {version} differ"
+                if found.differing:
+                    agreed = False
+                    log(f"{label}: {', '.join(found.differing)}; {found}. They stay as they are, and stale")
+                    continue
+                log(f"{label}; the largest difference is {max(found.differences):.2g}, {found}")
+                adopted += 0 if dry_run else keep(stale, made_by, settings(config, model, task), found)
     log(f"{adopted} results have today's fingerprint now" if not dry_run else "nothing was changed (--dry-run)")
     return agreed
 
 
-def stale_results(job: Job) -> list[Stored]:
-    """The results of a model and task that fit the config but for their fingerprint, in sweep order.
+def stale_results(job: Job) -> dict[str, list[Stored]]:
+    """The results of a model and task that fit the config but for the code: fingerprint -> results, in sweep order.
 
-    Results of other documents, weights or number formats, and files that are damaged, are left out: they are made anew.
+    Results of other documents or settings, and files that are damaged, are left out: they are made anew. So are those
+    of versions that did not note their settings, where names do not tell what was removed: where players are groups.
     """
     layout, digest = Layout(job.config), job.data().digest
+    asked = settings(job.config, job.model, job.task)
     paths = [Path(layout.coalitions(job.model, job.task)), Path(layout.deletion_coalitions(job.model, job.task))]
-    found: dict[int, list[Stored]] = {}
+    found: dict[str, dict[int, list[Stored]]] = {}
     for path in sorted(path for folder in paths for path in folder.glob("[!.]*.json")):
         try:
             sections = result.read(path)
             coalition, made_by = parse(sections["coalition"]["name"], job.players), sections["provenance"]
-            fits = made_by["documents"] == digest and made_by["model"] == job.described
-            if fits and made_by["fingerprint"] != job.fingerprint:
-                found.setdefault(coalition, []).append(Stored(path, coalition))
+            noted = made_by["settings"] == asked if "settings" in made_by else not isinstance(job.entry.players, Groups)
+            same = sections["coalition"]["players"] == len(job.players) and made_by["model"] == job.described
+            if noted and same and made_by["documents"] == digest and made_by["fingerprint"] != job.fingerprint:
+                version = found.setdefault(str(made_by["fingerprint"]), {})
+                version.setdefault(coalition, []).append(Stored(path, coalition))
         except (StoreError, CoalitionError, KeyError, TypeError):
             continue
-    return [stored for coalition in in_sweep_order(found, job.players) for stored in found[coalition]]
+    return {
+        name: [stored for coalition in in_sweep_order(version, job.players) for stored in version[coalition]]
+        for name, version in found.items()
+    }
 
 
 def compare(job: Job, chosen: Sequence[Stored]) -> Comparison:
@@ -133,9 +143,14 @@ def compare(job: Job, chosen: Sequence[Stored]) -> Comparison:
     Raises:
         CornerstoneError: the model can't be loaded.
     """
+    torch.set_num_threads(job.entry.threads)  # as the job that would make them
     loaded = job.load(job.data())
     results = [result.read(stored.path) for stored in chosen]
     before = [flat(each["documents"]["loglikelihood"]) for each in results]
+    count = sum(len(document.requests) for document in job.data().documents)
+    for stored, then in zip(chosen, before, strict=True):
+        if len(then) != count:
+            raise StoreError(f"{stored.path} has {len(then)} log-likelihoods, not {count}. Delete it and try again.")
     names = [each["coalition"]["name"] for each in results]
     coalitions = in_sweep_order((stored.coalition for stored in chosen), job.players)
     by_coalition = dict(zip(coalitions, computed(job, loaded, coalitions), strict=True))
@@ -162,7 +177,7 @@ def repacked(loaded: Loaded) -> Loaded:
     return replace(loaded, batches=tries.batches(loaded.packed, max(1, largest // 3)))
 
 
-def keep(stale: Sequence[Stored], made_by: str, found: Comparison) -> int:
+def keep(stale: Sequence[Stored], made_by: str, asked: str, found: Comparison) -> int:
     """Write today's fingerprint into results, and how that came about; returns how many there are."""
     for stored in stale:
         sections = result.read(stored.path)
@@ -175,7 +190,8 @@ def keep(stale: Sequence[Stored], made_by: str, found: Comparison) -> int:
             "allowed": found.allowed,
             "because": found.how,
         }
-        sections["provenance"] = {**provenance, "fingerprint": made_by, "adopted": adopted}
+        history = [*provenance.get("adopted", []), adopted]
+        sections["provenance"] = {**provenance, "fingerprint": made_by, "settings": asked, "adopted": history}
         result.save(stored.path, sections)
         forget_notes(stored.path)
     return len(stale)

@@ -25,6 +25,7 @@ from cornerstone.evaluate import result, table
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player
 from cornerstone.log import Progress, log
+from cornerstone.plan.fingerprint import settings
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import memory
@@ -97,7 +98,7 @@ class Job:
         """
         return self.run([Target(coalitions.parse(path.stem, self.players), path) for path in paths])
 
-    def run_table(self, wanted: Sequence[int], target: Path) -> None:
+    def run_table(self, wanted: Sequence[int], target: Path, made_by: str) -> None:
         """Evaluate coalitions that are not there yet, then write all of them as one table (Parquet).
 
         What the plan has evaluated is read where it is; the rest goes to a folder of its own: it is not among the
@@ -110,7 +111,8 @@ class Job:
             own = Target(coalition, Path(layout.deletion_coalition(self.model, self.task, name)))
             targets.append(planned if self._is_there(planned, data) else own)
         self.run(targets)
-        table.write([target.path for target in targets], self.players, self.fingerprint, data, target)
+        paths = [each.path for each in targets]
+        table.write(paths, self.players, self.fingerprint, made_by, data, target)
 
     def run(self, targets: Sequence[Target]) -> int:
         """Make every target that is not there or was made by other settings or code.
@@ -242,6 +244,7 @@ class Job:
         return result.Origin(
             fingerprint=self.fingerprint,
             documents=data.digest,
+            settings=settings(self.config, self.model, self.task),
             model=self.described,
             versions={package: importlib.metadata.version(package) for package in PACKAGES},
             device=_device_name(loaded.network.device),

@@ -29,6 +29,7 @@ class Origin:
 
     fingerprint: str
     documents: str
+    settings: str
     model: dict[str, Any]
     versions: dict[str, str]
     device: str

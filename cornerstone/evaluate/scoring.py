@@ -38,6 +38,8 @@ class Scores:
             raise ValueError(
                 "each document needs a gold choice, and a log-likelihood and a length for two choices or more"
             )
+        if not all(0 <= right < count for right, count in zip(self.gold, counts, strict=True)):
+            raise ValueError("a gold choice is none of its document's choices")
 
     @cached_property
     def _there(self) -> np.ndarray:

@@ -31,7 +31,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
 
     Returns:
         A row per coalition and document: coalition, doc_id, cluster, a column per metric (0 or 1), and `margin` and
-        `log-probability` (see `Scores`). Its `attrs` hold the fingerprint.
+        `log-probability` (see `Scores`).
 
     Raises:
         StoreError: a damaged file, a foreign one (other fingerprint, other name), other documents, or scores that do
@@ -58,7 +58,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
             raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
         try:
             scores = _columns(path, result["documents"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"{path} is damaged: its arrays do not fit each other ({type(error).__name__}: {error}). Delete it and "
                 "run the workflow again."
@@ -72,7 +72,6 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
     joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
     joined.insert(0, "coalition", pd.Series(labels).repeat(counts).to_numpy())
     joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
-    joined.attrs["fingerprint"] = expected
     return joined
 
 
@@ -93,7 +92,19 @@ def _columns(path: Path, documents: dict[str, Any]) -> dict[str, np.ndarray]:
     return found | {"margin": scores.margin, "log-probability": scores.log_probability}
 
 
-def write(paths: Iterable[Path], players: tuple[Player, ...], expected: str, data: TaskDocuments, target: Path) -> None:
-    """Write what `table` returns as a Parquet file, atomically; the fingerprint goes with it."""
+def write(
+    paths: Iterable[Path],
+    players: tuple[Player, ...],
+    expected: str,
+    made_by: str,
+    data: TaskDocuments,
+    target: Path,
+) -> None:
+    """Write what `table` returns as a Parquet file, atomically.
+
+    Its `attrs`, which pandas keeps in the file, say what made it (`made_by`, see `fingerprint.of_values`) and from
+    which documents.
+    """
     frame = table(paths, players, expected, data)
+    frame.attrs = {"fingerprint": made_by, "documents": data.digest}
     write_atomically(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -31,6 +31,9 @@ ESTIMATES = ("game", "estimators", "analysis")
 PICTURES = ("present",)
 """Folders that decide how estimates are shown."""
 
+COUNTED = (".py", ".mplstyle")
+"""Files that count; others, such as those of editors and of Python itself, come and go."""
+
 DECISIVE = {
     *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "experts", "players"),
     *("dtype", "batch_tokens", "compile"),
@@ -44,6 +47,11 @@ def of_result(config: Config, model: str, task: str) -> str:
     These are: the weights and how they are computed, the documents, and the code of `RESULTS`. What only decides where
     or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators) is left out.
     """
+    return _short(settings(config, model, task), code(*RESULTS))
+
+
+def settings(config: Config, model: str, task: str) -> str:
+    """16 hexadecimal digits that change with the settings that decide a result, whatever the code."""
     decisive = config.models[model].model_dump(include=DECISIVE)
     decisive["documents"] = [
         task,
@@ -51,16 +59,21 @@ def of_result(config: Config, model: str, task: str) -> str:
         config.limit(model, task),
         config.tasks[task].revision,
     ]
-    return _short(json.dumps(decisive, sort_keys=True), code(*RESULTS))
+    return _short(json.dumps(decisive, sort_keys=True))
+
+
+def of_values(config: Config, model: str, task: str) -> str:
+    """16 hexadecimal digits that change with whatever decides a table of values."""
+    return _short(of_result(config, model, task), code(*VALUES))
 
 
 def of_estimates(config: Config, model: str) -> str:
-    """16 hexadecimal digits that change with whatever decides the estimates of a model, given its values."""
+    """16 hexadecimal digits that change with whatever decides the estimates of a model."""
     decisive = config.model_dump(
         include={"estimators", "interactions", "value_functions", "deletion", "intervals", "seed", "run_tasks"}
     )
     decisive["metrics"] = {task: config.tasks[task].metric for task in config.run_tasks}
-    decisive["results"] = {task: of_result(config, model, task) for task in config.run_tasks}
+    decisive["values"] = {task: of_values(config, model, task) for task in config.run_tasks}
     return _short(json.dumps(decisive, sort_keys=True), code(*ESTIMATES))
 
 
@@ -69,7 +82,8 @@ def code(*folders: str, script: str | None = None) -> str:
     """16 hexadecimal digits that change with the meaning of the files in some folders of the package.
 
     Args:
-        folders: of the package, subfolders included. Files that are not Python (a style sheet) count byte by byte.
+        folders: of the package, subfolders included. Files that are not Python (a style sheet) count byte by byte;
+            files that are not `COUNTED` do not count.
         script: one of `scripts/`, too.
 
     Raises:
@@ -77,7 +91,11 @@ def code(*folders: str, script: str | None = None) -> str:
     """
     digest = hashlib.sha256()
     for folder in folders:
-        paths = sorted(path for path in (PACKAGE / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
+        paths = sorted(
+            path
+            for path in (PACKAGE / folder).rglob("[!.]*")
+            if path.suffix in COUNTED and "__pycache__" not in path.parts
+        )
         if not paths:
             raise FileNotFoundError(f"the package has no folder {folder} to take a fingerprint of")
         for path in paths:
@@ -102,6 +120,8 @@ def _canonical(node: object) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for field, value in ast.iter_fields(node):
+            if isinstance(node, ast.JoinedStr) and field == "values":
+                value = [part for part in value if not _is_nothing(part)]
             if value is not None and value != [] and field not in ("ctx", "kind", "type_comment", "type_ignores"):
                 yield f" {field}="
                 yield from _canonical(value)
@@ -120,6 +140,11 @@ def _canonical(node: object) -> Iterator[str]:
 def _is_remark(node: object) -> bool:
     """Whether a statement is nothing but a string: the docstring of a module, class, function or attribute."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_nothing(node: object) -> bool:
+    """Whether a part of an f-string is empty: Python 3.12.1 has one where others have none."""
+    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _short(*parts: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError
-from cornerstone.files import write_text
+from cornerstone.files import write_atomically, write_text
 from cornerstone.game import coalitions
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
@@ -125,12 +127,14 @@ ESTIMATES = "estimates"
 """The note of a model's estimates; all others are named after tasks."""
 
 
-def note(model: str, what: str) -> str:
-    """An input of the rules that evaluate a model on a task (or estimate its values, `ESTIMATES`).
+def note(config: Config, model: str, what: str) -> str:
+    """An input of the rules that evaluate a model on a task (or collect and estimate its values, `ESTIMATES`).
 
-    It is newer than what they have made when that does not fit the config: see `note_stale`.
+    It is newer than what they have made when that does not fit the config: see `note_stale`. Each folder of results has
+    notes of its own.
     """
-    return str(NOTES / model / what)
+    results = hashlib.sha256(config.paths.results.encode()).hexdigest()[:8]
+    return str(NOTES / results / model / what)
 
 
 def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
@@ -153,13 +157,13 @@ def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
         found, wanted = _said(Path(layout.provenance(model)), "fingerprint"), fingerprint.of_estimates(config, model)
         reasons[ESTIMATES] = "" if found in (None, wanted) else f"{found} is not {wanted}"
         for what, reason in reasons.items():
-            path = Path(note(model, what))
-            if reason or not path.is_file() or path.stat().st_size:
-                write_text(path, reason)  # Snakemake also compares what is in it
+            path = Path(note(config, model, what))
             if reason:
+                # Snakemake takes a file as it was if it says the same, however new it is
+                write_text(path, f"{reason}, seen at {time.time_ns()}")
                 newer.append(str(path))
-            else:
-                os.utime(path, (0, 0))  # older than anything
+            elif not path.is_file() or path.stat().st_size:
+                write_atomically(path, lambda temporary: os.utime(temporary, (0, 0)))  # older than anything
     return newer
 
 

@@ -33,7 +33,7 @@ SMALL = {"models.tiny.blocks": 2}
 def save(config: Config, task: str, path: Path, rows: pd.DataFrame = ROWS) -> None:
     """As `evaluate.table` writes it: the fingerprint goes with the rows."""
     frame = rows.copy()
-    frame.attrs["fingerprint"] = fingerprint.of_result(config, "tiny", task)
+    frame.attrs["fingerprint"] = fingerprint.of_values(config, "tiny", task)
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(path, index=False)
 
@@ -99,7 +99,7 @@ def test_values_of_other_settings_are_refused(tmp_path: Path, change: dict[str, 
     save(config, "alpha", path)
     assert list(read_all(config, "tiny", [path])) == ["alpha"]
     changed = configured({**SMALL, "run_tasks": ["alpha"], **change})
-    old, new = (fingerprint.of_result(c, "tiny", "alpha") for c in (config, changed))
+    old, new = (fingerprint.of_values(c, "tiny", "alpha") for c in (config, changed))
     with pytest.raises(StoreError, match=rf"{path} was made .*\(fingerprint {old}, now {new}\)\. Delete it"):
         read_all(changed, "tiny", [path])
 

@@ -52,13 +52,18 @@ class Run:
             }
             rows.append(pd.DataFrame({**who, "acc": right, "acc_norm": right, "margin": right - rng.random(9)}))
         frame = pd.concat(rows, ignore_index=True)
-        frame.attrs["fingerprint"] = fingerprint.of_result(self.config, "tiny", task)
+        made_by = fingerprint.of_values(self.config, "tiny", task)
+        frame.attrs = {"fingerprint": made_by, "documents": DATA[task].digest}
         path = Path(self.layout.values("tiny", task))
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(path, index=False)
         return path
 
     def estimates(self, data: dict[str, TaskDocuments] | None = None) -> write.Frames:
+        for task, path in zip(self.config.run_tasks, self.values if data else [], strict=False):
+            frame = pd.read_parquet(path)
+            frame.attrs["documents"] = (data or DATA)[task].digest
+            frame.to_parquet(path, index=False)
         return write.estimates(self.config, "tiny", self.values, data or DATA)
 
     def relations(self) -> write.Frames:
@@ -160,4 +165,10 @@ def test_estimates_are_of_one_configuration(run: Run, tmp_path: Path) -> None:
 def test_provenance_holds_the_fingerprints(run: Run) -> None:
     found = write.provenance(run.config, "tiny")
     assert found["fingerprint"] == fingerprint.of_estimates(run.config, "tiny")
-    assert found["results"] == {task: fingerprint.of_result(run.config, "tiny", task) for task in run.config.run_tasks}
+    assert found["values"] == {task: fingerprint.of_values(run.config, "tiny", task) for task in run.config.run_tasks}
+
+
+def test_values_of_other_documents_are_refused(run: Run) -> None:
+    other = {task: data.first(len(data.documents) - 1) for task, data in DATA.items()}
+    with pytest.raises(StoreError, match=r"alpha/values\.parquet was made from other documents\. Delete it"):
+        write.estimates(run.config, "tiny", run.values, other)

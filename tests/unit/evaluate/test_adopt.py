@@ -112,7 +112,7 @@ def test_results_that_todays_code_gives_again_are_adopted(make: Maker, capsys: p
         new = result.read(path)
         provenance = new.pop("provenance")
         assert provenance.pop("fingerprint") == work.job().fingerprint
-        adopted = provenance.pop("adopted")
+        (adopted,) = provenance.pop("adopted")
         assert adopted["from"] == OLD
         assert adopted["largest_difference"] <= adopted["allowed"] == 1e-4
         assert len(adopted["compared"]) == 3
@@ -123,7 +123,7 @@ def test_results_that_todays_code_gives_again_are_adopted(make: Maker, capsys: p
     assert work.job().run_files(work.paths()) == 0
     assert record.exists()  # a note on another file
     said = capsys.readouterr().err
-    assert "tiny alpha: 0 of 3 coalitions differ" in said
+    assert f"tiny alpha: 0 of 3 coalitions made by {OLD} differ" in said
     assert f"{PLANNED} results have today's fingerprint now" in said
     assert left_over(Path("results")) == []
 
@@ -157,8 +157,8 @@ def test_results_with_other_numbers_are_refused_by_name_and_nothing_changes(
     assert not adopt(work.config, PLANNED, 0)
     assert work.contents() == before
     said = capsys.readouterr().err
-    assert f"tiny alpha: 1 of {PLANNED} coalitions differ: drop-ffn1 by " in said
-    assert "Its results stay as they are, and stale" in said
+    assert f"tiny alpha: 1 of {PLANNED} coalitions made by {OLD} differ: drop-ffn1 by " in said
+    assert "They stay as they are, and stale" in said
     assert "0 results have today's fingerprint now" in said
 
 
@@ -177,7 +177,7 @@ def test_a_difference_of_rounding_is_allowed_and_reported(make: Maker) -> None:
     rows = result.read(work.paths()[0])["documents"]["loglikelihood"]
     shift(work.paths()[0], 5e-5 * rows[2][0])
     assert adopt(work.config, PLANNED, 0)
-    adopted = result.read(work.paths()[1])["provenance"]["adopted"]
+    (adopted,) = result.read(work.paths()[1])["provenance"]["adopted"]
     assert adopted["largest_difference"] == pytest.approx(5e-5, rel=0.2)
 
 
@@ -195,7 +195,7 @@ def test_a_dry_run_changes_nothing(make: Maker, capsys: pytest.CaptureFixture[st
     assert adopt(work.config, 3, 0, dry_run=True)
     assert work.contents() == before
     said = capsys.readouterr().err
-    assert "tiny alpha: 0 of 3 coalitions differ" in said
+    assert f"tiny alpha: 0 of 3 coalitions made by {OLD} differ" in said
     assert "nothing was changed (--dry-run)" in said
     shift(work.paths()[0], 0.05)
     assert not adopt(work.config, PLANNED, 0, dry_run=True)
@@ -231,7 +231,7 @@ def test_in_half_precision_what_other_batches_change_is_allowed(make: Maker, dty
     path = work.paths()[4]
     shift(path, 0.9 * FLOOR)
     assert adopt(work.config, PLANNED, 0)
-    adopted = result.read(path)["provenance"]["adopted"]
+    (adopted,) = result.read(path)["provenance"]["adopted"]
     assert adopted["allowed"] == pytest.approx(FLOOR)
     assert adopted["largest_difference"] == pytest.approx(0.9 * FLOOR)
     assert adopted["because"] == f"in {dtype}, what other batches alone change"
@@ -246,7 +246,10 @@ def test_in_half_precision_more_than_that_is_refused(make: Maker, capsys: pytest
     assert not adopt(work.config, PLANNED, 0)
     assert work.contents() == before
     said = capsys.readouterr().err
-    assert f"1 of {PLANNED} coalitions differ: {path.stem} by 1; 0.12 is allowed (in bfloat16, what other" in said
+    assert (
+        f"1 of {PLANNED} coalitions made by {OLD} differ: {path.stem} by 1; 0.12 is allowed (in bfloat16, what other"
+        in said
+    )
 
 
 @pytest.mark.usefixtures("rounding")
@@ -268,7 +271,7 @@ def test_results_of_other_documents_weights_or_formats_and_damaged_files_are_lef
     for path in (documents, weights, dtype, foreign):
         shift(path, 9.0)
     before = work.contents()
-    assert [stored.path for stored in adopting.stale_results(work.job())] == rest
+    assert [stored.path for stored in adopting.stale_results(work.job())[OLD]] == rest
     assert adopt(work.config, PLANNED, 0)
     after = work.contents()
     assert {path for path in after if after[path] != before[path]} == set(rest)
@@ -278,12 +281,12 @@ def test_results_of_other_documents_weights_or_formats_and_damaged_files_are_lef
 def test_results_of_deletion_curves_are_adopted_too(make: Maker) -> None:
     work = make({"models.tiny.chunks": 1})
     job = work.job()
-    job.run_table([0b11111100], Path("deletion.parquet"))
+    job.run_table([0b11111100], Path("deletion.parquet"), "made by")
     own = Path(Layout(work.config).deletion_coalition("tiny", "alpha", "drop-attn0-ffn0"))
     edit(own, "provenance", fingerprint=OLD)
     assert adopt(work.config, PLANNED + 1, 0)
     assert result.read(own)["provenance"]["fingerprint"] == job.fingerprint
-    assert len(result.read(own)["provenance"]["adopted"]["compared"]) == PLANNED + 1
+    assert len(result.read(own)["provenance"]["adopted"][0]["compared"]) == PLANNED + 1
 
 
 def test_a_coalition_that_is_stored_twice_is_adopted_twice_and_both_are_compared(make: Maker) -> None:
@@ -345,3 +348,37 @@ def test_other_batches_are_smaller_and_hold_the_same_documents(make: Maker, most
     assert [len(row) for row in before] == [len(row) for row in after] == [12 * 13] * 2
     for one, other in zip(before, after, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_versions_are_judged_each_by_itself(make: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    """Most results are right, a few of another version are not: these must not come in with the others."""
+    work = make()
+    few = work.paths()[:2]
+    for path in few:
+        edit(path, "provenance", fingerprint="another0another0")
+        shift(path, 1.0)
+    before = work.contents()
+    assert not adopt(work.config, 1, 0)
+    after = work.contents()
+    assert {path for path in after if after[path] == before[path]} == set(few)
+    assert "1 of 1 coalitions made by another0another0 differ" in capsys.readouterr().err
+
+
+def test_results_of_other_settings_are_left_alone(make: Maker) -> None:
+    work = make()
+    other, *rest = work.paths()
+    edit(other, "provenance", settings="0" * 16)
+    assert [stored.path for stored in adopting.stale_results(work.job())[OLD]] == rest
+
+
+def test_groups_of_a_version_that_did_not_note_its_settings_are_left_alone(make: Maker) -> None:
+    work = make()
+    config = configured({"models.tiny.players": {"groups": {"first": ["attn0"], "second": ["ffn3"]}}})
+    job = Job(config, "tiny", "alpha", Path("x"), Path(Layout(work.config).documents_for("tiny", "alpha")), "0" * 16)
+    path = Path(Layout(config).coalition("tiny", "alpha", "drop-first"))
+    sections = result.read(work.paths()[0])
+    del sections["provenance"]["settings"]
+    sections["coalition"] |= {"name": "drop-first", "players": 2}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result.save(path, sections)
+    assert adopting.stale_results(job) == {}

@@ -321,9 +321,10 @@ def test_overflow_is_an_error_and_not_a_result(job: Maker, monkeypatch: pytest.M
 def test_a_table_of_coalitions_that_are_in_no_plan(job: Maker, tmp_path: Path) -> None:
     made = job()
     wanted = [full(PLAYERS), without([0, 7], PLAYERS), full(PLAYERS), without([1, 3, 5], PLAYERS)]
-    made.run_table(wanted, tmp_path / "deletion.parquet")
+    made.run_table(wanted, tmp_path / "deletion.parquet", "made by")
     found = pd.read_parquet(tmp_path / "deletion.parquet")
     names = {coalitions.name(c, PLAYERS) for c in wanted}
+    assert found.attrs["fingerprint"] == "made by"
     assert set(found["coalition"]) == names
     assert len(found) == 3 * 5
     folder = tmp_path / "results" / "tiny" / "alpha" / "deletion"
@@ -337,7 +338,7 @@ def test_a_table_of_coalitions_that_are_in_no_plan(job: Maker, tmp_path: Path) -
 def test_a_table_reads_what_the_plan_has_evaluated(job: Maker, tmp_path: Path) -> None:
     made = job()
     made.run_files(planned(made))
-    made.run_table([full(PLAYERS), without([0, 7], PLAYERS)], tmp_path / "deletion.parquet")
+    made.run_table([full(PLAYERS), without([0, 7], PLAYERS)], tmp_path / "deletion.parquet", "made by")
     folder = tmp_path / "results" / "tiny" / "alpha" / "deletion"
     assert [path.stem for path in folder.iterdir()] == ["drop-attn0-ffn3"]
 

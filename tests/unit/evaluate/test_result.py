@@ -20,7 +20,9 @@ from tests.helpers import documents, left_over
 PLAYERS = players_of(4, "ffn")
 DATA = documents([[("q", " a"), ("q", " bcdef")], [("r", " a"), ("r", " b"), ("r", " c")], [("s", " x"), ("s", " y")]])
 SCORES = [[-1.0, -2.0], [-3.0, -1 / 3, -0.5], [-1.5, -1.5]]  # gold is 0, 1, 0; a tie goes to the first
-ORIGIN = Origin("0123456789abcdef", DATA.digest, {"name": "tiny"}, {"torch": "2"}, "cpu", "resident")
+ORIGIN = Origin(
+    "0123456789abcdef", DATA.digest, "fedcba9876543210", {"name": "tiny"}, {"torch": "2"}, "cpu", "resident"
+)
 
 
 def write(path: Path, coalition: int = full(PLAYERS), scores: list[list[float]] = SCORES, **changes: Any) -> Path:

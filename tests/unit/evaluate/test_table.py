@@ -43,9 +43,11 @@ def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> No
 
 def test_a_table_survives_its_file(tmp_path: Path) -> None:
     paths = [write(tmp_path / "full.json")]
-    tables.write(paths, PLAYERS, ORIGIN.fingerprint, DATA, tmp_path / "new" / "values.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "new" / "values.parquet"), table(paths))
-    assert pd.read_parquet(tmp_path / "new" / "values.parquet").attrs == {"fingerprint": ORIGIN.fingerprint}
+    tables.write(paths, PLAYERS, ORIGIN.fingerprint, "made by", DATA, tmp_path / "new" / "values.parquet")
+    found = pd.read_parquet(tmp_path / "new" / "values.parquet")
+    assert found.attrs == {"fingerprint": "made by", "documents": DATA.digest}
+    found.attrs = {}
+    pd.testing.assert_frame_equal(found, table(paths))
     assert left_over(tmp_path) == []
 
 
@@ -107,7 +109,15 @@ def test_log_likelihoods_that_change_no_answer_are_believed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "changes", [{"loglikelihood": SCORES[1:]}, {"gold": [0, 1]}, {"length": [[2], [2], [2]]}, {"doc_id": [0, 1]}]
+    "changes",
+    [
+        {"loglikelihood": SCORES[1:]},
+        {"gold": [0, 1]},
+        {"gold": [0, 1, 2]},
+        {"gold": [-1, 1, 0]},
+        {"length": [[2], [2], [2]]},
+        {"doc_id": [0, 1]},
+    ],
 )
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     path = edited(write(tmp_path / "full.json"), "documents", **changes)

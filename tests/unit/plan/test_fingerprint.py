@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from collections.abc import Iterator
@@ -215,6 +216,28 @@ def test_a_script_counts_where_it_is_named(copied: Path) -> None:
     assert code("present") == alone
 
 
+@pytest.mark.parametrize("name", [".sweep.py.swp", "sweep.py~", ".#sweep.py", "__pycache__/x.cpython-311.pyc.1234"])
+def test_files_of_editors_and_of_python_do_not_count(copied: Path, name: str) -> None:
+    before = code("engine")
+    path = copied / "engine" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("anything")
+    code.cache_clear()
+    assert code("engine") == before
+
+
+def test_an_empty_part_of_an_f_string_does_not_count() -> None:
+    """Python 3.12.1 puts one into the tree of f"{x:{y}}", older and newer versions do not."""
+    tree = ast.parse('f"{x:{y}}"')
+    before = "".join(fingerprint._canonical(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            node.values.append(ast.Constant(""))
+    assert "".join(fingerprint._canonical(tree)) == before
+    lists = ["".join(fingerprint._canonical(ast.parse(text))) for text in ('["a"]', '["a", ""]')]
+    assert lists[0] != lists[1]
+
+
 @pytest.mark.parametrize(
     ("folder", "result", "estimates"),
     [
@@ -222,7 +245,12 @@ def test_a_script_counts_where_it_is_named(copied: Path) -> None:
         ("engine", True, True),
         ("estimators", False, True),
         ("analysis", False, True),
-        *((folder, False, False) for folder in FOLDERS if folder not in ("game", "engine", "estimators", "analysis")),
+        ("evaluate", False, True),
+        *(
+            (folder, False, False)
+            for folder in FOLDERS
+            if folder not in ("game", "engine", "estimators", "analysis", "evaluate")
+        ),
     ],
 )
 def test_which_folders_decide_results_and_estimates(copied: Path, folder: str, result: bool, estimates: bool) -> None:

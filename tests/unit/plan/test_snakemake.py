@@ -128,7 +128,10 @@ class Noted:
 
     def newer(self, config: Config | None = None) -> list[str]:
         found = corners.note_stale(config or self.config, {"tiny": Plan(config or self.config, "tiny")})
-        notes = {what: Path(corners.note("tiny", what)) for what in ("alpha", "beta", corners.ESTIMATES)}
+        notes = {
+            what: Path(corners.note(config or self.config, "tiny", what))
+            for what in ("alpha", "beta", corners.ESTIMATES)
+        }
         for path in notes.values():
             assert (str(path) in found) == (path.stat().st_mtime > 0) == bool(path.read_text())
         return [what for what, path in notes.items() if str(path) in found]
@@ -185,3 +188,18 @@ def test_a_changed_setting_is_noted_where_it_decides(noted: Noted) -> None:
     assert changed(seed=3) == [corners.ESTIMATES]
     assert changed(models__tiny__threads=3) == []
     assert changed(models__tiny__dtype="bfloat16") == ["alpha", "beta", corners.ESTIMATES]
+
+
+def test_a_note_never_says_the_same_twice(noted: Noted) -> None:
+    """Snakemake takes a newer file that says what it said before for unchanged."""
+    noted.estimates("0" * 16)
+    said = []
+    for _ in range(3):
+        noted.newer()
+        said.append(Path(corners.note(noted.config, "tiny", corners.ESTIMATES)).read_text())
+    assert len(set(said)) == 3
+
+
+def test_each_folder_of_results_has_notes_of_its_own(noted: Noted) -> None:
+    other = configured({"paths.results": "elsewhere"})
+    assert corners.note(noted.config, "tiny", "alpha") != corners.note(other, "tiny", "alpha")

@@ -29,12 +29,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     layout, rng = Layout(made), np.random.default_rng(0)
     for model in MODELS:
         paths = [Path(layout.values(model, task)) for task in made.run_tasks]
+        data = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in made.run_tasks}
         for task, path in zip(made.run_tasks, paths, strict=True):
             frame = _values(rng)
-            frame.attrs["fingerprint"] = fingerprint.of_result(made, model, task)
+            made_by = fingerprint.of_values(made, model, task)
+            frame.attrs = {"fingerprint": made_by, "documents": data[task].digest}
             path.parent.mkdir(parents=True)
             frame.to_parquet(path, index=False)
-        data = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in made.run_tasks}
         write_frames(write.estimates(made, model, paths, data), map(Path, layout.estimates(model)))
         floor, top = (Path(layout.csv(model, stem)) for stem in ("baselines", "cornerstones"))
         write_frames(write.relations(made, model, paths, floor, top), map(Path, layout.relations(model)))
