@@ -103,9 +103,19 @@ def test_two_failures_and_the_rest_goes_on(workflow: Workflow) -> None:
     assert (workflow.folder / VALUES[1]).is_file()
 
 
+READS = "        data = self.data()\n        missing = "
+"""Where a job begins to work."""
+
+
+def insert(path: Path, place: str, before: str) -> None:
+    text = path.read_text()
+    assert place in text
+    path.write_text(text.replace(place, before + place, 1))
+
+
 def test_a_defect_leaves_its_traceback_in_the_log(workflow: Workflow) -> None:
     module = workflow.folder / "cornerstone" / "evaluate" / "job.py"
-    module.write_text(module.read_text().replace("        data = self._documents()\n", "        data = 1 / 0\n"))
+    insert(module, READS, "        data = 1 / 0\n")
     _, after = failing(workflow, VALUES[0])
     assert after[1] == "  unexpected error: ZeroDivisionError: division by zero"
     assert len(after) <= MOST_LINES
@@ -119,7 +129,7 @@ def test_a_defect_leaves_its_traceback_in_the_log(workflow: Workflow) -> None:
 def test_a_job_that_is_killed_says_so(workflow: Workflow) -> None:
     module = workflow.folder / "cornerstone" / "evaluate" / "job.py"
     kill = "        import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
-    module.write_text(module.read_text().replace("        data = self._documents()\n", kill))
+    insert(module, READS, kill)
     _, after = failing(workflow, VALUES[0])
     assert after[1].startswith("  Killed: the job's process was ended from outside")
     assert after[-1] == "What to do: Run the same command again; what is finished is kept."
