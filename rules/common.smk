@@ -13,6 +13,7 @@ from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import (
     ESTIMATES,
+    VALUES,
     check_coalition,
     check_installed,
     evaluate_rule,

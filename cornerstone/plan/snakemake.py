@@ -123,12 +123,12 @@ def evaluate_rule(model: str, chunk: int) -> str:
 
 NOTES = Path(".snakemake", "cornerstone")
 """Folder of notes by which rules run again whose results do not fit."""
-ESTIMATES = "estimates"
-"""The note of a model's estimates; all others are named after tasks."""
+VALUES, ESTIMATES = "values", "estimates"
+"""The notes of a model's tables of values, and of its estimates; all others are named after tasks."""
 
 
 def note(config: Config, model: str, what: str) -> str:
-    """An input of the rules that evaluate a model on a task (or collect and estimate its values, `ESTIMATES`).
+    """An input of the rules that evaluate a model on a task, collect its values or estimate from them.
 
     It is newer than what they have made when that does not fit the config: see `note_stale`. Each folder of results has
     notes of its own.
@@ -154,8 +154,10 @@ def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
     layout, newer = Layout(config), []
     for model, plan in plans.items():
         reasons = {task: _stale(layout, config, task, plan) for task in config.run_tasks}
-        found, wanted = _said(Path(layout.provenance(model)), "fingerprint"), fingerprint.of_estimates(config, model)
-        reasons[ESTIMATES] = "" if found in (None, wanted) else f"{found} is not {wanted}"
+        made = Path(layout.provenance(model))
+        values = {task: fingerprint.of_values(config, model, task) for task in config.run_tasks}
+        reasons[VALUES] = _differ(_said(made, "values"), values)
+        reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
         for what, reason in reasons.items():
             path = Path(note(config, model, what))
             if reason:
@@ -165,6 +167,11 @@ def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
             elif not path.is_file() or path.stat().st_size:
                 write_atomically(path, lambda temporary: os.utime(temporary, (0, 0)))  # older than anything
     return newer
+
+
+def _differ(found: object, wanted: object) -> str:
+    """Why something that was noted does not fit; empty where it does, or nothing was noted."""
+    return "" if found is None or found == wanted else f"{found} is not {wanted}"
 
 
 def _stale(layout: Layout, config: Config, task: str, plan: Plan) -> str:

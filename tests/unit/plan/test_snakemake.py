@@ -124,13 +124,14 @@ class Noted:
         path = Path(self.layout.provenance("tiny"))
         path.parent.mkdir(parents=True, exist_ok=True)
         made_by = fingerprint.of_estimates(self.config, "tiny") if made_by is None else made_by
-        path.write_text(json.dumps({"fingerprint": made_by}))
+        values = {task: fingerprint.of_values(self.config, "tiny", task) for task in self.config.run_tasks}
+        path.write_text(json.dumps({"fingerprint": made_by, "values": values}))
 
     def newer(self, config: Config | None = None) -> list[str]:
         found = corners.note_stale(config or self.config, {"tiny": Plan(config or self.config, "tiny")})
         notes = {
             what: Path(corners.note(config or self.config, "tiny", what))
-            for what in ("alpha", "beta", corners.ESTIMATES)
+            for what in ("alpha", "beta", corners.VALUES, corners.ESTIMATES)
         }
         for path in notes.values():
             assert (str(path) in found) == (path.stat().st_mtime > 0) == bool(path.read_text())
