@@ -185,10 +185,10 @@ def test_a_changed_setting_is_noted_where_it_decides(noted: Noted) -> None:
         settings = {"models.tiny.chunks": 2, **{key.replace("__", "."): value for key, value in changes.items()}}
         return noted.newer(configured(settings))
 
-    assert changed(tasks__beta__limit=3) == ["beta", corners.ESTIMATES]
+    assert changed(tasks__beta__limit=3) == ["beta", corners.VALUES, corners.ESTIMATES]
     assert changed(seed=3) == [corners.ESTIMATES]
     assert changed(models__tiny__threads=3) == []
-    assert changed(models__tiny__dtype="bfloat16") == ["alpha", "beta", corners.ESTIMATES]
+    assert changed(models__tiny__dtype="bfloat16") == ["alpha", "beta", corners.VALUES, corners.ESTIMATES]
 
 
 def test_a_note_never_says_the_same_twice(noted: Noted) -> None:
