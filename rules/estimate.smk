@@ -19,7 +19,7 @@ rule collect:
             layout.coalition(w.model, w.task, name) for name in names[w.model]
         ],
         documents=lambda w: layout.documents_for(w.model, w.task),
-        note=note(cfg, "{model}", VALUES),
+        note=note(cfg, "{model}", "{task}" + VALUES),
     output:
         layout.values("{model}", "{task}"),
     log:

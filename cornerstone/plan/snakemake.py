@@ -123,8 +123,10 @@ def evaluate_rule(model: str, chunk: int) -> str:
 
 NOTES = Path(".snakemake", "cornerstone")
 """Folder of notes by which rules run again whose results do not fit."""
-VALUES, ESTIMATES = "values", "estimates"
-"""The notes of a model's tables of values, and of its estimates; all others are named after tasks."""
+ESTIMATES = "estimates"
+"""The note of a model's estimates; all others are named after tasks."""
+VALUES = ".values"
+"""Ending of the note of a task's table of values."""
 
 
 def note(config: Config, model: str, what: str) -> str:
@@ -155,8 +157,8 @@ def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
     for model, plan in plans.items():
         reasons = {task: _stale(layout, config, task, plan) for task in config.run_tasks}
         made = Path(layout.provenance(model))
-        values = {task: fingerprint.of_values(config, model, task) for task in config.run_tasks}
-        reasons[VALUES] = _differ(_said(made, "values"), values)
+        for task in config.run_tasks:
+            reasons[task + VALUES] = _differ(_said(made, "values", task), fingerprint.of_values(config, model, task))
         reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
         for what, reason in reasons.items():
             path = Path(note(config, model, what))

@@ -38,7 +38,7 @@ ENTRY = '    FigureKind("mine", ("shapley",), "The values of {model} as a line",
 def test_an_estimator_and_a_figure_of_ten_lines(real_assets: Path, tmp_path: Path) -> None:
     assert max(len(ESTIMATOR.splitlines()), len(FIGURE.splitlines())) <= 10
     config = configuration(BLOCKS, LARGEST, LIMIT) | {"run_tasks": ["arc_easy"]}
-    config["estimators"] = [{"kind": "mine"}]
+    config |= {"estimators": [{"kind": "mine"}], "value_functions": ["margin"]}
     workflow = Workflow.create(tmp_path / "work", real_assets, config)
     package = workflow.folder / "cornerstone"
     (package / "estimators" / "mine.py").write_text(ESTIMATOR)
@@ -51,7 +51,8 @@ def test_an_estimator_and_a_figure_of_ten_lines(real_assets: Path, tmp_path: Pat
     values = pd.read_csv(results / "tiny" / "shapley_mine.csv")
     drops = pd.read_csv(results / "tiny" / "ablation.csv")
     assert (values["value"] == 2 * drops["drop"]).all()
-    assert values["value"].any()
+    margins = pd.read_csv(results / "tiny" / "shapley_mine_margin.csv")
+    assert margins["value"].any()
     assert all(
         (results / "figures" / "tiny" / f"mine.{ending}").stat().st_size > 1000 for ending in ("svg", "pdf", "png")
     )

@@ -131,7 +131,7 @@ class Noted:
         found = corners.note_stale(config or self.config, {"tiny": Plan(config or self.config, "tiny")})
         notes = {
             what: Path(corners.note(config or self.config, "tiny", what))
-            for what in ("alpha", "beta", corners.VALUES, corners.ESTIMATES)
+            for what in ("alpha", "beta", "alpha.values", "beta.values", corners.ESTIMATES)
         }
         for path in notes.values():
             assert (str(path) in found) == (path.stat().st_mtime > 0) == bool(path.read_text())
@@ -185,10 +185,16 @@ def test_a_changed_setting_is_noted_where_it_decides(noted: Noted) -> None:
         settings = {"models.tiny.chunks": 2, **{key.replace("__", "."): value for key, value in changes.items()}}
         return noted.newer(configured(settings))
 
-    assert changed(tasks__beta__limit=3) == ["beta", corners.VALUES, corners.ESTIMATES]
+    assert changed(tasks__beta__limit=3) == ["beta", "beta.values", corners.ESTIMATES]
     assert changed(seed=3) == [corners.ESTIMATES]
     assert changed(models__tiny__threads=3) == []
-    assert changed(models__tiny__dtype="bfloat16") == ["alpha", "beta", corners.VALUES, corners.ESTIMATES]
+    assert changed(models__tiny__dtype="bfloat16") == [
+        "alpha",
+        "beta",
+        "alpha.values",
+        "beta.values",
+        corners.ESTIMATES,
+    ]
 
 
 def test_a_note_never_says_the_same_twice(noted: Noted) -> None:
