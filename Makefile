@@ -33,7 +33,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test bench bench-gpu bench-coverage bench-estimators lint image clean lock
+.PHONY: run study named plan test test-here test-slurm bench bench-gpu bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -48,9 +48,16 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
+# The tests of SLURM mostly wait for its clocks: they run beside the others, and are shown when they end.
 test: .venv/dev lint
 	$(BIN)/python -m tests.hpc.install
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-here test-slurm
+
+test-here: .venv/dev
+	$(BIN)/python -m pytest --ignore tests/hpc
+
+test-slurm: .venv/dev
+	@$(BIN)/python -m pytest tests/hpc >.venv/slurm.log 2>&1; code=$$?; cat .venv/slurm.log; exit $$code
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.performance
