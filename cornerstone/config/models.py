@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from cornerstone.errors import ConfigError
-from cornerstone.game.players import Player, experts_of, groups_of, players_of, runs_of
+from cornerstone.game.players import Kinds, Player, alike, experts_of, groups_of, players_of, read_kinds, runs_of
 from cornerstone.settings import Section
 
 
@@ -118,6 +118,14 @@ class Model(Section):
     feed_forward: Literal["ffn", "moe"] = Field(
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
     )
+    sublayers: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="The kinds of the sublayers of each block, where blocks differ or are not attention and feed-forward: "
+        "runs such as `3 x attn+ffn` or `6 x linear+moe, attn+moe`, together as many blocks as `blocks`. It replaces "
+        "`feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, recurrent, "
+        "ffn, moe, ple (per-layer embedding).",
+    )
     experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
     players: Players = Field(
         "sublayers",
@@ -166,13 +174,29 @@ class Model(Section):
             raise ValueError("a hub model needs `revision`, the 40-digit commit hash shown on its hub page")
         if self.source == "wheel" and not (self.revision and self.file and self.sha256):
             raise ValueError("a wheel model needs `revision` (version), `file` and `sha256`")
-        if self.players == "experts" and not (self.experts and self.feed_forward == "moe"):
-            raise ValueError("`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture")
         try:
+            moe = any("moe" in block for block in self.kinds())
+            if self.players == "experts" and not (self.experts and moe):
+                raise ConfigError(
+                    "`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture"
+                )
             self.all_players()
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return self
+
+    def kinds(self) -> Kinds:
+        """The kinds of the sublayers of each block.
+
+        Raises:
+            ConfigError: `sublayers` that can't be read, or of another number of blocks.
+        """
+        if self.sublayers is None:
+            return alike(self.blocks, self.feed_forward)
+        kinds = read_kinds(self.sublayers)
+        if len(kinds) != self.blocks:
+            raise ConfigError(f"`sublayers` describes {len(kinds)} blocks, and `blocks` says {self.blocks}")
+        return kinds
 
     def all_players(self) -> tuple[Player, ...]:
         """Its players in execution order.
@@ -182,12 +206,12 @@ class Model(Section):
         """
         match self.players:
             case Runs(blocks=length):
-                return runs_of(self.blocks, length)
+                return runs_of(self.kinds(), length)
             case Groups(groups=groups):
-                return groups_of(self.blocks, self.feed_forward, groups)
+                return groups_of(self.kinds(), groups)
             case "blocks":
-                return runs_of(self.blocks, 1)
+                return runs_of(self.kinds(), 1)
             case "experts":
-                return experts_of(self.blocks, self.experts or 0)
+                return experts_of(self.kinds(), self.experts or 0)
             case _:
-                return players_of(self.blocks, self.feed_forward)
+                return players_of(self.kinds())

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from cornerstone.engine.architectures import architecture_of
 from cornerstone.errors import ModelError, first_line
 
 
@@ -34,7 +33,6 @@ def load(folder: Path, dtype: str, device_map: str = "auto", gpus: int = 0) -> t
         settings, _ = PretrainedConfig.get_config_dict(folder)
         if "model_type" not in settings:
             raise OSError("config.json is missing or names no model_type")
-        architecture_of(str(settings["model_type"]))
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
@@ -114,7 +112,6 @@ def shapes_only(folder: Path, dtype: str) -> tuple[Any, Any]:
         settings, _ = PretrainedConfig.get_config_dict(folder)
         if "model_type" not in settings:
             raise OSError("config.json is missing or names no model_type")
-        architecture_of(str(settings["model_type"]))
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=False)
