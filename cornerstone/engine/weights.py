@@ -124,9 +124,9 @@ def units_of(model: Any) -> list[list[list[str]]]:
             for name in names:
                 if any(name.startswith(f"{module}.") for module in part.modules):
                     owners[name].append(place)
-        for step in layout.steps:
-            for name in names if step.fixed else ():
-                if any(name.startswith(f"{module}.") for module in step.fixed.modules):
+        for module in (module for step in layout.steps if step.fixed for module in step.fixed.modules):
+            for name in names:
+                if name.startswith(f"{module}."):
                     owners[name].append(-1)
         place = 0
         for step in layout.steps:

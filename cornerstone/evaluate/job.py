@@ -18,6 +18,7 @@ from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep, tries
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
+from cornerstone.engine.proof import prove
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import AssetError, CornerstoneError
@@ -204,6 +205,8 @@ class Job:
             weights = Resident()
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
+        if not room.streamed:
+            prove(network, packed)
         return Loaded(network, packed, batches, room)
 
     def data(self) -> TaskDocuments:

@@ -61,7 +61,7 @@ ATTENTION, FEED_FORWARD, HEAD, WIDTH = 2 * 32 * 32 + 2 * 16 * 32, 3 * 32 * 64, 3
 
 def test_the_shapes_of_a_llama() -> None:
     found = Arithmetic.of(network("llama", 2))
-    assert found == Arithmetic((ATTENTION, FEED_FORWARD) * 2, WIDTH, HEAD, (64, 32))
+    assert found == Arithmetic((ATTENTION, FEED_FORWARD) * 2, WIDTH, HEAD, (64, 32), mixing=frozenset({0, 2}))
 
 
 def test_only_the_chosen_experts_of_a_mixture_count() -> None:
