@@ -57,17 +57,12 @@ _SIZES: dict[tuple[str, ...], Any] = {
 SIZES = {key: value for keys, value in _SIZES.items() for key in keys}
 _MLA = {"num_key_value_heads": 4, "qk_head_dim": 16}
 EXTRA: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(
-        ("axk1", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "youtu"), _MLA
-    ),
     "kimi_linear": {
         **_MLA,
         "num_hidden_layers": 2,
         "layer_types": ["linear_attention", "full_attention"],
         "mlp_layer_types": ["dense", "sparse"],
     },
-    **{name: {**_MLA, "index_head_dim": 16} for name in ("axk2", "deepseek_v32", "glm_moe_dsa", "hy_v4")},
-    **{name: {**_MLA, "index_head_dim": 16} for name in ("dots3_note", "dots3_note_text")},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
     "gptj": {"rotary_dim": 8},
     "codegen": {"rotary_dim": 8},
@@ -80,6 +75,10 @@ EXTRA: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
 }
 """What a type needs besides."""
+for _name in ("axk1", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "youtu"):
+    EXTRA[_name] = dict(_MLA)
+for _name in ("axk2", "deepseek_v32", "glm_moe_dsa", "hy_v4", "dots3_note", "dots3_note_text"):
+    EXTRA[_name] = {**_MLA, "index_head_dim": 16}
 
 
 def config(model_type: str) -> Any:

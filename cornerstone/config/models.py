@@ -122,8 +122,8 @@ class Model(Section):
         None,
         min_length=1,
         description="The kinds of the sublayers of each block, where blocks differ or are not attention and "
-        "feed-forward: runs such as `3 x attn+ffn` or `6 x linear+moe, attn+moe`, together as many blocks as `blocks`. It "
-        "replaces `feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, "
+        "feed-forward: runs such as `3 x attn+ffn` or `6 x linear+moe, attn+moe`, as many blocks as `blocks` in all. "
+        "It replaces `feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, "
         "recurrent, ffn, moe, ple (per-layer embedding).",
     )
     experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")

@@ -79,7 +79,13 @@ class Network:
         if sublayers is not None:
             _check(sublayers, self.layouts)
         if self.device.type != "meta":
-            self.layouts = structure.running_layouts(model, self._calls(torch.zeros(1, 2, dtype=torch.long)))
+            calls = self.calls(torch.zeros(1, 2, dtype=torch.long))
+            if not all(torch.equal(x.to(self.device), calls[0][0].to(self.device)) for x, _ in calls):
+                raise ModelError(
+                    f"a model of type {self.config.model_type} changes the residual stream between its blocks, so what "
+                    "a sublayer adds is not all that happens. Choose another model (docs/architectures.md)."
+                )
+            self.layouts = structure.running_layouts(model, calls)
         self.stages = stages_of(
             players, [[(len(s.sublayers), s.fixed is not None) for s in lay.steps] for lay in self.layouts]
         )
@@ -135,7 +141,7 @@ class Network:
         """Where the embedding is."""
         return self.model.get_input_embeddings().weight.device
 
-    def _calls(self, tokens: torch.Tensor, **arguments: Any) -> list[tuple[torch.Tensor, dict[str, Any]]]:
+    def calls(self, tokens: torch.Tensor, **arguments: Any) -> list[tuple[torch.Tensor, dict[str, Any]]]:
         """What the model calls its blocks with, for tokens [B, T]: (stream, arguments by name) of each."""
         base = self.model.base_model
         given = structure.accepted(base, use_cache=False, **arguments)
@@ -152,12 +158,12 @@ class Network:
     def _arguments_of_one(self, length: int) -> list[dict[str, Any]]:
         """What the blocks are given beside the stream for one sequence, its masks written out."""
         with written_out(self.model):
-            return [arguments for _, arguments in self._calls(torch.zeros(1, length, dtype=torch.long))]
+            return [arguments for _, arguments in self.calls(torch.zeros(1, length, dtype=torch.long))]
 
     def embed(self, batch: Batch) -> tuple[torch.Tensor, Context]:
         """The residual stream before the first sublayer, [B, T, H], and the arguments of the blocks."""
         positions = {} if self.unfolded else {"position_ids": batch.positions.to(self.device)}
-        calls = self._calls(batch.input_ids, **positions)
+        calls = self.calls(batch.input_ids, **positions)
         masks = None if self.unfolded else self._masks.of(batch)
         arguments = []
         for block, (_, given) in enumerate(calls):

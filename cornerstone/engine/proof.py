@@ -39,7 +39,7 @@ Call = tuple[torch.Tensor, dict[str, Any], torch.Tensor]
 def prove(network: Network, documents: Sequence[tries.PackedDocument]) -> None:
     """Compare a model with itself, on the shortest of some documents.
 
-    All weights must be in memory; it costs two passes over one document.
+    All weights must be in memory (`prove_streamed` is for those that are not); it costs two passes over one document.
 
     Raises:
         ModelError: something does not agree; the message names block, sublayer and deviation.
@@ -89,25 +89,59 @@ def _observed(network: Network) -> Iterator[list[Call]]:
             handle.remove()
 
 
+def prove_streamed(network: Network, documents: Sequence[tries.PackedDocument]) -> None:
+    """Compare one block of each kind with itself, on the embedding of the shortest of some documents.
+
+    For weights that pass through memory: the model can't run as a whole, so scores are not compared.
+
+    Raises:
+        ModelError: see `prove`.
+    """
+    document = min(documents, key=lambda d: (len(d) * d.choices, d.tokens))
+    sequence = tries.choice_of(document, 0)
+    known: set[tuple[Any, ...]] = set()
+    first = 0
+    with torch.inference_mode():
+        calls = network.calls(torch.tensor([sequence.tokens]))
+        context = Context(tuple(arguments for _, arguments in calls))
+        for block, layout in enumerate(network.layouts):
+            places = range(first, first + len(layout.sublayers))
+            first = places.stop
+            kind = tuple(part.code for step in layout.steps for part in (*step.sublayers, step.fixed) if part)
+            if kind in known:
+                continue
+            known.add(kind)
+            with network.weights.walk(places):
+                for place in places:
+                    network.weights.use(place)
+                x, arguments = calls[block]
+                returned = network.blocks[block](**{layout.input: x}, **arguments)
+                theirs = returned if layout.outputs is None else returned[0]
+                _compare_block(network, block, x, context, theirs)
+
+
 def _compare_blocks(network: Network, calls: Sequence[Call]) -> None:
     context = Context(tuple(arguments for _, arguments, _ in calls))
-    stages = iter(network.stages)
     for block, (x, _, theirs) in enumerate(calls):
-        ours = x
-        contributions: dict[int, torch.Tensor] = {}
-        for _ in network.layouts[block].steps:
-            stage = next(stages)
-            ours, added = _whole(network, stage, ours, context)
-            contributions |= added
-        off, limit = _deviation(ours, theirs.to(ours.device))
-        if theirs.isfinite().all() and not off <= limit:
-            player = _suspect(network, contributions, theirs.to(ours.device) - ours)
-            raise ModelError(
-                f"block {block} of this {network.config.model_type} model is not understood: the sum of its sublayers' "
-                f"contributions deviates by {off:.2g} from what the block itself returns, where {limit:.2g} would be "
-                f"rounding; it is {player} that fits worst. No number can be trusted, so nothing is scored. Choose "
-                "another model (docs/architectures.md), and please report this one."
-            )
+        _compare_block(network, block, x, context, theirs)
+
+
+def _compare_block(network: Network, block: int, x: torch.Tensor, context: Context, theirs: torch.Tensor) -> None:
+    before = sum(len(layout.steps) for layout in network.layouts[:block])
+    ours = x
+    contributions: dict[int, torch.Tensor] = {}
+    for stage in network.stages[before : before + len(network.layouts[block].steps)]:
+        ours, added = _whole(network, stage, ours, context)
+        contributions |= added
+    off, limit = _deviation(ours, theirs.to(ours.device))
+    if theirs.isfinite().all() and not off <= limit:
+        player = _suspect(network, contributions, theirs.to(ours.device) - ours)
+        raise ModelError(
+            f"block {block} of this {network.config.model_type} model is not understood: the sum of its sublayers' "
+            f"contributions deviates by {off:.2g} from what the block itself returns, where {limit:.2g} would be "
+            f"rounding; it is {player} that fits worst. No number can be trusted, so nothing is scored. Choose "
+            "another model (docs/architectures.md), and please report this one."
+        )
 
 
 def _whole(

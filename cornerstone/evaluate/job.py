@@ -18,7 +18,7 @@ from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep, tries
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
-from cornerstone.engine.proof import prove
+from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import AssetError, CornerstoneError
@@ -205,8 +205,7 @@ class Job:
             weights = Resident()
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
-        if not room.streamed:
-            prove(network, packed)
+        (prove_streamed if room.streamed else prove)(network, packed)
         return Loaded(network, packed, batches, room)
 
     def data(self) -> TaskDocuments:

@@ -107,7 +107,7 @@ class Streamed:
         self._complain([name for name in streamed if name not in found], folder)
         real_buffers(model, device)
         fixed = self._load_fixed(model, found, streamed, device, folder)
-        size = max(footprint(model).units)
+        size, slots = max(footprint(model).units), max(slots, footprint(model).of_a_block)
         self._slots: Slots
         self._slots = CudaSlots(slots, size, device, self._cuda) if self._cuda else HostSlots(slots, size)
         self.held = sum(tensor.nbytes for tensor in fixed) + slots * size

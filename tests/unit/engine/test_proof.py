@@ -159,7 +159,7 @@ def test_the_proof_costs_little() -> None:
     network = loaded("llama")
     packed = encode(network.model, tiny.tokenizer(), REQUESTS)
     calls = []
-    network.blocks[0].self_attn.register_forward_hook(lambda *_: calls.append(1))
+    network.blocks[0].get_submodule("self_attn").register_forward_hook(lambda *_: calls.append(1))
     prove(network, packed)
     shortest = min(packed, key=lambda document: len(document) * document.choices)
     assert len(calls) == shortest.choices + 1 + 1
