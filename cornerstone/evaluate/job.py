@@ -28,7 +28,7 @@ from cornerstone.log import Progress, log
 from cornerstone.plan.fingerprint import settings
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.snakemake import forget_backup
-from cornerstone.schedule import memory
+from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import Division, Grouping
 from cornerstone.schedule.malloc import keep_freed_memory
 
@@ -169,18 +169,19 @@ class Job:
             found = sweep.choice_scores(loaded.network, loaded.batches, group, advance, runs)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise CornerstoneError(
-                f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Lower memory.budget_gb "
-                f"or batch_tokens of models.{self.model} in config.yaml; what is finished is kept. ({error})"
+                f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Set memory.budget_gb "
+                f"of models.{self.model} in config.yaml to less than {loaded.room.total / limits.GIB:.1f}, or lower "
+                f"its batch_tokens; what is finished is kept. ({error})"
             ) from error
         return [[row.tolist() for row in rows] for rows in found]
 
     def load(self, data: TaskDocuments) -> Loaded:
-        """The model as the memory budget allows it, and the documents in its tokens.
+        """The model as the job's memory allows it, and the documents in its tokens.
 
         Documents are encoded before any weight is read: how many tokens they have decides what fits.
 
         Raises:
-            CornerstoneError: weights that do not fit the config or the budget, or can't be read.
+            CornerstoneError: weights that do not fit the config or into memory even streamed, or can't be read.
         """
         entry = self.entry
         if entry.compile:
@@ -191,11 +192,15 @@ class Job:
         packed = encode(shapes, tokenizer, [document.requests for document in data.documents])
         batches = tries.batches(packed, entry.batch_tokens)
         width = max(batch.input_ids.shape[1] for batch in batches)
-        room = memory.room(entry.memory, shapes, [batch.tokens for batch in batches], width, entry.resources.gpus)
+        limit = limits.of_job(self.model, entry)
+        log(f"{self.model} {self.task}: the memory of this job: {limit}")
+        room = memory.room(self.model, entry, limit, shapes, [batch.tokens for batch in batches], width)
         log(f"{self.model} {self.task}: {room}")
+        if room.streamed and entry.memory.weights == "auto":
+            log(f"{self.model} {self.task}: {memory.why_streamed(entry)}")
         weights: Weights
         if room.streamed:
-            weights = Streamed(shapes, folder, device, host_bytes=int(entry.memory.host_gb * memory.GIB))
+            weights = Streamed(shapes, folder, device, host_bytes=int(entry.memory.host_gb * limits.GIB))
             model = shapes
         else:
             weights = Resident()
