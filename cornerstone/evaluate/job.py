@@ -66,7 +66,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Job:
-    """A model, a task, the files that fetch made for them, and the fingerprint that their results carry."""
+    """A model, a task, the files that fetch made for them, and the fingerprint that their results carry.
+
+    `asked_mb` is the host memory in MiB that the job asked for, if it was submitted to a cluster.
+    """
 
     config: Config
     model: str
@@ -74,6 +77,7 @@ class Job:
     marker: Path
     documents: Path
     fingerprint: str
+    asked_mb: int | None = None
 
     @property
     def entry(self) -> Model:
@@ -192,7 +196,7 @@ class Job:
         packed = encode(shapes, tokenizer, [document.requests for document in data.documents])
         batches = tries.batches(packed, entry.batch_tokens)
         width = max(batch.input_ids.shape[1] for batch in batches)
-        limit = limits.of_job(self.model, entry)
+        limit = limits.of_job(self.model, entry, self.asked_mb)
         log(f"{self.model} {self.task}: the memory of this job: {limit}")
         room = memory.room(self.model, entry, limit, shapes, [batch.tokens for batch in batches], width)
         log(f"{self.model} {self.task}: {room}")

@@ -123,12 +123,14 @@ def on_gpus(entry: Model) -> bool:
     return entry.device_map.startswith("cuda") or (entry.device_map == "auto" and entry.resources.gpus > 0)
 
 
-def of_job(name: str, entry: Model) -> Limit:
+def of_job(name: str, entry: Model, asked_mb: int | None = None) -> Limit:
     """The memory of the job that calls this, on the device that computes.
 
     Args:
         name: of the model.
         entry: its section of the config.
+        asked_mb: host memory in MiB that the job asked for. It binds only where jobs are submitted to a cluster, whose
+            executor may hide from them what the cluster says itself.
     """
     if entry.memory.budget_gb is not None:
         return stated(entry.memory.budget_gb)
@@ -137,6 +139,8 @@ def of_job(name: str, entry: Model) -> Limit:
         return _of_gpus(entry, 1 if told.submitted else told.gpu_jobs.get(name, 1))
     # what this process holds already is part of what it may use
     limits = host(psutil.Process().memory_info().rss)
+    if told.submitted and asked_mb:
+        limits.append(_asked(asked_mb * 2**20))
     return smallest([*limits, *_share(told, name)])
 
 
@@ -160,7 +164,7 @@ def foreseen(name: str, entry: Model, weight_bytes: int | None) -> Limit | None:
         here = torch.cuda.device_count() >= max(1, entry.resources.gpus) and not told.submitted
         return _of_gpus(entry, told.gpu_jobs.get(name, 1)) if here else None
     if told.submitted:
-        return _slurm(asked_gb(entry, weight_bytes) * GIB)
+        return _asked(asked_gb(entry, weight_bytes) * GIB)
     return smallest([*host(), *_share(told, name)])
 
 
@@ -191,7 +195,7 @@ def host(own: int = 0) -> list[Limit]:
     limits = []
     asked = slurm_bytes(os.environ)
     if asked is not None:
-        limits.append(_slurm(asked))
+        limits.append(_asked(asked))
     group = control_group()
     if group is not None:
         remedy = "Give the container or control group {least} GiB or more that are free, or lower batch_tokens."
@@ -201,7 +205,7 @@ def host(own: int = 0) -> list[Limit]:
     return [*limits, Limit(free, "what this machine has free", OF_FREE, 1, remedy)]
 
 
-def _slurm(asked: int) -> Limit:
+def _asked(asked: int) -> Limit:
     remedy = "Raise resources.memory_gb to {least} or more, or lower batch_tokens."
     return Limit(asked, "what the job asked the cluster for", OF_LIMIT, 1, remedy)
 

@@ -95,6 +95,14 @@ def test_slurms_limit_holds_where_the_machine_has_more(monkeypatch: pytest.Monke
     assert limits.of_job("tiny", entry()).what == "what this machine has free"
 
 
+def test_what_a_job_asked_a_cluster_for() -> None:
+    """The executor takes SLURM's variables away; on one machine nobody holds a job to what it asks for."""
+    assert limits.of_job("tiny", entry(), 2048).what == "what this machine has free"
+    Told(submitted=True).tell()
+    assert limits.of_job("tiny", entry(), 2048).bytes == int(OF_LIMIT * 2 * GIB)
+    assert limits.of_job("tiny", entry(), None).what == "what this machine has free"
+
+
 def groups(folder: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         path = folder / name
