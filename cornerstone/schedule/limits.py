@@ -175,8 +175,8 @@ def _share(told: Told, name: str) -> list[Limit]:
     jobs = told.jobs.get(name, 1)
     if jobs > 1:
         remedy = (
-            f"The {jobs} jobs that run at once share {{least}} GiB then. Let fewer run at once (fewer --cores, or more "
-            f"`threads` of models.{name}), close other programs, or lower batch_tokens."
+            f"{jobs} jobs at once would need {{least}} GiB. Run fewer (fewer --cores, or more `threads` of "
+            f"models.{name}), close other programs, or lower batch_tokens."
         )
     return [Limit(told.host.of, told.host.what, told.host.part, jobs, remedy)]
 
@@ -200,7 +200,7 @@ def host(own: int = 0) -> list[Limit]:
     if group is not None:
         remedy = "Give the container or control group {least} GiB or more that are free, or lower batch_tokens."
         limits.append(Limit(group + own, "what this process's control group has free", OF_LIMIT, 1, remedy))
-    remedy = "Close other programs until {least} GiB are free, or lower batch_tokens."
+    remedy = "Free {least} GiB (close other programs), or lower batch_tokens."
     free = psutil.virtual_memory().available + own
     return [*limits, Limit(free, "what this machine has free", OF_FREE, 1, remedy)]
 

@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cornerstone.config.models import Model
+from cornerstone.log import Failure
+from cornerstone.present.failures import FailedJob, remedy
 from cornerstone.schedule import limits
 from cornerstone.schedule.limits import GIB, OF_FREE, OF_LIMIT, Limit, Told, control_group, jobs_at_once, slurm_bytes
 from tests.helpers import configured
@@ -263,6 +265,20 @@ def test_what_is_told_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
         assert Told.heard() == told
     monkeypatch.delenv(limits.TOLD)
     assert Told.heard() == Told()
+
+
+def test_what_to_do_is_found_by_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows the sentences of a message from the first that tells the reader to do something."""
+    gpus(monkeypatch, (79, 80))
+    monkeypatch.setattr(limits, "control_group", lambda: GIB)
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1024")
+    shared = limits._share(Told(host=limits.smallest(limits.host()), jobs={"tiny": 2}), "tiny")
+    on_gpu = limits.of_job("tiny", entry({"models.tiny.resources": {"gpus": 1}}))
+    for limit in (limits.stated(1), *limits.host(), *shared, on_gpu):
+        said = limit.enough(GIB)
+        told = remedy(Failure("ConfigError", f"it is too little. {said}", True), FailedJob(None, "x", [], []))
+        assert told == said if limit not in shared else said.endswith(told)
+        assert told != f"It is too little. {said}"
 
 
 def test_who_does_as_told_has_enough() -> None:
