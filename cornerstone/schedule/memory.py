@@ -103,10 +103,15 @@ def working_bytes(model: Any, tokens: int, width: int, gpu: bool = False) -> int
     return int(values + tokens * hidden * 2 * 4 + largest * bytes_each + logits)
 
 
+def _sharing(entry: Model) -> int:
+    """GPUs that share a model's weights; a device that is named, or the CPU, has them all."""
+    return entry.resources.gpus if entry.device_map == "auto" else 0
+
+
 def why_streamed(entry: Model) -> str:
     """What is said of a model that is streamed although nobody asked for it."""
     said = "its weights do not fit beside a sensible number of hidden states, so they are streamed: same scores, slower"
-    if entry.resources.gpus > 1:
+    if _sharing(entry) > 1:
         said += (
             f"; one of its {entry.resources.gpus} GPUs computes, the others idle: set resources.gpus to 1, or to more"
         )
@@ -131,7 +136,7 @@ def room(name: str, entry: Model, limit: Limit | None, model: Any, batches: Sequ
     state = largest * model.config.hidden_size * model.dtype.itemsize
     working = working_bytes(model, largest, width, on_gpus(entry))
     try:
-        return _room(entry.memory.weights, limit, footprint(model), working, state, entry.resources.gpus)
+        return _room(entry.memory.weights, limit, footprint(model), working, state, _sharing(entry))
     except ConfigError as error:
         raise ConfigError(f"models.{name}: {error}") from None
 

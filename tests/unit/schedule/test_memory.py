@@ -56,6 +56,18 @@ def test_what_several_gpus_do_not_hold_is_streamed_through_one() -> None:
     assert "GPU" not in memory.why_streamed(configured().models["tiny"])
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_a_device_that_is_named_has_all_weights(device: str) -> None:
+    changes = {"models.tiny.resources": {"gpus": 2}, "models.tiny.device_map": device}
+    alone = configured({**changes, "models.tiny.memory": {"weights": "streamed"}}).models["tiny"]
+    shared = configured({**changes, "models.tiny.device_map": "auto"}).models["tiny"]
+    limit = stated(40)
+    assert memory.room("tiny", alone, limit, qwen(), [2048], 200).streamed
+    assert "GPU" not in memory.why_streamed(alone)
+    found = memory.room("tiny", shared, limit, qwen(), [2048], 200)
+    assert found.states < 0.5 * limit.bytes
+
+
 @pytest.mark.parametrize("weights", ["auto", "resident", "streamed"])
 def test_memory_that_nobody_knows_yet(weights: Literal["auto", "resident", "streamed"]) -> None:
     found = memory._room(weights, None, WEIGHTS, WORKING, STATE, 0)
