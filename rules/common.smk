@@ -20,6 +20,7 @@ from cornerstone.plan.snakemake import (
     note,
     note_stale,
     prepare_jobs,
+    share_memory,
     unplanned,
 )
 from cornerstone.present import figures, inner, progress, screen

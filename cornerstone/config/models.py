@@ -16,8 +16,11 @@ class Resources(Section):
     """What one evaluate job asks of the cluster."""
 
     gpus: int = Field(0, ge=0, description="GPUs of one evaluate job, on one node; 0 runs on the CPU.")
-    memory_gb: int = Field(
-        8, ge=1, description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more."
+    memory_gb: int | None = Field(
+        None,
+        ge=1,
+        description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more. null: what the "
+        "weights take and a fifth more, plus 4 and `memory.host_gb`; 8 at least, and as long as they are not fetched.",
     )
     runtime_minutes: int = Field(
         240, ge=1, description="Time limit of one evaluate job. Each retry asks for half as much more."
@@ -32,18 +35,20 @@ class Resources(Section):
 class Memory(Section):
     """What one evaluate job's memory is used for. Changes no number."""
 
-    budget_gb: float = Field(
-        3.0,
+    budget_gb: float | None = Field(
+        None,
         gt=0,
         description="Memory of one evaluate job on what computes, its GPUs (all of them together) or the host, in GiB: "
         "weights, hidden states, what a sublayer needs to compute, and 0.75 for the process. What weights leave is for "
-        "hidden states: less means more walks, never other results.",
+        "hidden states: less means more walks, never other results. null: what the job has, the log says how much. "
+        "That is 90 % of its GPUs' free memory, or of the smallest limit that SLURM or a control group (a container) "
+        "sets, or 80 % of what the machine has free, divided by the jobs that run at once.",
     )
     weights: Literal["auto", "resident", "streamed"] = Field(
         "auto",
         description="`resident`: all in memory, whatever the budget says. `streamed`: sublayer by sublayer from disk, "
         "the next while one computes; with one GPU or none. `auto`: resident where weights and a sensible number of "
-        "states fit into the budget, else streamed; the log and each result say which.",
+        "states fit, else streamed; the log and each result say which.",
     )
     host_gb: float = Field(
         0.0,
