@@ -9,9 +9,7 @@ rule fetch_model:
     log:
         "logs/fetch_model/{model}.log",
     params:
-        asset=lambda w: cfg.models[w.model].model_dump(
-            include={"source", "id", "revision", "file", "sha256"}
-        ),
+        asset=lambda w: identity(cfg.models[w.model], Path(layout.checksums)),
     message:
         "Fetching the weights of {wildcards.model}"
     script:

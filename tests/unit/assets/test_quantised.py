@@ -1,0 +1,79 @@
+"""Quantised checkpoints: transformers makes plain weights of some; others are refused (test_fetch)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cornerstone.assets import fetch
+from cornerstone.config.models import Model
+from cornerstone.engine import loading
+from cornerstone.errors import AssetError
+from tests import tiny
+
+BLOCK = 16
+
+
+def fp8(folder: Path) -> dict[str, torch.Tensor]:
+    """Quantise a saved model as DeepSeek's checkpoints are; returns the weights that the file stands for."""
+    path = folder / "model.safetensors"
+    meant, stored = load_file(path), {}
+    for name, weight in list(meant.items()):
+        stored[name] = weight
+        if "_proj" not in name:
+            continue
+        rows, columns = weight.shape[0] // BLOCK, weight.shape[1] // BLOCK
+        tiles = weight.reshape(rows, BLOCK, columns, BLOCK)
+        scales = tiles.abs().amax((1, 3)) / 448
+        tiles = (tiles / scales[:, None, :, None]).to(torch.float8_e4m3fn)
+        stored[name] = tiles.reshape(weight.shape).contiguous()
+        stored[f"{name}_scale_inv"] = scales
+        meant[name] = (tiles.float() * scales[:, None, :, None]).reshape(weight.shape)
+    save_file(stored, path, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    settings = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK, BLOCK]}
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16", "quantization_config": settings}))
+    return meant
+
+
+def get(tmp_path: Path, source: Path) -> Path:
+    model = Model(source="folder", id=str(source), blocks=4)
+    models = tmp_path / "resources" / "models"
+    fetch.fetch_model("m", model, models / fetch.folder_name(model), tmp_path, models / "m.json")
+    return fetch.model_folder(models / "m.json", model)
+
+
+def test_fp8_is_undone_by_its_scales(tmp_path: Path) -> None:
+    source = tiny.save("llama", tmp_path / "source")
+    meant = fp8(source)
+    folder = get(tmp_path, source)
+    assert folder != source
+    found = load_file(folder / "model.safetensors")
+    assert found.keys() == meant.keys()
+    for name, weight in found.items():
+        assert weight.dtype == (torch.bfloat16 if "_proj" in name else torch.float32)
+        assert torch.allclose(weight.float(), meant[name], rtol=2**-7, atol=1e-6), name
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+    model, _ = loading.load(folder, "float32", "cpu")
+    original = tiny.make("llama")
+    ids = torch.arange(3, 40).reshape(1, -1)
+    with torch.no_grad():  # near the weights before they were quantised, too: scales were not forgotten
+        agree = (model(ids).logits.argmax(-1) == original(ids).logits.argmax(-1)).float().mean()
+    assert agree > 0.8
+
+
+def test_what_is_damaged_is_one_message(tmp_path: Path) -> None:
+    source = tiny.save("llama", tmp_path / "source")
+    fp8(source)
+    tensors = load_file(source / "model.safetensors")
+    tensors["model.layers.0.extra.weight"] = torch.ones(3)
+    save_file(tensors, source / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        AssetError, match=r"\(fp8\) leaves 1 unexpected keys, such as model\.layers\.0\.extra"
+    ) as caught:
+        get(tmp_path, source)
+    assert len(str(caught.value).splitlines()) == 1
