@@ -121,9 +121,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _describe(self, name: str, folder: Path, rest: list[str], paths: list[str] | None) -> None:
         found: list[dict[str, Any]] = []
         inside = "/".join(rest[2:]) if rest and rest[0] == "tree" else ""
-        for path in sorted((folder / inside).rglob("*")):
+        whole = not rest or rest[0] != "tree" or "recursive=True" in self.path or "recursive=true" in self.path
+        for path in sorted((folder / inside).rglob("*") if whole else (folder / inside).iterdir()):
             key = str(path.relative_to(folder))
-            if not path.is_file() or (paths is not None and key not in paths):
+            if paths is not None and key not in paths:
+                continue
+            if path.is_dir():
+                if rest and rest[0] != "revision":
+                    found.append({"type": "directory", "path": key, "oid": "0" * 40, "size": 0})
                 continue
             body = path.read_bytes()
             entry: dict[str, Any] = {"type": "file", "path": key, "rfilename": key, "size": len(body)}

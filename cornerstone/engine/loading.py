@@ -140,8 +140,9 @@ def read_tokenizer(folder: Path, model: Any) -> Any:
     rows = model.get_input_embeddings().weight.shape[0]
     if tokenizer.vocab_size > rows:
         raise ModelError(
-            f"the tokenizer in {folder} has {tokenizer.vocab_size} tokens, but the model has embeddings for {rows}"
-            ": they do not belong together. Copy the tokenizer's files of the model that it was made from into the folder."
+            f"the tokenizer in {folder} has {tokenizer.vocab_size} tokens, but the model has embeddings for {rows} "
+            "only: they do not belong together. Copy the tokenizer's files of the model that it was made from into the "
+            "folder."
         )
     if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
         raise ModelError(

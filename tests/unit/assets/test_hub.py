@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from cornerstone.assets import fetch, hub
@@ -257,3 +259,56 @@ def test_weights_that_the_model_does_not_use_are_refused_when_they_are_fetched(s
         ModelError, match=r"1 tensor\(s\).*no place for, such as model\.layers\.0\.self_attn\.q_proj\.bi"
     ):
         get(tmp_path, entry())
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from cornerstone.assets import documents
+path = Path("documents/hub/arc_easy.json")
+documents.ensure(path, "arc_easy", "hub", {revision}, Path("wheels"), "code")
+print(json.dumps([documents.read(path).source, [d.requests[0][0] for d in documents.read(path).documents]]))
+"""
+
+
+def data_set(root: Path, question: str) -> Path:
+    """A data set in the form of ARC's on the hub: a folder of Parquet files for each of its two parts."""
+    home = root / "datasets" / "allenai" / "ai2_arc"
+    row = {"id": "1", "question": question, "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}
+    files = []
+    for part in ("ARC-Easy", "ARC-Challenge"):
+        for split in ("train", "validation", "test"):
+            name = f"{part}/{split}-00000-of-00001.parquet"
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame([row]).to_parquet(home / name)
+            files.append({"config_name": part, "data_files": [{"split": split, "path": f"{part}/{split}-*"}]})
+    merged = [
+        {"config_name": part, "data_files": [f["data_files"][0] for f in files if f["config_name"] == part]}
+        for part in ("ARC-Easy", "ARC-Challenge")
+    ]
+    (home / "README.md").write_text("---\n" + yaml.safe_dump({"configs": merged}) + "---\n")
+    return home
+
+
+def made(server: Hub, tmp_path: Path, revision: str | None = None) -> Any:
+    """What a process of its own says of the documents: `datasets` reads HF_ENDPOINT where it is imported."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+    program = PROGRAM.format(revision=repr(revision))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    return json.loads(done.stdout.splitlines()[-1]) if not done.returncode else done.stderr
+
+
+def test_a_data_set_is_taken_at_the_commit_that_the_lock_says(server: Hub, tmp_path: Path) -> None:
+    data_set(server.root, "What is hot?")
+    source, questions = made(server, tmp_path)
+    assert source == f"hub:allenai/ai2_arc@{COMMIT}"
+    assert questions == ["Question: What is hot?\nAnswer:"]
+    lock = tmp_path / "documents" / "hub" / "data-sets.lock"
+    assert json.loads(lock.read_text()) == {"allenai/ai2_arc": COMMIT}
+    lock.write_text(json.dumps({"allenai/ai2_arc": "e" * 40}))  # what was taken before counts, and here it is gone
+    (tmp_path / "documents" / "hub" / "arc_easy.json").unlink()
+    said = made(server, tmp_path)
+    assert "could not get the documents of task 'arc_easy' (hub)" in said
+    assert made(server, tmp_path, COMMIT)[0] == f"hub:allenai/ai2_arc@{COMMIT}"  # the config's commit comes first
