@@ -62,7 +62,7 @@ def settings(config: Config, model: str, task: str) -> str:
         task,
         config.documents_source(model),
         config.limit(model, task),
-        config.tasks[task].revision,
+        config.revision(model, task),
     ]
     return _short(json.dumps(decisive, sort_keys=True))
 

@@ -296,7 +296,7 @@ def test_rules_and_scripts_exist_where_rules_name_them() -> None:
         {"documents.limit": None},
         {"documents.source": "hub"},
         {"tasks.alpha.limit": 9},
-        {"tasks.alpha.revision": "abc"},
+        {"documents.source": "hub", "tasks.alpha.revision": "abc"},
         {"models.tiny.documents": {"limit": 9}},
         {"models.tiny.documents": {"source": "hub"}},
     ],
@@ -318,6 +318,7 @@ NEITHER: list[dict[str, Any]] = [
     {"models.other.dtype": "float32"},
     {"models.tiny.documents": {"source": "embedded", "limit": 10}},
     {"paths.results": "out"},
+    {"tasks.alpha.revision": "abc"},  # of a data set on the hub; these documents are embedded
 ]
 ESTIMATES_ONLY: list[dict[str, Any]] = [
     {"tasks.alpha.metric": "acc_norm"},
@@ -359,6 +360,14 @@ def test_each_part_of_a_wheels_pin_counts() -> None:
 
 def test_each_task_has_its_own_fingerprint() -> None:
     assert of_result(configured(), "tiny", "alpha") != of_result(configured(), "tiny", "beta")
+
+
+def test_the_commit_of_a_data_set_on_the_hub_counts() -> None:
+    results = {
+        of_result(configured({"documents.source": "hub", "tasks.alpha.revision": revision}), "tiny", "alpha")
+        for revision in (None, "abc", "abd")
+    }
+    assert len(results) == 3
 
 
 def test_parts_count_and_their_order() -> None:
