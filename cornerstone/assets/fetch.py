@@ -272,6 +272,10 @@ def model_folder(marker: Path, model: Model) -> Path:
             f"{marker} describes {facts.get('id')} at {facts.get('revision')}, but the config asks for {model.id} at "
             f"{model.revision}. Delete it and run `snakemake fetch`."
         )
+    if facts.get("gguf") != beyond_keys(model, None).get("gguf"):
+        raise AssetError(
+            f"{folder} was made of its GGUF file by another version. Delete {marker} and run `snakemake fetch`."
+        )
     if not folder.is_dir():
         raise AssetError(
             f"the weights in {folder} are gone. Delete {marker} and run `snakemake fetch` where there is network."

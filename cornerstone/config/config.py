@@ -35,7 +35,7 @@ class Task(Section):
     limit: int | None = Field(None, ge=2, description="First n documents of this task; null: as `documents`.")
     revision: str | None = Field(
         None,
-        description="Commit of the task's data set on the hub; documents that are embedded do not depend on it. null: the "
+        description="Commit of the task's data set on the hub; embedded documents do not depend on it. null: the "
         "newest when it is first fetched, which is then written down beside the documents and taken in later runs.",
     )
 
@@ -184,7 +184,7 @@ class Config(Section):
         return self.models[model].documents.source or self.documents.source
 
     def revision(self, model: str, task: str) -> str | None:
-        """The commit of a task's data set on which a model is scored; None where the config names none, or needs none."""
+        """The commit of the data set on which a model is scored; None where the config names none, or needs none."""
         return self.tasks[task].revision if self.documents_source(model) == "hub" else None
 
     def source_tasks(self) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,20 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
         get(tmp_path, local(path))
     with pytest.raises(CornerstoneError, match=r"transformers can't read .* \(architecture 'rwkv6'\)"):
         get(tmp_path, local(file(tmp_path, arch="rwkv6")))
+
+
+def test_what_an_older_version_made_of_a_file_is_made_again(tmp_path: Path) -> None:
+    path = file(tmp_path)
+    folder = get(tmp_path, local(path))
+    marker = tmp_path / "resources" / "models" / "m.json"
+    facts = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**facts, "gguf": facts["gguf"] - 1}))
+    with pytest.raises(AssetError, match=rf"by another version\. Delete {marker} and run"):
+        fetch.model_folder(marker, local(path))
+    note = folder / fetch.NOTE
+    note.write_text(json.dumps({**json.loads(note.read_text()), "gguf": facts["gguf"] - 1}))
+    (folder / "model.safetensors").write_bytes(b"")
+    assert difference(get(tmp_path, local(path)), llama()) < 1e-5
 
 
 def test_nothing_is_left_of_a_file_that_is_refused(tmp_path: Path) -> None:

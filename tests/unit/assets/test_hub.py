@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from cornerstone.assets import fetch, hub
 from cornerstone.config.models import Model
 from cornerstone.errors import AssetError, CornerstoneError, ModelError
-from tests import tiny
+from tests import gguf_files, tiny
 from tests.helpers import ROOT
 from tests.hub import COMMIT, Hub, running
 
@@ -259,6 +259,21 @@ def test_weights_that_the_model_does_not_use_are_refused_when_they_are_fetched(s
         ModelError, match=r"1 tensor\(s\).*no place for, such as model\.layers\.0\.self_attn\.q_proj\.bi"
     ):
         get(tmp_path, entry())
+
+
+@pytest.mark.parametrize("split", [1, 2])
+def test_a_gguf_file_of_a_repository(server: Hub, tmp_path: Path, split: int) -> None:
+    home = server.root / "org" / "gguf"
+    home.mkdir()
+    paths = gguf_files.write(home / "m.gguf", tiny.make("llama"), tiny.tokenizer(), split=split)
+    (home / "other.gguf").write_bytes(b"another")
+    folder = get(tmp_path, entry("org/gguf", file=paths[0].name))
+    found, original = load_file(folder / "model.safetensors"), tiny.make("llama").state_dict()
+    assert all(torch.allclose(found[name], value) for name, value in original.items())
+    assert not server.downloads("other.gguf")
+    assert not list((tmp_path / "resources").rglob("*.gguf"))  # what was downloaded is gone
+    said = refused(tmp_path / "again", entry("org/gguf", file="x.gguf"))
+    assert f"models.m.file: org/gguf has no file x.gguf at {COMMIT}. It has m" in said
 
 
 PROGRAM = """
