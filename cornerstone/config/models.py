@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
 from cornerstone.game.players import Kinds, Player, alike, experts_of, groups_of, players_of, read_kinds, runs_of
 from cornerstone.settings import Section
@@ -104,21 +104,14 @@ Players = Annotated[
 ]
 
 
-class Model(Section):
+class Model(Weights):
     """One language model."""
 
-    source: Literal["wheel", "hub", "folder"] = Field(
-        description="`hub`: a repository of the Hugging Face hub. `wheel`: a GGUF file inside a PyPI wheel. "
-        "`folder`: a folder on disk with safetensors weights and a tokenizer."
-    )
-    id: str = Field(description="Hub repository, name of the wheel, or path of the folder.")
-    revision: str | None = Field(
+    base: Weights | None = Field(
         None,
-        description="Full commit hash (hub) or exact version (wheel). Required for both: results are only "
-        "comparable when the weights are pinned.",
+        description="The model that a LoRA adapter (a folder or hub repository with `adapter_config.json`) was trained "
+        "on, pinned like the adapter: `{source: hub, id: ..., revision: ...}`. `fetch` merges the two.",
     )
-    file: str | None = Field(None, description="The GGUF file inside the wheel.")
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Checksum of the wheel.")
     blocks: int = Field(ge=1, description="Transformer blocks; a model of L blocks has 2L players.")
     feed_forward: Literal["ffn", "moe"] = Field(
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
@@ -174,11 +167,9 @@ class Model(Section):
     )
 
     @model_validator(mode="after")
-    def _pinned(self) -> Model:
-        if self.source == "hub" and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
-            raise ValueError("a hub model needs `revision`, the 40-digit commit hash shown on its hub page")
-        if self.source == "wheel" and not (self.revision and self.file and self.sha256):
-            raise ValueError("a wheel model needs `revision` (version), `file` and `sha256`")
+    def _consistent(self) -> Model:
+        if self.base is not None and (self.source not in ("folder", "hub") or self.file):
+            raise ValueError("`base` is for a LoRA adapter, which is a folder or a hub repository")
         try:
             moe = any("moe" in block for block in self.kinds())
             if self.players == "experts" and not (self.experts and moe):

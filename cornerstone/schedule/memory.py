@@ -125,11 +125,7 @@ def room(name: str, entry: Model, limit: Limit | None, model: Any, batches: Sequ
         ConfigError: too little memory even to stream, or streaming asked of several GPUs.
     """
     largest = max(batches)
-<<<<<<< HEAD
     state = largest * model.config.get_text_config(decoder=True).hidden_size * model.dtype.itemsize
-    return _room(memory, footprint(model), working_bytes(model, largest, width), state, gpus)
-=======
-    state = largest * model.config.hidden_size * model.dtype.itemsize
     working = working_bytes(model, largest, width, on_gpus(entry))
     try:
         return _room(entry.memory.weights, limit, footprint(model), working, state, _sharing(entry))
