@@ -25,7 +25,7 @@ from benchmarks.games import SHAPES, SimulatedGame
 from cornerstone.analysis import intervals
 from cornerstone.estimators import Estimator, ExactEstimator, SampledEstimator, TruncatedEstimator, WindowEstimator
 from cornerstone.estimators.values import Values
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 
 PLAYERS = 8
 REPLICATES = 10
@@ -78,7 +78,7 @@ def entry_of(kind: str, replicates: int, each: int | None = None) -> SampledEsti
 
 def pooled(entry: Estimator, pool: int, seed: int) -> np.ndarray:
     """The matrices [P, N, 2^N] of an estimator."""
-    players = players_of(PLAYERS // 2, "ffn")
+    players = players_of(alike(PLAYERS // 2))
     if isinstance(entry, ExactEstimator | WindowEstimator):
         return weights.fixed(entry, players)[None]
     assert isinstance(entry, SampledEstimator | TruncatedEstimator)

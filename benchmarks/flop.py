@@ -71,11 +71,10 @@ class Shapes:
     @classmethod
     def of(cls, network: Network) -> Shapes:
         """Read off a model's first block: matrices, and stacks of matrices [experts, out, into]."""
-        block = network.model.get_submodule(f"{network.architecture.blocks}.0")
-        layout = network.architecture
+        block, (attention, feed_forward) = network.blocks[0], network.layouts[0].sublayers
         chosen = getattr(network.config, "num_experts_per_tok", 1)
         found = []
-        for sublayer in (layout.attention, layout.feed_forward):
+        for sublayer in (attention, feed_forward):
             shapes = [tuple(p.shape) for name in sublayer.modules for p in block.get_submodule(name).parameters()]
             single = [Product(*shape) for shape in shapes if len(shape) == 2]
             stacked = [Product(*shape[1:], chosen / shape[0], shape[0]) for shape in shapes if len(shape) == 3]

@@ -27,7 +27,7 @@ import numpy as np
 from scipy import stats
 
 from cornerstone.game.game import Game
-from cornerstone.game.players import Player, players_of
+from cornerstone.game.players import Player, alike, players_of
 
 Dividends = Mapping[frozenset[int], float]
 
@@ -55,7 +55,7 @@ class SimulatedGame:
     @property
     def players(self) -> tuple[Player, ...]:
         """Named as those of a model."""
-        return players_of((self.count + 1) // 2, "ffn")[: self.count]
+        return players_of(alike((self.count + 1) // 2))[: self.count]
 
     @property
     def shares(self) -> np.ndarray:

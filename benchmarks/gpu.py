@@ -38,7 +38,7 @@ from cornerstone.config.config import load_files
 from cornerstone.engine import encoding, sweep, tries
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import removed_from, window_coalitions
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.schedule.groups import groups_within
@@ -100,9 +100,9 @@ class Trial:
         self.device = device
         model = random_model(config, dtype, device)
         kind: Literal["ffn", "moe"] = "moe" if hasattr(config, "num_local_experts") else "ffn"
-        self.players = players_of(config.num_hidden_layers, kind)
+        self.players = players_of(alike(config.num_hidden_layers, kind))
         self.peers = Peers(model, tokenizer, {TASK: documents})
-        self.network = Network(model, self.players, config.num_hidden_layers, kind, compiled=compiled)
+        self.network = Network(model, self.players, alike(config.num_hidden_layers, kind), compiled=compiled)
         self.shapes = Shapes.of(self.network)
         packed = encoding.encode(model, tokenizer, [document.requests for document in documents])
         self.task = Task(TASK, tries.batches(packed, batch_tokens), sum(map(len, packed)))

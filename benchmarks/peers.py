@@ -23,8 +23,8 @@ import torch
 
 from cornerstone.assets import documents as tasks
 from cornerstone.assets.documents import Document
-from cornerstone.engine.architectures import architecture_of
 from cornerstone.engine.loading import load
+from cornerstone.engine.structure import blocks_of, layouts_of
 from cornerstone.game.players import Player
 from cornerstone.schedule.malloc import keep_freed_memory
 
@@ -40,10 +40,11 @@ def _zero(module: Any, inputs: Any, output: Any) -> Any:
 @contextmanager
 def without(model: Any, removed: Sequence[Player]) -> Iterator[None]:
     """A model without norms behind its sublayers, of which those of `removed` contribute nothing."""
-    architecture = architecture_of(model.config.model_type)
-    blocks = model.get_submodule(architecture.blocks)
-    names = (architecture.attention.modules[-1], architecture.feed_forward.modules[-1])
-    modules = [blocks[p // 2].get_submodule(names[p % 2]) for player in removed for p, _ in player.parts]
+    blocks, layouts = blocks_of(model)[1], layouts_of(model)
+    last = [
+        block.get_submodule(p.modules[-1]) for block, lay in zip(blocks, layouts, strict=True) for p in lay.sublayers
+    ]
+    modules = [last[place] for player in removed for place, _ in player.parts]
     handles = [module.register_forward_hook(_zero) for module in modules]
     try:
         yield

@@ -67,7 +67,7 @@ class Bench:
         folder = fetch.model_folder(resources / "models" / f"{MODEL}.json", self.entry)
         model, tokenizer = load(ROOT / folder, dtype)
         self.players = self.entry.all_players()
-        self.network = Network(model, self.players, self.entry.blocks, self.entry.feed_forward, compiled=compiled)
+        self.network = Network(model, self.players, self.entry.kinds(), compiled=compiled)
         self.shapes = Shapes.of(self.network)
         scored = {
             task: tasks.read(resources / "documents" / "embedded" / f"{task}.json").first(documents).documents

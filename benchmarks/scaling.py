@@ -25,7 +25,7 @@ from cornerstone.engine import encoding, sweep, tries
 from cornerstone.engine.loading import load
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import window_coalitions
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.present.figures.drawing import BLUE, GREY, styled
@@ -58,8 +58,8 @@ def measure() -> pd.DataFrame:
             model, tokenizer = load(folder, "bfloat16")
             requests = [document.requests for document in scored[: setting["documents"]]]
             packed = encoding.encode(model, tokenizer, requests)
-            players = players_of(setting["blocks"], "ffn")
-            network = Network(shortened(model, setting["blocks"]), players, setting["blocks"], "ffn")
+            players = players_of(alike(setting["blocks"]))
+            network = Network(shortened(model, setting["blocks"]), players, alike(setting["blocks"]))
             task = Task("arc_easy", tries.batches(packed, entry.batch_tokens), sum(map(len, packed)))
             coalitions = union(players, [window_coalitions(players, setting["K"])])
             made.append((varied, point, setting, network, task, coalitions, list[float]()))

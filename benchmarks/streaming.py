@@ -37,7 +37,7 @@ from cornerstone.forecast.cost import Effort, effort
 from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.walk_time import WalkTime, walk_time
 from cornerstone.game.coalitions import in_sweep_order, name, parse, window_coalitions
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.schedule import memory
@@ -72,7 +72,7 @@ def outline(shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Network:
     with torch.device("meta"):
         model: Any = LlamaForCausalLM(shape.config())
         model.to(dtype)
-    return Network(model.eval(), players_of(shape.blocks, "ffn"), shape.blocks, "ffn")
+    return Network(model.eval(), players_of(alike(shape.blocks)), alike(shape.blocks))
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def crowded(folder: Path, threads: int, budget: float = 1.5, documents: int = 35
     """Peak memory where hidden states fill all that weights leave: small weights, many coalitions and documents."""
     log("a small model, memory full of hidden states")
     size = large.generate(folder, CROWDED)
-    players = players_of(CROWDED.blocks, "ffn")
+    players = players_of(alike(CROWDED.blocks))
     names = tuple(name(wanted, players) for wanted in union(players, [window_coalitions(players, 2)]))
     found = large.run(folder, Settings(CROWDED.blocks, "streamed", budget, names, documents, threads=threads))
     what = f"{size / 1e9:.2f} GB of weights, {len(names)} coalitions, {found.tokens:,} tokens, budget {budget:g} GiB"

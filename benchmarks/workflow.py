@@ -44,7 +44,7 @@ from cornerstone.assets.documents import Document, TaskDocuments
 from cornerstone.config.config import load
 from cornerstone.evaluate import result, table
 from cornerstone.game.coalitions import name
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.log import clock, log
 
 ROOT = Path(__file__).parents[1]
@@ -240,7 +240,7 @@ def dry_run() -> list[Row]:
 
 def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list[Row]:
     """Read result files of made-up scores into a table, and write it."""
-    players = players_of(8, "ffn")
+    players = players_of(alike(8))
     data = made_up(documents, choices)
     origin = result.Origin("0" * 16, data.digest, "0" * 16, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
     rng = np.random.default_rng(0)

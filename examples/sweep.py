@@ -6,13 +6,13 @@ from pathlib import Path
 from cornerstone.engine import encoding, loading, sweep, tries
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import parse
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 
 folder, names = Path(sys.argv[1]), sys.argv[2:] or ["full", "drop-attn0", "drop-ffn0", "drop-attn0-ffn0"]
 model, tokenizer = loading.load(folder, "float32", "cpu")
 blocks, mixture = model.config.num_hidden_layers, hasattr(model.config, "num_experts_per_tok")
-players = players_of(blocks, "moe" if mixture else "ffn")
-network = Network(model, players, blocks, "moe" if mixture else "ffn")
+players = players_of(alike(blocks, "moe" if mixture else "ffn"))
+network = Network(model, players, alike(blocks, "moe" if mixture else "ffn"))
 
 question = "Question: What do bees make?\nAnswer:"
 choices = [" honey", " steel", " paper money"]

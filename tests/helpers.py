@@ -15,7 +15,7 @@ from cornerstone.assets.documents import Document, TaskDocuments, made_from
 from cornerstone.config import config
 from cornerstone.engine.tries import PackedDocument, pack
 from cornerstone.game.game import Game
-from cornerstone.game.players import Player, players_of
+from cornerstone.game.players import Player, alike, players_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +33,9 @@ RAW: dict[str, Any] = {
         "other": {"source": "hub", "id": "some/where", "revision": "0" * 40, "blocks": 32},
     },
 }
+
+SEQUENTIAL, PARALLEL = [(1, False), (1, False)], [(2, False)]
+"""Steps of a block whose attention and feed-forward follow each other, or read the same stream (`stages_of`)."""
 
 
 def raw(changes: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def configured(changes: dict[str, Any] | None = None) -> config.Config:
 
 def some_players(count: int) -> tuple[Player, ...]:
     """The first `count` players of a model; an odd count ends with an attention."""
-    return players_of((count + 1) // 2, "ffn")[:count]
+    return players_of(alike((count + 1) // 2))[:count]
 
 
 def game(

@@ -17,7 +17,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from cornerstone.engine.network import Network
 from cornerstone.engine.weights import Weights
-from cornerstone.game.players import Player, players_of
+from cornerstone.game.players import Player, alike, players_of
 
 TEXT = (
     "Question: Which of these is a renewable source of energy?\nAnswer: the wind and the sun. "
@@ -134,7 +134,7 @@ def network(
 ) -> Network:
     """The model as the engine sees it; its players are its sublayers unless others are given."""
     kind = TINY[name].kind
-    return Network(model, players or players_of(BLOCKS, kind), BLOCKS, kind, weights)
+    return Network(model, players or players_of(alike(BLOCKS, kind)), alike(BLOCKS, kind), weights)
 
 
 def save(name: str, folder: Path, seed: int = 0) -> Path:

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
-from cornerstone.game.players import Player, experts_of, groups_of, players_of, runs_of
+from cornerstone.game.players import Kinds, Player, alike, experts_of, groups_of, players_of, read_kinds, runs_of
 from cornerstone.settings import Section
 
 
@@ -111,6 +111,14 @@ class Model(Weights):
     feed_forward: Literal["ffn", "moe"] = Field(
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
     )
+    sublayers: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="The kinds of the sublayers of each block, where blocks differ or are not attention and feed-forward: "
+        "runs such as `3 x attn+ffn` or `6 x linear+moe, attn+moe`, together as many blocks as `blocks`. It replaces "
+        "`feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, recurrent, "
+        "ffn, moe, ple (per-layer embedding).",
+    )
     experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
     players: Players = Field(
         "sublayers",
@@ -157,13 +165,29 @@ class Model(Weights):
     def _consistent(self) -> Model:
         if self.base is not None and (self.source not in ("folder", "hub") or self.file):
             raise ValueError("`base` is for a LoRA adapter, which is a folder or a hub repository")
-        if self.players == "experts" and not (self.experts and self.feed_forward == "moe"):
-            raise ValueError("`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture")
         try:
+            moe = any("moe" in block for block in self.kinds())
+            if self.players == "experts" and not (self.experts and moe):
+                raise ConfigError(
+                    "`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture"
+                )
             self.all_players()
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return self
+
+    def kinds(self) -> Kinds:
+        """The kinds of the sublayers of each block.
+
+        Raises:
+            ConfigError: `sublayers` that can't be read, or of another number of blocks.
+        """
+        if self.sublayers is None:
+            return alike(self.blocks, self.feed_forward)
+        kinds = read_kinds(self.sublayers)
+        if len(kinds) != self.blocks:
+            raise ConfigError(f"`sublayers` describes {len(kinds)} blocks, and `blocks` says {self.blocks}")
+        return kinds
 
     def all_players(self) -> tuple[Player, ...]:
         """Its players in execution order.
@@ -173,12 +197,12 @@ class Model(Weights):
         """
         match self.players:
             case Runs(blocks=length):
-                return runs_of(self.blocks, length)
+                return runs_of(self.kinds(), length)
             case Groups(groups=groups):
-                return groups_of(self.blocks, self.feed_forward, groups)
+                return groups_of(self.kinds(), groups)
             case "blocks":
-                return runs_of(self.blocks, 1)
+                return runs_of(self.kinds(), 1)
             case "experts":
-                return experts_of(self.blocks, self.experts or 0)
+                return experts_of(self.kinds(), self.experts or 0)
             case _:
-                return players_of(self.blocks, self.feed_forward)
+                return players_of(self.kinds())

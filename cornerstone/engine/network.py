@@ -1,30 +1,31 @@
 """A causal language model seen as: embed, then sublayers that add to the residual stream, then the head.
 
-It calls the architecture's own modules of transformers (embedding, norms, attention, feed-forward, head) and
-re-implements none of them. What a block hands to its attention (rotary embeddings, for instance) is recorded
-from the model's own forward pass, in which the blocks are made to return their input.
+It calls the model's own modules of transformers (embedding, norms, attention, feed-forward, head) and re-implements none
+of them. What is called in which order is read off the blocks' own forward (`engine/layouts`); what a block hands to its
+attention (rotary embeddings, for instance) is recorded from the model's own forward pass, in which the blocks are made to
+return their input (`engine/structure`).
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from cornerstone.engine.architectures import SublayerLayout, architecture_of, is_parallel
+from cornerstone.engine import kinds, structure
 from cornerstone.engine.attention import use_products
-from cornerstone.engine.stages import Step, stages_of
+from cornerstone.engine.layouts import Part
+from cornerstone.engine.masks import Masks
+from cornerstone.engine.stages import Stage, Step, stages_of
 from cornerstone.engine.tries import Batch
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import ModelError
-from cornerstone.game.players import Player, block_of, is_attention
+from cornerstone.game.players import Kinds, Player, players_of, written_kinds
 
-_CACHE_ARGUMENTS = {"past_key_values", "layer_past", "use_cache", "cache_position", "position_ids"}
 _HEAD_ROWS = 256
 """Rows of the vocabulary-wide logits that are alive at once, on a CPU; a GPU takes `_HEAD_ROWS_GPU`."""
 _HEAD_ROWS_GPU = 2048
@@ -36,9 +37,9 @@ _SOFTMAX_ROWS = 8
 
 @dataclass(frozen=True)
 class Context:
-    """What the sublayers of a batch share: the arguments of each block's attention, masks included."""
+    """What the sublayers of a batch share: the arguments of each block, masks included."""
 
-    attention: tuple[dict[str, Any], ...]
+    arguments: tuple[dict[str, Any], ...]
 
 
 class Network:
@@ -47,43 +48,54 @@ class Network:
     Args:
         model: a causal LM of transformers, in eval mode.
         players: what coalitions remove.
-        blocks: how many blocks the config says the model has.
-        feed_forward: what the config says its feed-forward sublayers are.
+        sublayers: the kinds of each block's sublayers, as the config says; None: whatever the model has.
         weights: who keeps them; None where all are in memory.
         compiled: have torch.compile fuse what is between the matrix products of a sublayer: faster, after some seconds
             of compiling; scores differ by rounding.
 
     Attributes:
         stages: the sublayers in execution order, grouped by what they read, and which players switch them.
+        unfolded: whether each choice of a document must be a row of its own (`structure.unfolded`).
 
     Raises:
-        ModelError: when the architecture is unknown, or the weights do not fit the config.
+        ModelError: when the layout is not recognised, or the weights do not fit the config.
     """
 
     def __init__(
         self,
         model: Any,
         players: tuple[Player, ...],
-        blocks: int,
-        feed_forward: Literal["ffn", "moe"],
+        sublayers: Kinds | None = None,
         weights: Weights | None = None,
         compiled: bool = False,
     ) -> None:
         self.model = model
         self.weights: Weights = weights or Resident()
         self.players = players
-        self.config = model.config
-        self.architecture = architecture_of(str(self.config.model_type))
-        self.blocks = model.get_submodule(self.architecture.blocks)
-        self.final_norm = model.get_submodule(self.architecture.final_norm)
+        self.config = model.config.get_text_config(decoder=True)
+        self.path, self.blocks = structure.blocks_of(model)
+        self.layouts = structure.layouts_of(model)
+        self.unfolded = structure.unfolded(model)
+        if sublayers is not None:
+            _check(sublayers, self.layouts)
+        if self.device.type != "meta":
+            self.layouts = structure.running_layouts(model, self._calls(torch.zeros(1, 2, dtype=torch.long)))
+        self.stages = stages_of(
+            players, [[(len(s.sublayers), s.fixed is not None) for s in lay.steps] for lay in self.layouts]
+        )
         self.head: nn.Module = model.get_output_embeddings()
-        self._check(blocks, feed_forward)
-        self.stages = stages_of(players, blocks, is_parallel(self.architecture, self.config))
-        layouts = (self.architecture.attention, self.architecture.feed_forward)
-        self._sublayers = [_Sublayer(block, layout) for block in self.blocks for layout in layouts]
-        self._attention_arguments = [
-            inspect.signature(attention.parts[0].forward).parameters for attention in self._sublayers[::2]
+        self._sublayers = [
+            _Sublayer(block, part, place)
+            for place, (block, layout) in enumerate(zip(self.blocks, self.layouts, strict=True))
+            for part in layout.sublayers
         ]
+        self._fixed = {
+            (place, i): _Sublayer(self.blocks[place], step.fixed, place)
+            for place, layout in enumerate(self.layouts)
+            for i, step in enumerate(layout.steps)
+            if step.fixed
+        }
+        self._masks = Masks(self)
         self._check_experts()
         use_products(model)
         if compiled:
@@ -95,43 +107,22 @@ class Network:
             for sublayer in self._sublayers:  # all of a kind share one compilation, for any number of documents
                 sublayer.compile(dynamic=True, recompile_limit=_COMPILATIONS)
 
-    def _check(self, blocks: int, feed_forward: Literal["ffn", "moe"]) -> None:
-        model_type = self.config.model_type
-        for key, expected in self.architecture.requires:
-            found = getattr(self.config, key, expected)
-            if found != expected:
-                raise ModelError(
-                    f"this {model_type} model has {key} = {found}, for which removing a sublayer is not "
-                    f"defined here; only {key} = {expected} is supported. Choose another model."
-                )
-        if len(self.blocks) != blocks:
-            raise ModelError(
-                f"config.yaml says blocks: {blocks}, but the weights have {len(self.blocks)}. "
-                f"Set blocks: {len(self.blocks)} in this model's entry."
-            )
-        for i, block in enumerate(self.blocks):
-            module = block.get_submodule(self.architecture.feed_forward.modules[0])
-            found = "moe" if hasattr(module, "experts") else "ffn"
-            if found != feed_forward:
-                raise ModelError(
-                    f"config.yaml says feed_forward: {feed_forward}, but block {i} of the weights is "
-                    f"'{found}'. Set feed_forward: {found} in this model's entry (models that mix both "
-                    "are not supported)."
-                )
-
     def _check_experts(self) -> None:
-        switched = {len(switch.experts) for stage in self.stages for switch in stage.switches if switch.experts}
-        found = getattr(self._sublayers[1].parts[0], "experts", None)
-        if switched and switched != {found.num_experts if found is not None else 0}:
-            raise ModelError(
-                f"config.yaml says experts: {switched.pop()}, but the mixtures of the weights have "
-                f"{found.num_experts if found is not None else 'no'} experts. Correct it in this model's entry."
-            )
+        for stage in self.stages:
+            for switch in stage.switches:
+                if switch.experts:
+                    held = self._sublayers[switch.sublayer].experts
+                    count = getattr(held, "num_experts", None) or (len(held) if isinstance(held, nn.ModuleList) else 0)
+                    if len(switch.experts) != count:
+                        raise ModelError(
+                            f"config.yaml says experts: {len(switch.experts)}, but the mixtures of the weights have "
+                            f"{count or 'no'} experts. Correct it in this model's entry."
+                        )
 
     @property
     def hidden_size(self) -> int:
         """Width of the residual stream."""
-        return self.config.hidden_size
+        return int(self.config.hidden_size)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -143,22 +134,31 @@ class Network:
         """Where the embedding is."""
         return self.model.get_input_embeddings().weight.device
 
-    def embed(self, batch: Batch) -> tuple[torch.Tensor, Context]:
-        """The residual stream before the first sublayer, [B, T, H], and what the blocks' attention needs."""
-        with _recorded(self.blocks) as calls:
-            self.model.base_model(
-                input_ids=batch.input_ids.to(self.device),
-                position_ids=batch.positions.to(self.device),
-                use_cache=False,
+    def _calls(self, tokens: torch.Tensor, **arguments: Any) -> list[tuple[torch.Tensor, dict[str, Any]]]:
+        """What the model calls its blocks with, for tokens [B, T]: (stream, arguments by name) of each."""
+        base = self.model.base_model
+        given = structure.accepted(base, use_cache=False, **arguments)
+        with structure.blocks_replaced(self.blocks, self.layouts) as calls, torch.no_grad():
+            base(input_ids=tokens.to(self.device), **given)
+        if len(calls) != len(self.blocks) or any(x.shape != calls[0][0].shape for x, _ in calls):
+            raise ModelError(
+                f"a model of type {self.config.model_type} does not call its {len(self.blocks)} blocks one after another on "
+                "one residual stream, so a sublayer can't be removed. Choose another model (docs/architectures.md)."
             )
-        masks = self._masks(batch)
-        attention = []
-        for block, (_, arguments) in enumerate(calls):
-            known = self._attention_arguments[block]
-            kept = {k: v for k, v in arguments.items() if k in known and k not in _CACHE_ARGUMENTS}
-            kept["attention_mask"] = masks[self._window(block)]
-            attention.append(kept)
-        return calls[0][0], Context(tuple(attention))
+        return calls
+
+    def embed(self, batch: Batch) -> tuple[torch.Tensor, Context]:
+        """The residual stream before the first sublayer, [B, T, H], and the arguments of the blocks."""
+        positions = {} if self.unfolded else {"position_ids": batch.positions.to(self.device)}
+        calls = self._calls(batch.input_ids, **positions)
+        masks = None if self.unfolded else self._masks.of(batch)
+        arguments = []
+        for block, (_, given) in enumerate(calls):
+            kept = dict(given)
+            if masks is not None and "attention_mask" in kept:
+                kept["attention_mask"] = masks[block]
+            arguments.append(kept)
+        return calls[0][0], Context(tuple(arguments))
 
     def contribution(self, step: Step, x: torch.Tensor, context: Context) -> torch.Tensor:
         """What a sublayer adds to the residual stream x, [B, T, H] to [B, T, H].
@@ -171,13 +171,24 @@ class Network:
         """
         position, experts = step
         sublayer = self._sublayers[position]
-        arguments = context.attention[block_of(position)] if is_attention(position) else {}
-        device = sublayer.device
-        arguments = {k: _to(v, device) for k, v in arguments.items()}
+        arguments = sublayer.arguments(context)
         if experts is None:
-            return sublayer(x.to(device), arguments)
-        with _only(sublayer.parts[0].get_submodule("experts"), experts):  # a hook, which compiled code would not see
-            return sublayer.forward(x.to(device), arguments)
+            return sublayer(x.to(sublayer.device), arguments)
+        with _only(sublayer.experts, experts):  # a hook, which compiled code would not see
+            return sublayer.forward(x.to(sublayer.device), arguments)
+
+    def passed(self, stage: Stage, x: torch.Tensor, context: Context) -> torch.Tensor:
+        """The residual stream as it passes by a stage's sublayers: x itself, or what the stage does to it in any case."""
+        if stage.fixed is None:
+            return x
+        fixed = self._fixed[stage.fixed]
+        return fixed(x.to(fixed.device), fixed.arguments(context))
+
+    @property
+    def last_by_token(self) -> bool:
+        """Whether the last stage works on each token by itself, given nothing but the stream."""
+        last = self.stages[-1]
+        return len(last.switches) == 1 and last.fixed is None and self._sublayers[last.switches[0].sublayer].by_token
 
     def head_rows(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The residual stream where a target is predicted, [B, T, H] to [1, R, H]: from the last attention on, the
@@ -192,66 +203,79 @@ class Network:
             x: the residual stream at the head rows, [1, R, H], as `head_rows` picks them.
             batch: the documents.
         """
-        hidden = self.final_norm(x.to(_device_of(self.final_norm, x.device)))
-        hidden = hidden.to(_device_of(self.head, x.device))
-        on_cpu = hidden.device.type == "cpu"
-        rows = _HEAD_ROWS if on_cpu else _HEAD_ROWS_GPU
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        target_rows, target_tokens = batch.target_rows.to(hidden.device), batch.target_tokens.to(hidden.device)
-        found = torch.empty(len(target_rows), device=hidden.device)
-        for first in range(0, hidden.shape[1], rows):
-            logits = self.head(hidden[:, first : first + rows])[0]
-            if cap is not None:
-                logits = torch.tanh(logits.float() / cap) * cap
+        on_cpu = x.device.type == "cpu"
+        rows = min(
+            _HEAD_ROWS if on_cpu else _HEAD_ROWS_GPU, getattr(self.config, "max_position_embeddings", None) or 256
+        )
+        found = torch.empty(len(batch.target_rows))
+        for first in range(0, x.shape[1], rows):
+            logits = self._logits(x[:, first : first + rows])
+            target_rows, target_tokens = batch.target_rows.to(logits.device), batch.target_tokens.to(logits.device)
             for start, part in _parts(logits, _SOFTMAX_ROWS if on_cpu else rows):
                 start += first
                 bounds = torch.tensor([start, start + len(part)])
                 low, high = torch.searchsorted(batch.target_rows, bounds).tolist()
                 normalised = part.log_softmax(-1, dtype=torch.float32)
-                found[low:high] = normalised[target_rows[low:high] - start, target_tokens[low:high]]
-        return found.cpu()
+                found[low:high] = normalised[target_rows[low:high] - start, target_tokens[low:high]].cpu()
+        return found
 
-    def _window(self, block: int) -> int | None:
-        """The sliding window of a block's attention; None when it sees everything before."""
-        window = getattr(self.config, "sliding_window", None)
-        kinds = getattr(self.config, "layer_types", None)
-        if window is None or (kinds and kinds[block] != "sliding_attention"):
-            return None
-        return window
-
-    def _masks(self, batch: Batch) -> dict[int | None, torch.Tensor]:
-        """Additive attention masks [B, 1, T, T] in the model's dtype, one for each window in use."""
-        masks = {}
-        for window in {self._window(block) for block in range(len(self.blocks))}:
-            visible = batch.visible
-            if window is not None:
-                distance = batch.positions[:, :, None] - batch.positions[:, None, :]
-                visible = visible & (distance < window)
-            mask = torch.zeros(visible.shape, dtype=self.dtype)
-            mask.masked_fill_(~visible, torch.finfo(self.dtype).min)
-            masks[window] = mask[:, None].to(self.device)
-        return masks
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits [R, V] that the model's own final norm and head make of the last block's output, [1, R, H]."""
+        tokens = torch.zeros(1, x.shape[1], dtype=torch.long, device=self.device)
+        given = structure.accepted(self.model, use_cache=False)
+        with structure.blocks_replaced(self.blocks, self.layouts, last=x), torch.no_grad():
+            logits: torch.Tensor = self.model(input_ids=tokens, **given).logits
+        return logits[0]
 
 
 class _Sublayer(nn.Module):
-    """One player's modules, in the order in which they are applied."""
+    """A part of a block, with the modules that it calls."""
 
-    def __init__(self, block: nn.Module, layout: SublayerLayout) -> None:
+    def __init__(self, block: nn.Module, part: Part, place: int) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(block.get_submodule(path) for path in layout.modules)
-        self.pre_norm = block.get_submodule(layout.pre_norm) if layout.pre_norm else None
-        self.post_norm = block.get_submodule(layout.post_norm) if layout.post_norm else None
+        self.code, self.names, self.place = part.code, part.arguments, place
+        for path in (*part.modules, *part.parameters):
+            name = path.partition(".")[0]
+            setattr(self, name, getattr(block, name))
         self.device = next(block.parameters()).device
+        self.by_token = part.kind in ("ffn", "moe") and not part.arguments and not kinds.goes_along(self.children())
+
+    @property
+    def experts(self) -> nn.Module | None:
+        """What holds the experts of a mixture."""
+        return next(iter(kinds.experts_in(self.children())), None)
+
+    def arguments(self, context: Context) -> dict[str, Any]:
+        """Those of the block's arguments that it uses, where it computes."""
+        given = context.arguments[self.place]
+        return {name: _to(given[name], self.device) for name in self.names}
 
     def forward(self, x: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
         """The contribution to the residual stream x."""
-        if self.pre_norm is not None:
-            x = self.pre_norm(x)
-        for part in self.parts:
-            x = part(x, **arguments)
-            if isinstance(x, tuple):  # attention also returns its weights
-                x = x[0]
-        return x if self.post_norm is None else self.post_norm(x)
+        return self.code(self, x, **arguments)
+
+
+def _check(said: Kinds, layouts: Any) -> None:
+    """Compare what the config says of the sublayers with what there is."""
+    found: Kinds = tuple(layout.kinds for layout in layouts)
+    if len(found) != len(said):
+        raise ModelError(
+            f"config.yaml says blocks: {len(said)}, but the weights have {len(found)}. Set blocks: {len(found)} in this "
+            "model's entry."
+        )
+    for block, (one, other) in enumerate(zip(said, found, strict=True)):
+        if one == other:
+            continue
+        if all(kinds == ("attn", other[-1]) for kinds in found) and other[-1] in ("ffn", "moe"):
+            raise ModelError(
+                f"config.yaml says feed_forward: {one[-1]}, but block {block} of the weights is '{other[-1]}'. Set "
+                f"feed_forward: {other[-1]} in this model's entry."
+            )
+        raise ModelError(
+            f"config.yaml says that block {block} holds {'+'.join(one)}, but in the weights it holds {'+'.join(other)}. Set "
+            f"`sublayers: {written_kinds(found)}` in this model's entry, in place of feed_forward ({len(players_of(found))} "
+            "sublayers)."
+        )
 
 
 def _parts(rows: torch.Tensor, size: int) -> Iterator[tuple[int, torch.Tensor]]:
@@ -260,36 +284,9 @@ def _parts(rows: torch.Tensor, size: int) -> Iterator[tuple[int, torch.Tensor]]:
 
 
 @contextmanager
-def _recorded(blocks: Any) -> Iterator[list[tuple[torch.Tensor, dict[str, Any]]]]:
-    """Make each block return its input, and record its (input, arguments by name)."""
-    calls: list[tuple[torch.Tensor, dict[str, Any]]] = []
-    originals = [block.forward for block in blocks]
-    own = [vars(block).get("forward") for block in blocks]  # where accelerate has put its own in front
-
-    def recorder(signature: inspect.Signature) -> Any:
-        def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
-            bound = dict(signature.bind(*args, **kwargs).arguments)
-            extra = bound.pop("kwargs", {})
-            hidden = bound.pop("hidden_states")
-            calls.append((hidden, {**bound, **extra}))
-            return hidden
-
-        return forward
-
-    try:
-        for block, original in zip(blocks, originals, strict=True):
-            block.forward = recorder(inspect.signature(original))
-        yield calls
-    finally:
-        for block, before in zip(blocks, own, strict=True):
-            del block.forward
-            if before is not None:
-                block.forward = before
-
-
-@contextmanager
-def _only(module: nn.Module, experts: tuple[int, ...]) -> Iterator[None]:
+def _only(module: nn.Module | None, experts: tuple[int, ...]) -> Iterator[None]:
     """Give the other experts of a mixture weight 0. `module` is called with (x, chosen experts, their weights)."""
+    assert module is not None  # `_check_experts` has seen it
 
     def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         x, chosen, weights = inputs
@@ -304,14 +301,9 @@ def _only(module: nn.Module, experts: tuple[int, ...]) -> Iterator[None]:
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """Move a tensor, or the tensors of a tuple, to a device; leave the rest."""
+    """Move a tensor, or the tensors of a tuple or dictionary, to a device; leave the rest."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, tuple):
         return tuple(_to(item, device) for item in value)
     return value
-
-
-def _device_of(module: nn.Module, default: torch.device) -> torch.device:
-    parameter = next(module.parameters(), None)
-    return default if parameter is None else parameter.device

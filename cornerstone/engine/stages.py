@@ -1,13 +1,14 @@
 """What of a model runs in a coalition: its sublayers in execution order, and which player switches each.
 
-A stage holds the sublayers that read the same residual stream: one, or both of a block where they run in parallel.
+A stage holds the sublayers that read the same residual stream: one, or several of a block where they run in parallel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cornerstone.game.players import PER_BLOCK, Player
+from cornerstone.game.players import Player
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,16 @@ Step = tuple[int, tuple[int, ...] | None]
 
 @dataclass(frozen=True)
 class Stage:
-    """Sublayers that read the same residual stream: one, or both of a block where they run in parallel."""
+    """Sublayers that read the same residual stream, and what is done to the stream in any case.
+
+    Attributes:
+        switches: the sublayers: one, several that run in parallel, or none.
+        fixed: (block, step of its layout) of a function that is applied to the stream before contributions are added;
+            None where the stream stays as it is.
+    """
 
     switches: tuple[Switch, ...]
+    fixed: tuple[int, int] | None = None
 
     def kept(self, coalition: int) -> tuple[Step, ...]:
         """What of this stage runs in a coalition (bitmask over the players)."""
@@ -48,11 +56,16 @@ class Stage:
         return tuple(steps)
 
 
-def stages_of(players: tuple[Player, ...], blocks: int, parallel: bool) -> list[Stage]:
-    """The stages of a model of `blocks` blocks in execution order; `parallel`: both sublayers of a block are one.
+def stages_of(players: tuple[Player, ...], blocks: Sequence[Sequence[tuple[int, bool]]]) -> list[Stage]:
+    """The stages of a model in execution order.
 
-    >>> from cornerstone.game.players import players_of
-    >>> first, second = stages_of(players_of(1, "ffn"), blocks=1, parallel=False)
+    Args:
+        players: what coalitions remove.
+        blocks: the steps of each block: how many sublayers read the same stream, and whether something is done to the
+            stream in any case.
+
+    >>> from cornerstone.game.players import alike, players_of
+    >>> first, second = stages_of(players_of(alike(1)), [[(1, False), (1, False)]])
     >>> first.kept(0b10), second.kept(0b10)  # without attn0
     ((), ((1, None),))
     """
@@ -60,11 +73,15 @@ def stages_of(players: tuple[Player, ...], blocks: int, parallel: bool) -> list[
     for player in players:
         for sublayer, expert in player.parts:
             owners.setdefault(sublayer, {})[expert] = player.position
-    switches = []
-    for sublayer in range(PER_BLOCK * blocks):
-        owner = dict(owners.get(sublayer, {}))
-        whole = owner.pop(None, None)
-        experts = tuple(position for expert, position in sorted((e, p) for e, p in owner.items() if e is not None))
-        switches.append(Switch(sublayer, whole, experts))
-    each = PER_BLOCK if parallel else 1
-    return [Stage(tuple(switches[i : i + each])) for i in range(0, len(switches), each)]
+    stages, sublayer = [], 0
+    for block, steps in enumerate(blocks):
+        for place, (count, fixed) in enumerate(steps):
+            switches = []
+            for _ in range(count):
+                owner = dict(owners.get(sublayer, {}))
+                whole = owner.pop(None, None)
+                experts = tuple(p for expert, p in sorted((e, p) for e, p in owner.items() if e is not None))
+                switches.append(Switch(sublayer, whole, experts))
+                sublayer += 1
+            stages.append(Stage(tuple(switches), (block, place) if fixed else None))
+    return stages

@@ -22,6 +22,7 @@ batches along: where weights are streamed from disk, each is read once for all o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,8 +78,7 @@ def sweep(
             for switch in stage.switches:
                 if switch.sublayer in used:
                     network.weights.use(switch.sublayer)
-            # a feed-forward sublayer works on each token by itself
-            if stage is network.stages[-1] and len(stage.switches) == 1:
+            if stage is network.stages[-1] and network.last_by_token:
                 for batch, live in zip(batches, states, strict=True):
                     for state in live:
                         state.x = network.head_rows(state.x, batch)
@@ -90,7 +90,7 @@ def sweep(
         scores.append(torch.empty(len(coalitions), len(batch.target_rows)))
         while live:
             state = live.pop()
-            at_head = state.x if len(network.stages[-1].switches) == 1 else network.head_rows(state.x, batch)
+            at_head = state.x if network.last_by_token else network.head_rows(state.x, batch)
             for member in state.members:
                 scores[-1][member] = network.log_probabilities(at_head, batch)
     return scores
@@ -107,13 +107,15 @@ def _advance(
         groups = split(state.members, coalitions, stage)
         steps = dict.fromkeys(step for kept in groups for step in kept)
         contributions = {step: network.contribution(step, state.x, context) for step in steps}
+        passed = network.passed(stage, state.x, context)
         evaluations += len(steps)
         for kept, members in groups.items():
-            if len(steps) == len(kept) == 1:  # nobody else adds it: the sum may take its place in memory
-                (contribution,) = contributions.values()
-                x = torch.add(state.x.to(contribution.device), contribution, out=contribution)
+            contribution = contributions[kept[0]] if kept else None
+            if contribution is not None and len(steps) == len(kept) == 1 and contribution.is_contiguous():
+                # nobody else adds it: the sum may take its place in memory
+                x = torch.add(passed.to(contribution.device), contribution, out=contribution)
             else:
-                x = state.x
+                x = passed
                 for step in kept:
                     x = x.to(contributions[step].device) + contributions[step]
             advanced.append(State(x, members))
@@ -160,14 +162,18 @@ def choice_scores(
     Returns:
         [coalition][document] -> float64 tensor [choices], documents in their original order.
     """
-    count = sum(len(batch.documents) for batch in document_batches)
-    summed: list[list[torch.Tensor]] = [[torch.empty(0)] * count for _ in coalitions]
+    choices = Counter[int]()
+    for batch in document_batches:
+        for document, first, count in zip(batch.documents, batch.first_choices, batch.choice_counts, strict=True):
+            choices[document] = max(choices[document], first + count)
+    summed = [[torch.empty(choices[d], dtype=torch.float64) for d in range(len(choices))] for _ in coalitions]
     for run in runs if runs is not None else [[i] for i in range(len(document_batches))]:
         walked = [document_batches[i] for i in run]
         for batch, scores in zip(walked, sweep(network, walked, coalitions, progress), strict=True):
             flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
             flat.index_add_(1, batch.target_choices, scores.double())
             for c, row in enumerate(flat):
-                for document, choices in zip(batch.documents, row.split(batch.choice_counts), strict=True):
-                    summed[c][document] = choices
+                parts = row.split(batch.choice_counts)
+                for document, first, part in zip(batch.documents, batch.first_choices, parts, strict=True):
+                    summed[c][document][first : first + len(part)] = part
     return summed

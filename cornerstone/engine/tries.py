@@ -7,6 +7,9 @@ shared prefixes are computed once. Only the nodes from which a continuation toke
 
 A row of a batch holds several documents one after another, each of which sees itself alone, so that little of
 it is padding.
+
+Where a model can't see a trie (it carries a state along the sequence), each choice is a row of its own, as in lm-eval:
+the tokens that choices share are computed once for each of them.
 """
 
 from __future__ import annotations
@@ -74,12 +77,13 @@ class Batch:
 
     Shapes, for B rows, T tokens, R head rows and M targets:
         input_ids, positions: [B, T] int64
-        visible: [B, T, T] bool; visible[b, i, j] when token i attends to token j
+        visible: [B, T, T] bool; visible[b, i, j] when token i attends to token j; empty where each row is one choice
         rows: [R, 2] int64, (row of the batch, token) at which the head is needed
         target_rows, target_tokens: [M] int64, sorted by head row
         target_choices: [M] int64, index of the target's choice in the batch's flat list of choices
         documents: indices of the documents in the order given to `batches`
-        choice_counts: number of choices of each document
+        first_choices: which choice of its document each begins with: 0 but where choices are rows of their own
+        choice_counts: number of choices of each document that are here
     """
 
     input_ids: torch.Tensor
@@ -90,6 +94,7 @@ class Batch:
     target_tokens: torch.Tensor
     target_choices: torch.Tensor
     documents: tuple[int, ...]
+    first_choices: tuple[int, ...]
     choice_counts: tuple[int, ...]
 
     @property
@@ -106,8 +111,8 @@ _ATTENTION = 1024
 """The width of a row at which attention itself is taken to cost as much as all matrix products with weights."""
 
 
-def batches(documents: Sequence[PackedDocument], most_tokens: int) -> list[Batch]:
-    """Pack documents into batches of at most `most_tokens` tokens, padding included.
+def batches(documents: Sequence[PackedDocument], most_tokens: int, unfolded: bool = False) -> list[Batch]:
+    """Pack documents into batches of at most `most_tokens` tokens, padding included; `unfolded`: a row for each choice.
 
     Documents are cut by length into classes, each of which has rows of one width; wide rows leave less padding,
     but each token attends to the whole row. Of all ways to cut them it takes the cheapest, where a token costs
@@ -116,6 +121,10 @@ def batches(documents: Sequence[PackedDocument], most_tokens: int) -> list[Batch
     shapes, whatever the chunking, the order and the memory budget. A row longer than `most_tokens` is a batch
     of its own.
     """
+    origins = [(i, 0) for i in range(len(documents))]
+    if unfolded:
+        origins = [(i, choice) for i, document in enumerate(documents) for choice in range(document.choices)]
+        documents = [_choice(documents[i], choice) for i, choice in origins]
     by_length = sorted(range(len(documents)), key=lambda i: (-len(documents[i]), i))
     lengths = [len(documents[i]) for i in by_length]
     edges = [_rounded(length) for length in lengths]
@@ -124,12 +133,14 @@ def batches(documents: Sequence[PackedDocument], most_tokens: int) -> list[Batch
     last_class: dict[int, tuple[int, list[list[int]], int]] = {}  # where their last class starts, its rows and width
     for stop in cuts[1:] if lengths else []:
         for start in reversed([cut for cut in cuts if cut < stop]):
-            for width in range(edges[start], max(edges[start], _WIDEST) + 1, MULTIPLE):
+            for width in range(
+                edges[start], edges[start] + 1 if unfolded else max(edges[start], _WIDEST) + 1, MULTIPLE
+            ):
                 token_cost = 1 + width / _ATTENTION
                 least = cheapest[start] + sum(lengths[start:stop]) * token_cost
                 if least >= cheapest.get(stop, float("inf")):
                     break  # not even without any padding; wider rows cost more
-                rows = _fill(lengths, start, stop, width)
+                rows = [[i] for i in range(start, stop)] if unfolded else _fill(lengths, start, stop, width)
                 count = -(-len(rows) // max(1, most_tokens // width))
                 cost = cheapest[start] + len(rows) * width * token_cost + count * most_tokens / 64
                 if cost < cheapest.get(stop, float("inf")):
@@ -141,8 +152,24 @@ def batches(documents: Sequence[PackedDocument], most_tokens: int) -> list[Batch
         count = -(-len(rows) // max(1, most_tokens // width))
         for part in range(count):  # of about equal size
             chosen = rows[part * len(rows) // count : (part + 1) * len(rows) // count]
-            made.append(_batch([[by_length[i] for i in row] for row in chosen], documents, width))
+            made.append(_batch([[by_length[i] for i in row] for row in chosen], documents, width, origins, unfolded))
     return made
+
+
+def _choice(document: PackedDocument, choice: int) -> PackedDocument:
+    """One choice of a document: the path through its trie to the last node that predicts a token of it."""
+    targets = [(node, token) for node, token, of in document.targets if of == choice]
+    path = [targets[-1][0]]
+    while document.parents[path[-1]] >= 0:
+        path.append(document.parents[path[-1]])
+    path.reverse()
+    place = {node: i for i, node in enumerate(path)}
+    return PackedDocument(
+        tokens=tuple(document.tokens[node] for node in path),
+        parents=tuple(range(-1, len(path) - 1)),
+        targets=tuple((place[node], token, 0) for node, token in targets),
+        choices=1,
+    )
 
 
 def _rounded(length: int) -> int:
@@ -169,11 +196,18 @@ def _fill(lengths: Sequence[int], start: int, stop: int, width: int) -> list[lis
     return rows
 
 
-def _batch(rows: Sequence[Sequence[int]], documents: Sequence[PackedDocument], width: int) -> Batch:
+def _batch(
+    rows: Sequence[Sequence[int]],
+    documents: Sequence[PackedDocument],
+    width: int,
+    origins: Sequence[tuple[int, int]],
+    unfolded: bool,
+) -> Batch:
     shape = (len(rows), width)
     input_ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    visible = np.zeros((*shape, width), bool)
-    visible[:, np.arange(width), np.arange(width)] = True  # padding attends to itself: no empty softmax
+    visible = np.zeros((0, 0, 0) if unfolded else (*shape, width), bool)  # a row of its own needs no mask
+    if not unfolded:
+        visible[:, np.arange(width), np.arange(width)] = True  # padding attends to itself: no empty softmax
     head_rows: dict[tuple[int, int], int] = {}
     targets: list[tuple[int, int, int]] = []
     first_choice = 0
@@ -184,7 +218,8 @@ def _batch(rows: Sequence[Sequence[int]], documents: Sequence[PackedDocument], w
             for node, parent in enumerate(document.parents, start=first):
                 if parent >= 0:
                     positions[b, node] = positions[b, first + parent] + 1
-                    visible[b, node] |= visible[b, first + parent]
+                    if not unfolded:
+                        visible[b, node] |= visible[b, first + parent]
             for node, token, choice in document.targets:
                 head_row = head_rows.setdefault((b, first + node), len(head_rows))
                 targets.append((head_row, token, first_choice + choice))
@@ -201,6 +236,7 @@ def _batch(rows: Sequence[Sequence[int]], documents: Sequence[PackedDocument], w
         target_rows=target_rows,
         target_tokens=target_tokens,
         target_choices=target_choices,
-        documents=tuple(order),
+        documents=tuple(origins[i][0] for i in order),
+        first_choices=tuple(origins[i][1] for i in order),
         choice_counts=tuple(documents[i].choices for i in order),
     )

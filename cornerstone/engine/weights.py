@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cornerstone.engine.architectures import architecture_of, is_parallel
-from cornerstone.errors import ModelError
+from cornerstone.engine import structure
 
 
 class Weights(Protocol):
@@ -91,7 +90,7 @@ class Footprint:
 
     Attributes:
         fixed: bytes of what every walk needs all the time: embedding, final norm, head.
-        units: bytes of each unit that is loaded as one: a sublayer, or a block whose sublayers run in parallel.
+        units: bytes of each unit that is loaded as one: a sublayer, or several that run in parallel.
     """
 
     fixed: int
@@ -107,40 +106,94 @@ class Footprint:
         return self.fixed + slots * max(self.units)
 
 
-def names_by_sublayer(model: Any) -> list[list[str]]:
-    """Names of the parameters of each sublayer, norms included, in execution order.
+def units_of(model: Any) -> list[list[list[str]]]:
+    """Names of the parameters that are loaded together: for each stage with sublayers, those of each sublayer.
+
+    What belongs to no sublayer or to several (a norm that two share, what always runs) is in none of them: it stays in
+    memory. The parameters need no values.
 
     Raises:
-        ModelError: a block has parameters that belong to no sublayer, or to two.
+        ModelError: the layout of the blocks is not recognised.
     """
-    architecture = architecture_of(str(model.config.model_type))
-    blocks = model.get_submodule(architecture.blocks)
-    found: list[list[str]] = []
-    for i, block in enumerate(blocks):
+    path, blocks = structure.blocks_of(model)
+    units: list[list[list[str]]] = []
+    for i, (block, layout) in enumerate(zip(blocks, structure.layouts_of(model), strict=True)):
         names = [name for name, _ in block.named_parameters()]
-        seen: list[str] = []
-        for layout in (architecture.attention, architecture.feed_forward):
-            paths = (*layout.modules, layout.pre_norm, layout.post_norm)
-            own = [name for name in names if any(path and name.startswith(f"{path}.") for path in paths)]
-            found.append([f"{architecture.blocks}.{i}.{name}" for name in own])
-            seen += own
-        if sorted(seen) != sorted(names):
-            strange = sorted({name for name in names if seen.count(name) != 1})
-            raise ModelError(
-                f"block {i} has parameters that are not those of exactly one sublayer, such as {strange[0]}: it can't "
-                "be streamed. Correct its architecture's entry in cornerstone/engine/architectures.py, or set "
-                "memory.weights: resident."
-            )
-    return found
+        owners: dict[str, list[int]] = {name: [] for name in names}
+        for place, part in enumerate(layout.sublayers):
+            for name in names:
+                if any(name.startswith(f"{module}.") for module in part.modules):
+                    owners[name].append(place)
+        for step in layout.steps:
+            for name in names if step.fixed else ():
+                if any(name.startswith(f"{module}.") for module in step.fixed.modules):
+                    owners[name].append(-1)
+        place = 0
+        for step in layout.steps:
+            if step.sublayers:
+                here = range(place, place + len(step.sublayers))
+                units.append([[f"{path}.{i}.{name}" for name in names if owners[name] == [own]] for own in here])
+                place += len(step.sublayers)
+    return units
+
+
+def names_by_sublayer(model: Any) -> list[list[str]]:
+    """Names of the parameters of each sublayer, in execution order, as `units_of` gives them."""
+    return [own for unit in units_of(model) for own in unit]
 
 
 def footprint(model: Any) -> Footprint:
     """The memory that a model's weights take; its parameters need no values."""
     parameters = dict(model.named_parameters())
     sizes = [
-        sum(aligned(parameters.pop(name).nbytes) for name in names if name in parameters)
-        for names in names_by_sublayer(model)
+        sum(aligned(parameters.pop(name).nbytes) for names in unit for name in names if name in parameters)
+        for unit in units_of(model)
     ]
-    if is_parallel(architecture_of(str(model.config.model_type)), model.config):
-        sizes = [attention + feed_forward for attention, feed_forward in zip(sizes[::2], sizes[1::2], strict=True)]
     return Footprint(sum(p.nbytes for p in parameters.values()), tuple(sizes))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight matrix of a sublayer, or a stack of those of experts.
+
+    Attributes:
+        shape: as it is kept: [out, in], or [experts, out, in].
+        met: entries that one token is multiplied with: all, or those of its chosen experts.
+    """
+
+    shape: tuple[int, ...]
+    met: float
+
+
+def matrices_of(model: Any) -> list[tuple[str, list[Matrix]]]:
+    """(kind, matrices) of each sublayer in execution order; the parameters need no values."""
+    config = model.config.get_text_config(decoder=True)
+    found = []
+    for block, layout in zip(structure.blocks_of(model)[1], structure.layouts_of(model), strict=True):
+        for part in layout.sublayers:
+            matrices = []
+            for module in part.modules:
+                for name, weight in block.get_submodule(module).named_parameters():
+                    if weight.ndim > 1:
+                        matrices.append(
+                            Matrix(tuple(weight.shape), weight.numel() * _share(f"{module}.{name}", weight, config))
+                        )
+            found.append((part.kind, matrices))
+    return found
+
+
+_CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts", "moe_k", "moe_top_k")
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
+
+
+def _share(name: str, weight: Any, config: Any) -> float:
+    """The share of a weight that one token is multiplied with."""
+    if ".experts." not in f".{name}" or "shared" in name:
+        return 1.0
+    chosen = next((value for key in _CHOSEN if isinstance(value := getattr(config, key, None), int)), None)
+    count = (
+        weight.shape[0]
+        if weight.ndim == 3
+        else next((value for key in _EXPERTS if isinstance(value := getattr(config, key, None), int)), None)
+    )
+    return min(1.0, chosen / count) if chosen and count else 1.0

@@ -15,7 +15,7 @@ from cornerstone.assets import fetch
 from cornerstone.assets.documents import TaskDocuments, made_from, read
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
-from cornerstone.engine import loading, sweep, tries
+from cornerstone.engine import loading, structure, sweep, tries
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.streaming.streamed import Streamed
@@ -189,7 +189,10 @@ class Job:
         device = loading.device_of(entry.device_map, entry.resources.gpus)
         shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
         packed = encode(shapes, tokenizer, [document.requests for document in data.documents])
-        batches = tries.batches(packed, entry.batch_tokens)
+        unfolded = structure.unfolded(shapes)
+        batches = tries.batches(packed, entry.batch_tokens, unfolded)
+        if unfolded:
+            log(f"{self.model} {self.task}: its sublayers see no token trie, so each choice is a row of its own")
         width = max(batch.input_ids.shape[1] for batch in batches)
         room = memory.room(entry.memory, shapes, [batch.tokens for batch in batches], width, entry.resources.gpus)
         log(f"{self.model} {self.task}: {room}")
@@ -200,7 +203,7 @@ class Job:
         else:
             weights = Resident()
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
-        network = Network(model, self.players, entry.blocks, entry.feed_forward, weights, compiled=entry.compile)
+        network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
         return Loaded(network, packed, batches, room)
 
     def data(self) -> TaskDocuments:

@@ -14,16 +14,13 @@ masked ones included, because masks are dense. Norms, activations and the softma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-
-from cornerstone.engine.architectures import is_parallel
 from cornerstone.engine.network import Network
 from cornerstone.engine.tries import Batch
-from cornerstone.game.players import is_attention
+from cornerstone.engine.weights import matrices_of
 
 
 @dataclass(frozen=True)
@@ -68,44 +65,43 @@ class Arithmetic:
         attention: query heads x width of a head.
         head: entries of the head's matrix.
         largest: (rows, columns) of the largest matrix of the feed-forward sublayers.
-        parallel: whether both sublayers of a block run in parallel.
+        mixing: places of the sublayers that are attention.
+        last_by_token: whether the last sublayer is computed only where a token is scored.
     """
 
     weights: tuple[float, ...]
     attention: int
     head: int
     largest: tuple[int, int]
-    parallel: bool = False
+    mixing: frozenset[int]
+    last_by_token: bool = True
 
     @classmethod
     def of(cls, network: Network) -> Arithmetic:
         """Read the shapes off a model; its parameters need no values."""
-        config, layout = network.config, network.architecture
-        weights, shapes = [], []
-        for block in network.blocks:
-            for part in (layout.attention, layout.feed_forward):
-                found = [p.shape for path in part.modules for p in block.get_submodule(path).parameters() if p.ndim > 1]
-                weights.append(sum(_used(shape, config) for shape in found))
-                shapes += [tuple(shape[-2:]) for shape in found] if part is layout.feed_forward else []
-        heads = config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        config, found = network.config, matrices_of(network.model)
+        shapes = [m.shape[-2:] for kind, matrices in found if kind in ("ffn", "moe") for m in matrices]
+        shapes = shapes or [m.shape[-2:] for _, matrices in found for m in matrices]
+        heads = getattr(config, "num_attention_heads", None) or 0
+        width = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
         head = sum(p.numel() for p in network.head.parameters() if p.ndim > 1)
-        largest = max(shapes, key=lambda shape: shape[0] * shape[1])
-        return cls(tuple(weights), heads * width, head, largest, is_parallel(layout, config))
+        rows, columns = max(shapes, key=math.prod)
+        return cls(
+            weights=tuple(sum(m.met for m in matrices) for _, matrices in found),
+            attention=heads * width,
+            head=head,
+            largest=(rows, columns),
+            mixing=frozenset(i for i, (kind, _) in enumerate(found) if kind == "attn"),
+            last_by_token=network.last_by_token,
+        )
 
     def flops(self, evaluations: Mapping[int, int], coalitions: int, documents: Documents) -> float:
         """Floating-point operations of a walk: how often each sublayer is evaluated, for how many coalitions."""
         total = 2.0 * self.head * documents.rows * coalitions
         for sublayer, count in evaluations.items():
-            alone_and_last = sublayer == len(self.weights) - 1 and not self.parallel
-            tokens = documents.rows if alone_and_last else documents.tokens
+            only_rows = sublayer == len(self.weights) - 1 and self.last_by_token
+            tokens = documents.rows if only_rows else documents.tokens
             total += count * 2 * self.weights[sublayer] * tokens
-            if is_attention(sublayer):
+            if sublayer in self.mixing:
                 total += count * 4 * self.attention * documents.pairs
         return total
-
-
-def _used(shape: torch.Size, config: Any) -> float:
-    """Entries of a weight that one token meets: all of [out, in]; of [experts, out, in] those of its chosen experts."""
-    share = config.num_experts_per_tok / shape[0] if len(shape) == 3 else 1
-    return shape.numel() * share

@@ -31,4 +31,4 @@ def read(folder: Path, entry: Model) -> Outline:
         ModelError: unknown architecture, unreadable files, or another model than the config describes.
     """
     model, tokenizer = shapes_only(folder, entry.dtype)
-    return Outline(Network(model, entry.all_players(), entry.blocks, entry.feed_forward), tokenizer)
+    return Outline(Network(model, entry.all_players(), entry.kinds()), tokenizer)

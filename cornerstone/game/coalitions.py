@@ -4,8 +4,8 @@ A coalition is an int used as a bitmask: bit i is set when the player at positio
 what is removed: `full`, `drop-attn0`, `drop-attn0-ffn0` (execution order). Above eight removed players the
 name is `mask-<hex>`, the mask itself in ceil(N/4) lower-case hexadecimal digits.
 
->>> from cornerstone.game.players import players_of
->>> players = players_of(2, "ffn")
+>>> from cornerstone.game.players import alike, players_of
+>>> players = players_of(alike(2))
 >>> name(0b1110, players)
 'drop-attn0'
 >>> parse("drop-attn0-ffn1", players) == 0b0110

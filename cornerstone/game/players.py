@@ -1,42 +1,104 @@
 """The players of a model in execution order.
 
-A block of a transformer holds two sublayers, attention and feed-forward, each of which adds its contribution
-to the residual stream. Removing a sublayer sets that contribution to zero. In the paper each sublayer is a
-player. A player can also be a group of sublayers (a block, a run of blocks, any set of them), or one expert of a
-mixture of experts: its part of that sublayer's sum is set to zero, and the weights of the others stay as they are.
+A block of a transformer holds sublayers, most often attention and feed-forward, each of which adds its contribution to
+the residual stream. Removing a sublayer sets that contribution to zero. In the paper each sublayer is a player. A player
+can also be a group of sublayers (a block, a run of blocks, any set of them), or one expert of a mixture of experts: its
+part of that sublayer's sum is set to zero, and the weights of the others stay as they are.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from cornerstone.errors import CoalitionError, ConfigError
 
-Kind = Literal["attn", "ffn", "moe", "expert", "group"]
+KINDS = ("attn", "linear", "mamba", "conv", "recurrent", "ffn", "moe", "ple")
+"""What a sublayer can be: softmax attention; linear attention; a state space model; a convolution; a recurrent network;
+feed-forward; a mixture of experts; a gated embedding of the token itself (per-layer embedding)."""
+
+Kinds = tuple[tuple[str, ...], ...]
+"""The kinds of the sublayers of each block, in execution order."""
 
 Part = tuple[int, int | None]
 """A sublayer by its place in execution order, and one of its experts (None: the whole sublayer)."""
 
-PER_BLOCK = 2
-"""Sublayers of a block: its attention, then its feed-forward."""
+
+def alike(blocks: int, feed_forward: str = "ffn") -> Kinds:
+    """The kinds of a model of which each block holds an attention and one feed-forward sublayer.
+
+    >>> alike(2, "moe")
+    (('attn', 'moe'), ('attn', 'moe'))
+    """
+    return (("attn", feed_forward),) * blocks
 
 
-def block_of(sublayer: int) -> int:
-    """The block of a sublayer, by its place in execution order."""
-    return sublayer // PER_BLOCK
+def read_kinds(runs: Sequence[str]) -> Kinds:
+    """The kinds that a config writes as runs of blocks, such as `2 x attn+ffn` or `6 x linear+moe, attn+moe`.
+
+    A run is `count x blocks`: blocks, separated by commas, that stand `count` times one after another; a block is the
+    kinds of its sublayers, joined by `+`. A count of 1 can be left out.
+
+    >>> read_kinds(["attn+ffn", "2 x attn+moe"])
+    (('attn', 'ffn'), ('attn', 'moe'), ('attn', 'moe'))
+
+    Raises:
+        ConfigError: a run that is not written so.
+    """
+    found: list[tuple[str, ...]] = []
+    for run in runs:
+        match = re.fullmatch(r"(?:(\d+) x )?(.+)", run.strip())
+        blocks = [tuple(kind.strip() for kind in block.split("+")) for block in match[2].split(",")] if match else []
+        unknown = sorted({kind for block in blocks for kind in block} - set(KINDS))
+        if not match or unknown or (match[1] and int(match[1]) < 1):
+            raise ConfigError(
+                f"`sublayers`: '{run}' is no run of blocks; write such as `12 x attn+ffn` or `3 x linear+moe, attn+moe`, "
+                f"with kinds among {', '.join(KINDS)}"
+            )
+        found += blocks * int(match[1] or 1)
+    return tuple(found)
 
 
-def is_attention(sublayer: int) -> bool:
-    """Whether a sublayer is its block's attention."""
-    return sublayer % PER_BLOCK == 0
+def written_kinds(kinds: Kinds) -> list[str]:
+    """`read_kinds` the other way, as short as runs of one pattern allow."""
+    runs: list[str] = []
+    start = 0
+    while start < len(kinds):
+        best = (1, 1)
+        for length in range(1, min(8, len(kinds) - start) + 1):
+            pattern, count = kinds[start : start + length], 1
+            while kinds[start + count * length : start + (count + 1) * length] == pattern:
+                count += 1
+            if (count > 1 or length == 1) and count * length > best[0] * best[1]:
+                best = (length, count)
+        length, count = best
+        blocks = ", ".join("+".join(block) for block in kinds[start : start + length])
+        runs.append(f"{count} x {blocks}" if count > 1 else blocks)
+        start += length * count
+    return runs
 
 
-def sublayers_of(first: int, last: int) -> range:
-    """The sublayers of a run of blocks, the last one included."""
-    return range(PER_BLOCK * first, PER_BLOCK * (last + 1))
+def _sublayers(kinds: Kinds) -> list[tuple[int, str]]:
+    """(block, kind) of each sublayer in execution order."""
+    return [(block, kind) for block, those in enumerate(kinds) for kind in those]
+
+
+def _places(kinds: Kinds) -> list[tuple[int, ...]]:
+    """The places of each block's sublayers."""
+    ends = list(itertools.accumulate(len(block) for block in kinds))
+    return [tuple(range(end - len(block), end)) for end, block in zip(ends, kinds, strict=True)]
+
+
+def _names(kinds: Kinds) -> list[str]:
+    """Names of the sublayers: kind and block; a second one of its kind in a block gets a letter (`ffn3b`)."""
+    names = []
+    for block, those in enumerate(kinds):
+        for place, kind in enumerate(those):
+            before = those[:place].count(kind)
+            names.append(f"{kind}{block}{'bcdefgh'[before - 1] if before else ''}")
+    return names
 
 
 @dataclass(frozen=True, order=True)
@@ -45,71 +107,67 @@ class Player:
 
     Attributes:
         position: its place among the players, counted from 0; bit `position` of a coalition's mask.
-        kind: what it is.
+        kind: one of `KINDS`, `expert`, or `group`.
         block: the block of its first sublayer.
         name: such as `attn0`, `moe31`, `moe3e5` (expert 5 of moe3), `block7`, `blocks0to2`.
         parts: what it removes.
     """
 
     position: int
-    kind: Kind
+    kind: str
     block: int
     name: str
     parts: tuple[Part, ...]
 
 
-def players_of(blocks: int, feed_forward: Literal["ffn", "moe"]) -> tuple[Player, ...]:
-    """All sublayers of a model of `blocks` blocks as players: attn0, ffn0, attn1, ... (2 x blocks of them).
+def players_of(kinds: Kinds) -> tuple[Player, ...]:
+    """All sublayers as players, in execution order.
 
-    >>> [player.name for player in players_of(2, "moe")]
+    >>> [player.name for player in players_of(alike(2, "moe"))]
     ['attn0', 'moe0', 'attn1', 'moe1']
     """
-    kinds: tuple[Kind, Kind] = ("attn", feed_forward)
-    return tuple(
-        Player(sublayer, kind, block, f"{kind}{block}", ((sublayer, None),))
-        for block in range(blocks)
-        for sublayer, kind in zip(sublayers_of(block, block), kinds, strict=True)
-    )
+    sublayers = zip(_sublayers(kinds), _names(kinds), strict=True)
+    return tuple(Player(i, kind, block, name, ((i, None),)) for i, ((block, kind), name) in enumerate(sublayers))
 
 
-def experts_of(blocks: int, experts: int) -> tuple[Player, ...]:
-    """Each attention and each expert as a player: attn0, moe0e0, moe0e1, ..., attn1, ..."""
+def experts_of(kinds: Kinds, experts: int) -> tuple[Player, ...]:
+    """Each expert of a mixture as a player, and each other sublayer: attn0, moe0e0, moe0e1, ..., attn1, ..."""
     players: list[Player] = []
-    for block in range(blocks):
-        attention, mixture = sublayers_of(block, block)
-        players.append(Player(len(players), "attn", block, f"attn{block}", ((attention, None),)))
-        players += [
-            Player(len(players) + e, "expert", block, f"moe{block}e{e}", ((mixture, e),)) for e in range(experts)
-        ]
+    for sublayer in players_of(kinds):
+        if sublayer.kind == "moe":
+            players += [
+                Player(len(players) + e, "expert", sublayer.block, f"{sublayer.name}e{e}", ((sublayer.position, e),))
+                for e in range(experts)
+            ]
+        else:
+            players.append(Player(len(players), sublayer.kind, sublayer.block, sublayer.name, sublayer.parts))
     return tuple(players)
 
 
-def runs_of(blocks: int, length: int) -> tuple[Player, ...]:
+def runs_of(kinds: Kinds, length: int) -> tuple[Player, ...]:
     """Each run of `length` blocks as a player (the last may be shorter): block0, ... or blocks0to2, ..."""
-    players = []
-    for position, first in enumerate(range(0, blocks, length)):
-        last = min(first + length, blocks) - 1
+    players, places = [], _places(kinds)
+    for position, first in enumerate(range(0, len(kinds), length)):
+        last = min(first + length, len(kinds)) - 1
         name = f"block{first}" if first == last else f"blocks{first}to{last}"
-        parts = tuple((sublayer, None) for sublayer in sublayers_of(first, last))
+        parts = tuple((place, None) for block in places[first : last + 1] for place in block)
         players.append(Player(position, "group", first, name, parts))
     return tuple(players)
 
 
-def groups_of(
-    blocks: int, feed_forward: Literal["ffn", "moe"], groups: Mapping[str, Sequence[str]]
-) -> tuple[Player, ...]:
+def groups_of(kinds: Kinds, groups: Mapping[str, Sequence[str]]) -> tuple[Player, ...]:
     """Each named group of sublayers as a player, in the order of their first sublayers.
 
     Args:
-        blocks: of the model.
-        feed_forward: kind of its feed-forward sublayers.
+        kinds: of the model's sublayers.
         groups: name -> members, each a sublayer (`attn3`), a block (`block3`) or a run (`blocks3to7`). Sublayers
             in no group are never removed.
 
     Raises:
         ConfigError: a name that can't be a player's, a member that the model lacks, a sublayer in two groups.
     """
-    sublayers = {player.name: (player.position,) for player in players_of(blocks, feed_forward)}
+    every, places, blocks = players_of(kinds), _places(kinds), len(kinds)
+    sublayers = {player.name: (player.position,) for player in every}
     owners: dict[int, str] = {}
     members: dict[str, list[int]] = {}
     for name, parts in groups.items():
@@ -119,11 +177,12 @@ def groups_of(
         for part in parts:
             run = re.fullmatch(r"block(\d+)|blocks(\d+)to(\d+)", part)
             first, last = (int(run[1] or run[2]), int(run[1] or run[3])) if run else (0, -1)
-            positions = sublayers_of(first, last) if run else sublayers.get(part, ())
+            positions = tuple(itertools.chain(*places[first : last + 1])) if run else sublayers.get(part, ())
             if not positions or (run and last >= blocks):
                 raise ConfigError(
-                    f"`groups`: '{part}' in group '{name}' is not a part of this model; write a sublayer (attn0, "
-                    f"{feed_forward}0, ...), block0 to block{blocks - 1}, or a run such as blocks0to{blocks - 1}"
+                    f"`groups`: '{part}' in group '{name}' is not a part of this model; write a sublayer "
+                    f"({', '.join(player.name for player in every[:2])}, ...), block0 to block{blocks - 1}, or a run "
+                    f"such as blocks0to{blocks - 1}"
                 )
             for position in positions:
                 if position in owners:
@@ -134,7 +193,7 @@ def groups_of(
             raise ConfigError(f"`groups`: group '{name}' is empty")
     in_order = sorted(members.items(), key=lambda item: min(item[1]))
     return tuple(
-        Player(i, "group", block_of(min(positions)), name, tuple((p, None) for p in sorted(positions)))
+        Player(i, "group", every[min(positions)].block, name, tuple((p, None) for p in sorted(positions)))
         for i, (name, positions) in enumerate(in_order)
     )
 

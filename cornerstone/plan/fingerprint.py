@@ -38,7 +38,7 @@ COUNTED = (".py", ".mplstyle")
 """Files that count; others, such as those of editors and of Python itself, come and go."""
 
 DECISIVE = {
-    *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "experts", "players"),
+    *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "sublayers", "experts", "players"),
     *("dtype", "batch_tokens", "compile"),
 }
 """Keys of a model's entry that decide its numbers."""

@@ -12,14 +12,14 @@ Of several GPUs each holds its share of the weights, but the states of a walk ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cornerstone.config.models import Memory
-from cornerstone.engine.architectures import architecture_of
 from cornerstone.engine.streaming.streamed import SLOTS
-from cornerstone.engine.weights import Footprint, footprint
+from cornerstone.engine.weights import Footprint, footprint, matrices_of
 from cornerstone.errors import ConfigError
 
 GIB = 2**30
@@ -73,23 +73,15 @@ def working_bytes(model: Any, tokens: int, width: int) -> int:
         tokens: of the largest batch.
         width: padded length of the longest batch.
     """
-    config, bytes_each = model.config, model.dtype.itemsize
-    architecture, hidden = architecture_of(str(config.model_type)), model.config.hidden_size
-    block = model.get_submodule(architecture.blocks)[0]
-    widths, largest = [], 0
-    for layout in (architecture.attention, architecture.feed_forward):
-        total = 0.0
-        for path in layout.modules:
-            for weight in block.get_submodule(path).parameters():
-                if weight.ndim == 3:  # experts
-                    total += config.num_experts_per_tok * weight.numel() / weight.shape[0] / hidden
-                elif weight.ndim == 2:
-                    total += weight.numel() / hidden
-                largest = max(largest, weight.numel() // (weight.shape[0] if weight.ndim == 3 else 1))
-        widths.append(total)
-    attention, feed_forward = widths
-    scores = config.num_attention_heads * width * 2
-    values = tokens * bytes_each * max(2 * attention + scores, feed_forward)
+    config, bytes_each = model.config.get_text_config(decoder=True), model.dtype.itemsize
+    hidden, heads = config.hidden_size, getattr(config, "num_attention_heads", None) or 0
+    values, largest = 0.0, 0
+    for kind, matrices in matrices_of(model):
+        total = sum(matrix.met for matrix in matrices) / hidden
+        values = max(values, 2 * total + heads * width * 2 if kind not in ("ffn", "moe") else total)
+        entries = [math.prod(m.shape[-2:]) for m in matrices]
+        largest = max(largest, *entries, 0)
+    values *= tokens * bytes_each
     logits = min(tokens, _HEAD_ROWS) * config.vocab_size * (bytes_each + 4)
     return int(values + tokens * hidden * 2 * 4 + largest * bytes_each + logits)
 
@@ -108,7 +100,7 @@ def room(memory: Memory, model: Any, batches: Sequence[int], width: int, gpus: i
         ConfigError: a budget that is too small, or streaming asked of several GPUs.
     """
     largest = max(batches)
-    state = largest * model.config.hidden_size * model.dtype.itemsize
+    state = largest * model.config.get_text_config(decoder=True).hidden_size * model.dtype.itemsize
     return _room(memory, footprint(model), working_bytes(model, largest, width), state, gpus)
 
 

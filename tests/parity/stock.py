@@ -13,8 +13,8 @@ from lm_eval.models.huggingface import HFLM
 
 
 def _zero(module: Any, inputs: Any, output: Any) -> Any:
-    if isinstance(output, tuple):
-        return (torch.zeros_like(output[0]), *output[1:])
+    if isinstance(output, tuple | list):
+        return type(output)([torch.zeros_like(output[0]), *output[1:]])
     return torch.zeros_like(output)
 
 

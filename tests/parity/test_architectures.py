@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from cornerstone.engine import encoding, sweep, tries
-from cornerstone.engine.architectures import ARCHITECTURES
+from cornerstone.engine import encoding, structure, sweep, tries
 from cornerstone.engine.network import Network
 from cornerstone.game import coalitions
-from cornerstone.game.players import experts_of, groups_of, players_of
+from cornerstone.game.players import alike, experts_of, groups_of, players_of
 from tests import tiny
 from tests.parity import stock
 
@@ -35,8 +34,8 @@ REMOVED = [(), (0,), (1,), (6,), (7,), (2, 3, 4, 5), (0, 3, 5, 6), (0, 1, 2, 3, 
 @pytest.mark.parametrize("name", tiny.TINY)
 def test_equals_stock_lm_eval(name: str) -> None:
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
-    players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
-    network = Network(model, players, tiny.BLOCKS, tiny.TINY[name].kind)
+    players = players_of(alike(tiny.BLOCKS, tiny.TINY[name].kind))
+    network = Network(model, players, alike(tiny.BLOCKS, tiny.TINY[name].kind))
     packed = encoding.encode(model, tokenizer, REQUESTS)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     ours = sweep.choice_scores(network, tries.batches(packed, 100), wanted)
@@ -61,7 +60,9 @@ def test_groups_equal_stock_lm_eval(name: str) -> None:
     """Players that are groups: a run of two blocks, one sublayer, and sublayers of different blocks."""
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
-    players = groups_of(tiny.BLOCKS, kind, {"late": ["blocks2to3"], "mixed": ["attn0", f"{kind}1"], "one": ["attn1"]})
+    players = groups_of(
+        alike(tiny.BLOCKS, kind), {"late": ["blocks2to3"], "mixed": ["attn0", f"{kind}1"], "one": ["attn1"]}
+    )
     assert [player.name for player in players] == ["mixed", "one", "late"]
     sublayers = [(0, 3), (2,), (4, 5, 6, 7)]
     packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
@@ -81,7 +82,7 @@ def test_experts_equal_stock_lm_eval(name: str) -> None:
     """An expert is removed in the stock model by setting its last projection to zero."""
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     count = model.get_submodule(tiny.TINY[name].feed_forward.format(0)).experts.num_experts
-    players = experts_of(tiny.BLOCKS, count)
+    players = experts_of(alike(tiny.BLOCKS, "moe"), count)
     network = tiny.network(model, name, players)
     packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     flat = [request for choices in REQUESTS for request in choices]
@@ -104,10 +105,6 @@ def test_experts_equal_stock_lm_eval(name: str) -> None:
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
         distinct.add(tuple(np.round(mine, 3)))
     assert len(distinct) == 4
-
-
-def test_every_architecture_is_tested() -> None:
-    assert {t.model_type for t in tiny.TINY.values()} == set(ARCHITECTURES)
 
 
 @pytest.fixture
@@ -140,13 +137,13 @@ def half_precision(name: str, compiled: bool) -> None:
     """Compare the errors of bfloat16, ours and stock lm-eval's."""
     tokenizer, exact = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
-    players = players_of(tiny.BLOCKS, kind)
+    players = players_of(alike(tiny.BLOCKS, kind))
     packed = tries.batches(encoding.encode(exact, tokenizer, REQUESTS), 100)
     flat = [request for choices in REQUESTS for request in choices]
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
-    reference = sweep.choice_scores(Network(exact, players, tiny.BLOCKS, kind), packed, wanted)
+    reference = sweep.choice_scores(Network(exact, players, alike(tiny.BLOCKS, kind)), packed, wanted)
     half = tiny.make(name).to(torch.bfloat16)
-    found = sweep.choice_scores(Network(half, players, tiny.BLOCKS, kind, compiled=compiled), packed, wanted)
+    found = sweep.choice_scores(Network(half, players, alike(tiny.BLOCKS, kind), compiled=compiled), packed, wanted)
     lm = stock.harness(tiny.make(name).to(torch.bfloat16), tokenizer, batch_size=3)
     ours, theirs = [], []
     for c, removed in enumerate(REMOVED):
@@ -171,10 +168,10 @@ def test_compiled_equals_stock_lm_eval(name: str, hooks: bool, compiler: None) -
     if hooks:
         spread_out(model)
     kind = tiny.TINY[name].kind
-    players = players_of(tiny.BLOCKS, kind)
+    players = players_of(alike(tiny.BLOCKS, kind))
     packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     chosen = [REMOVED[0], REMOVED[2], REMOVED[5], REMOVED[7]]
-    network = Network(model, players, tiny.BLOCKS, kind, compiled=True)
+    network = Network(model, players, alike(tiny.BLOCKS, kind), compiled=True)
     ours = sweep.choice_scores(network, packed, [coalitions.without(removed, players) for removed in chosen])
     lm = stock.harness(tiny.make(name), tokenizer, batch_size=3)
     flat = [request for choices in REQUESTS for request in choices]
@@ -189,7 +186,7 @@ def test_compiled_equals_stock_lm_eval(name: str, hooks: bool, compiler: None) -
 
 def spread_out(model: Any) -> None:
     """What accelerate does to a model on several devices, on the only one that there is."""
-    blocks = ARCHITECTURES[model.config.model_type].blocks
+    blocks, _ = structure.blocks_of(model)
     parts = [name for name, _ in model.named_modules() if name.rpartition(".")[0] == blocks]
     rest = [
         name for name, module in model.named_modules()
@@ -205,16 +202,16 @@ def test_hooks_of_accelerate_stay(name: str) -> None:
     """A model on several devices gives the same scores, and can still be used by itself afterwards."""
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     kind = tiny.TINY[name].kind
-    players = players_of(tiny.BLOCKS, kind)
+    players = players_of(alike(tiny.BLOCKS, kind))
     packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
-    plain = sweep.choice_scores(Network(model, players, tiny.BLOCKS, kind), packed, wanted)
+    plain = sweep.choice_scores(Network(model, players, alike(tiny.BLOCKS, kind)), packed, wanted)
     before = model(torch.tensor([[3, 4, 5]])).logits
     spread_out(model)
-    hooked = sweep.choice_scores(Network(model, players, tiny.BLOCKS, kind), packed, wanted)
+    hooked = sweep.choice_scores(Network(model, players, alike(tiny.BLOCKS, kind)), packed, wanted)
     for one, other in zip(plain, hooked, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    block = model.get_submodule(ARCHITECTURES[model.config.model_type].blocks)[0]
+    block = structure.blocks_of(model)[1][0]
     assert hasattr(block, "_hf_hook")
     assert "forward" in vars(block)
     assert torch.equal(model(torch.tensor([[3, 4, 5]])).logits, before)

@@ -43,7 +43,7 @@ def model_and_tokenizer(real_assets: Path) -> tuple[Any, Any]:
 def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, Any]:
     """task -> (documents, [coalition][document] -> log-likelihoods of the choices)."""
     model, tokenizer = model_and_tokenizer
-    network = Network(model, PLAYERS, SMOLLM2.blocks, SMOLLM2.feed_forward)
+    network = Network(model, PLAYERS, SMOLLM2.kinds())
     wanted = [coalitions.without(removed, PLAYERS) for removed in REMOVED.values()]
     scores = {}
     for task in TASKS:

@@ -12,7 +12,7 @@ from cornerstone.engine import encoding, loading, sweep, tries
 from cornerstone.engine.network import Network
 from cornerstone.engine.streaming import streamed
 from cornerstone.game import coalitions
-from cornerstone.game.players import experts_of, players_of
+from cornerstone.game.players import alike, experts_of, players_of
 from tests import tiny
 from tests.parity.test_architectures import COMPILER, REMOVED, REQUESTS
 
@@ -27,7 +27,7 @@ def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None
     folder = tiny.save(name, tmp_path)
     resident, tokenizer = loading.load(folder, dtype, "cpu")
     packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS), 100)
-    players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
+    players = players_of(alike(tiny.BLOCKS, tiny.TINY[name].kind))
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     expected = sweep.choice_scores(tiny.network(resident, name), packed, wanted)
     model, _, weights = streamed.load(folder, dtype, CPU)
@@ -49,7 +49,7 @@ def test_experts_as_players(name: str, tmp_path: Path) -> None:
     packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS), 100)
     mixture: Any = resident.get_submodule(tiny.TINY[name].feed_forward.format(0))
     count = mixture.experts.num_experts
-    players = experts_of(tiny.BLOCKS, count)
+    players = experts_of(alike(tiny.BLOCKS, "moe"), count)
     wanted = [coalitions.without(removed, players) for removed in [(), (1,), (2, 6), range(1, 1 + count)]]
     expected = sweep.choice_scores(tiny.network(resident, name, players), packed, wanted)
     model, _, weights = streamed.load(folder, "float32", CPU)
@@ -66,11 +66,11 @@ def test_compiled_and_streamed(tmp_path: Path) -> None:
     folder = tiny.save("llama", tmp_path)
     resident, tokenizer = loading.load(folder, "float32", "cpu")
     packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS), 100)
-    players = players_of(tiny.BLOCKS, "ffn")
+    players = players_of(alike(tiny.BLOCKS))
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     expected = sweep.choice_scores(tiny.network(resident, "llama"), packed, wanted)
     model, _, weights = streamed.load(folder, "float32", CPU)
-    network = Network(model, players, tiny.BLOCKS, "ffn", weights, compiled=True)
+    network = Network(model, players, alike(tiny.BLOCKS), weights, compiled=True)
     found = sweep.choice_scores(network, packed, wanted, runs=[list(range(len(packed)))])
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(torch.cat(ours), torch.cat(theirs), rtol=1e-4, atol=1e-4)

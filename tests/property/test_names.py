@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cornerstone.errors import CoalitionError
 from cornerstone.game.coalitions import full, name, parse, removed_from, without
-from cornerstone.game.players import Player, players_of
+from cornerstone.game.players import Player, alike, players_of
 
 PLAYERS = st.builds(players_of, st.integers(1, 80), st.sampled_from(["ffn", "moe"]))
 Kind = Literal["ffn", "moe"]
@@ -55,7 +55,7 @@ def test_only_one_spelling_is_taken(drawn: tuple[int, tuple[Player, ...]], rando
 
 @given(st.integers(1, 80), st.sampled_from(["ffn", "moe"]), st.integers(0, 100))
 def test_players_that_the_model_lacks_are_refused(blocks: int, kind: Kind, beyond: int) -> None:
-    players = players_of(blocks, kind)
+    players = players_of(alike(blocks, kind))
     other = "moe" if kind == "ffn" else "ffn"
     for stranger in (f"attn{blocks + beyond}", f"{kind}{blocks + beyond}", f"{other}0"):
         with pytest.raises(CoalitionError, match=f"no player '{stranger}'"):

@@ -10,8 +10,9 @@ from cornerstone.engine.stages import stages_of
 from cornerstone.engine.sweep import work
 from cornerstone.estimators import window
 from cornerstone.game.coalitions import ablation_coalitions, full, in_sweep_order, window_coalitions, without
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan.plan import chunks, union
+from tests.helpers import SEQUENTIAL
 
 BLOCKS = st.integers(1, 40)
 
@@ -20,13 +21,13 @@ BLOCKS = st.integers(1, 40)
 def test_window_count(blocks: int, largest: int) -> None:
     count = 2 * blocks
     largest = min(largest, count)
-    coalitions = window_coalitions(players_of(blocks, "ffn"), largest)
+    coalitions = window_coalitions(players_of(alike(blocks)), largest)
     assert len(coalitions) == len(set(coalitions)) == 1 + largest * count - largest * (largest - 1) // 2
 
 
 @given(BLOCKS, st.lists(st.integers(1, 8), min_size=1, max_size=3))
 def test_the_plan_is_the_union_once(blocks: int, largest: list[int]) -> None:
-    players = players_of(blocks, "moe")
+    players = players_of(alike(blocks, "moe"))
     planned = union(players, [window_coalitions(players, min(k, len(players))) for k in largest])
     wanted = {full(players), 0, *ablation_coalitions(players)}
     for k in largest:
@@ -37,7 +38,7 @@ def test_the_plan_is_the_union_once(blocks: int, largest: list[int]) -> None:
 
 @given(BLOCKS, st.integers(1, 8))
 def test_the_plan_holds_what_the_estimator_asks_for(blocks: int, largest: int) -> None:
-    players = players_of(blocks, "ffn")
+    players = players_of(alike(blocks))
     planned = set(union(players, [window_coalitions(players, largest)]))
     for pairs in window.terms(len(players), largest):
         assert all(without(removed, players) in planned for pair in pairs for removed in pair)
@@ -45,7 +46,7 @@ def test_the_plan_holds_what_the_estimator_asks_for(blocks: int, largest: int) -
 
 @given(BLOCKS, st.integers(1, 100), st.data())
 def test_chunks_partition(blocks: int, count: int, data: st.DataObject) -> None:
-    players = players_of(blocks, "ffn")
+    players = players_of(alike(blocks))
     drawn = data.draw(st.lists(st.integers(0, full(players)), unique=True, min_size=1, max_size=60))
     coalitions = in_sweep_order(drawn, players)
     parts = chunks(coalitions, count, players)
@@ -56,8 +57,8 @@ def test_chunks_partition(blocks: int, count: int, data: st.DataObject) -> None:
 
 @given(st.integers(1, 6), st.data())
 def test_walking_together_costs_least_in_any_order(blocks: int, data: st.DataObject) -> None:
-    players = players_of(blocks, "ffn")
-    stages = stages_of(players, blocks, parallel=False)
+    players = players_of(alike(blocks))
+    stages = stages_of(players, [SEQUENTIAL] * blocks)
     drawn = data.draw(st.lists(st.integers(0, full(players)), unique=True, min_size=2, max_size=12))
     ordered, size = in_sweep_order(drawn, players), data.draw(st.integers(1, len(drawn)))
 

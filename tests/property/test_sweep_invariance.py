@@ -12,10 +12,10 @@ from cornerstone.engine.stages import stages_of
 from cornerstone.engine.sweep import choice_scores, work
 from cornerstone.engine.tries import Batch, batches
 from cornerstone.game.coalitions import full
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.schedule.groups import groups_within
 from tests import tiny
-from tests.helpers import packed
+from tests.helpers import PARALLEL, SEQUENTIAL, packed
 
 NAMES = ["llama", "gpt_neox", "mixtral"]
 COALITIONS = st.lists(st.integers(0, 2 ** (2 * tiny.BLOCKS) - 1), unique=True, min_size=1, max_size=7)
@@ -81,8 +81,8 @@ def test_the_batches_above_do_differ() -> None:
 @given(st.integers(1, 12), st.booleans(), st.data())
 def test_work_is_never_more_than_without_sharing(blocks: int, parallel: bool, data: st.DataObject) -> None:
     count = 2 * blocks
-    players = players_of(blocks, "ffn")
-    stages = stages_of(players, blocks, parallel)
+    players = players_of(alike(blocks))
+    stages = stages_of(players, [PARALLEL if parallel else SEQUENTIAL] * blocks)
     everyone = full(players)
     coalitions = data.draw(st.lists(st.integers(0, everyone), unique=True, min_size=1, max_size=10))
     total = work(coalitions, stages)

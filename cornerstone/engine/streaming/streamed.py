@@ -27,16 +27,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from cornerstone.engine.architectures import architecture_of, is_parallel
 from cornerstone.engine.loading import shapes_only
 from cornerstone.engine.matching import complain_of_absent
 from cornerstone.engine.streaming import checkpoint
 from cornerstone.engine.streaming.blank import put, real_buffers
 from cornerstone.engine.streaming.checkpoint import Parameter, Reader
 from cornerstone.engine.streaming.slots import CudaSlots, HostSlots, Slots, Source, pinned
-from cornerstone.engine.weights import Traffic, aligned, footprint, names_by_sublayer
+from cornerstone.engine.weights import Traffic, aligned, footprint, units_of
 from cornerstone.errors import CornerstoneError, ModelError, first_line
-from cornerstone.game.players import block_of, is_attention
 
 SLOTS = 2
 """Units in memory at once: one that is computed with, one that is read."""
@@ -102,11 +100,12 @@ class Streamed:
         self._readers = [Reader() for _ in range(4 if self._cuda else 1)]
         self._pool = ThreadPoolExecutor(len(self._readers)) if len(self._readers) > 1 else None
         found = checkpoint.parameters(model, folder)
-        names = names_by_sublayer(model)
+        units = units_of(model)
+        names = [own for unit in units for own in unit]
+        self._unit_of = [i for i, unit in enumerate(units) for _ in unit]
         self._sublayers = [[found[name] for name in own if name in found] for own in names]
         streamed = {name for own in names for name in own}
         complain_of_absent([name for name in streamed if name not in found], folder)
-        self._parallel = is_parallel(architecture_of(str(model.config.model_type)), model.config)
         real_buffers(model, device)
         fixed = self._load_fixed(model, found, streamed, device, folder)
         size = max(footprint(model).units)
@@ -156,7 +155,9 @@ class Streamed:
             start += aligned(parameter.bytes)
 
     def _start(self, sublayer: int) -> int:
-        return self._size(sublayer - 1) if self._parallel and not is_attention(sublayer) else 0
+        """Behind those that run in parallel with it and come before it."""
+        unit = self._unit_of[sublayer]
+        return sum(self._size(other) for other in range(sublayer) if self._unit_of[other] == unit)
 
     def _size(self, sublayer: int) -> int:
         return sum(aligned(parameter.bytes) for parameter in self._sublayers[sublayer])
@@ -177,7 +178,7 @@ class Streamed:
         """See `Weights`: starts to read."""
         if self._walk is not None:
             raise RuntimeError("a walk has begun before the one before it has ended")
-        units = [tuple(unit) for _, unit in itertools.groupby(sublayers, block_of if self._parallel else None)]
+        units = [tuple(unit) for _, unit in itertools.groupby(sublayers, self._unit_of.__getitem__)]
         before, begun = self._bytes(), time.perf_counter()
         self._walk = _Prefetch(units, self._slots, self._fill)
         try:

@@ -13,10 +13,10 @@ from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.game.coalitions import full
 from cornerstone.game.game import Game
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from tests.helpers import configured, game, right_or_wrong
 
-PLAYERS = players_of(2, "ffn")
+PLAYERS = players_of(alike(2))
 
 
 def small(changes: dict[str, Any] | None = None) -> Config:
@@ -93,7 +93,7 @@ def test_deletion_points_by_hand() -> None:
 
 @pytest.mark.parametrize("blocks", [30, 31, 32, 33, 40, 80])
 def test_masks_of_any_size_survive(blocks: int) -> None:
-    players = players_of(blocks, "ffn")
+    players = players_of(alike(blocks))
     config = configured({"models.tiny.blocks": blocks, "deletion": {"share": 1, "points": 7}})
     rng = np.random.default_rng(blocks)
     values, drops = values_of(*rng.normal(size=2 * blocks)), values_of(*rng.normal(size=2 * blocks), column="drop")
@@ -110,17 +110,17 @@ def test_masks_of_any_size_survive(blocks: int) -> None:
 
 
 def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:
-    players = players_of(40, "ffn")
+    players = players_of(alike(40))
     config = configured({"models.tiny.blocks": 40, "deletion": {"share": 0.3, "points": 2}})
     drawn = np.random.default_rng(1).normal(size=80)
     points = deletion_points(config, players, values_of(*drawn), values_of(*drawn, column="drop"))
     wanted = points["coalition"].tolist()
     kept_share = {c: c.bit_count() / 80 for c in wanted}
 
-    def alike(documents: int) -> Game:
+    def same(documents: int) -> Game:
         return game(players, lambda c: np.full(documents, kept_share[c]), wanted)
 
-    games = {"alpha": alike(4), "beta": alike(6)}
+    games = {"alpha": same(4), "beta": same(6)}
     found = deletion_curves(config, "tiny", points, games)
     assert found["accuracy"].to_numpy() == pytest.approx(1 - found["removed"].to_numpy() / 80)
 

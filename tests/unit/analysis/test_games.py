@@ -12,12 +12,12 @@ import cornerstone
 from cornerstone.analysis.games import from_table, load_results, read_all, read_values
 from cornerstone.config.config import Config
 from cornerstone.errors import CoalitionError, ConfigError, StoreError
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from tests.helpers import configured, raw
 
-PLAYERS = players_of(2, "ffn")
+PLAYERS = players_of(alike(2))
 ROWS = pd.DataFrame(
     {
         "coalition": ["full"] * 3 + ["drop-attn0"] * 3,

@@ -24,11 +24,11 @@ from cornerstone.estimators import (
 from cornerstone.estimators.values import Values
 from cornerstone.game.coalitions import window_coalitions, without
 from cornerstone.game.game import Game
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan.plan import union
 from tests.helpers import configured, documents, game, raw, right_or_wrong
 
-PLAYERS = players_of(2, "ffn")
+PLAYERS = players_of(alike(2))
 PER_PLAYER = ["model", "task", "metric", "player", "position", "kind", "block"]
 INTERVAL = ["se", "low", "high"]
 PARTS = ["se_documents", "se_coalitions"]

@@ -16,13 +16,13 @@ from cornerstone.errors import StoreError
 from cornerstone.estimators import ablation
 from cornerstone.files import write_csv, write_frames
 from cornerstone.game.coalitions import name
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from tests.helpers import configured, documents, windows
 
-PLAYERS = players_of(2, "ffn")
+PLAYERS = players_of(alike(2))
 DATA = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in ("alpha", "beta")}
 ASKED: dict[str, Any] = {
     "models.tiny.blocks": 2,

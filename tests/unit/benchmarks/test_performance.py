@@ -13,12 +13,12 @@ from benchmarks import coverage, plots, report, weights
 from benchmarks import estimators as error
 from benchmarks.games import SHAPES, lookup
 from cornerstone.estimators import SampledEstimator, WindowEstimator
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 
 
 @pytest.mark.parametrize("kind", ["permutation", "svarm"])
 def test_matrices_do_what_the_estimator_does(kind: Literal["permutation", "svarm"]) -> None:
-    players = players_of(3, "ffn")
+    players = players_of(alike(3))
     scores = np.random.default_rng(0).random((5, 64))
     entry = SampledEstimator(kind=kind, budget=124, replicates=2)
     expected = entry.estimate({"": lookup(players, scores)}, 7, 0)[""]
@@ -29,7 +29,7 @@ def test_matrices_do_what_the_estimator_does(kind: Literal["permutation", "svarm
 
 
 def test_a_matrix_of_the_window_estimator() -> None:
-    players = players_of(3, "ffn")
+    players = players_of(alike(3))
     scores = np.random.default_rng(0).random((5, 64))
     entry = WindowEstimator(kind="window", removed=3)
     expected = entry.estimate({"": lookup(players, scores)}, 0, 0)[""]

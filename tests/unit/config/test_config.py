@@ -13,7 +13,7 @@ from cornerstone.config import reference as generated
 from cornerstone.config.config import load, load_files
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.settings import Section
 from tests.helpers import ROOT, configured, raw, windows
 
@@ -110,7 +110,7 @@ def test_the_schema_refuses_unknown_keys_too() -> None:
 
 def test_the_base_of_these_tests_is_valid() -> None:
     made = configured()
-    assert made.models["tiny"].all_players() == players_of(4, "ffn")
+    assert made.models["tiny"].all_players() == players_of(alike(4))
     assert made.models["tiny"].chunks == 1
 
 

@@ -13,11 +13,11 @@ from cornerstone.engine.sweep import sweep
 from cornerstone.engine.tries import Batch, batches, pack
 from cornerstone.errors import ModelError
 from cornerstone.game.coalitions import full, without
-from cornerstone.game.players import experts_of, players_of
+from cornerstone.game.players import alike, experts_of, players_of
 from tests import tiny
 from tests.helpers import packed
 
-PLAYERS = players_of(tiny.BLOCKS, "ffn")
+PLAYERS = players_of(alike(tiny.BLOCKS))
 Tokens = list[int]
 REQUESTS: list[list[tuple[Tokens, Tokens]]] = [
     [(list(range(5, 35)), [40, 41, 42]), (list(range(5, 35)), [40, 50]), (list(range(5, 35)), [60])],
@@ -151,40 +151,40 @@ def test_facts_about_the_model() -> None:
 @pytest.mark.parametrize("blocks", [1, 3, 5])
 def test_wrong_number_of_blocks(blocks: int) -> None:
     with pytest.raises(ModelError, match=rf"says blocks: {blocks}, but the weights have 4. Set blocks: 4"):
-        Network(made("llama"), players_of(blocks, "ffn"), blocks, "ffn")
+        Network(made("llama"), players_of(alike(blocks)), alike(blocks))
 
 
 def test_wrong_kind_of_feed_forward() -> None:
     with pytest.raises(ModelError, match=r"says feed_forward: moe, but .* Set feed_forward: ffn"):
-        Network(made("llama"), players_of(4, "moe"), 4, "moe")
+        Network(made("llama"), players_of(alike(4, "moe")), alike(4, "moe"))
     with pytest.raises(ModelError, match=r"says feed_forward: ffn, but .* Set feed_forward: moe"):
-        Network(made("mixtral"), players_of(4, "ffn"), 4, "ffn")
+        Network(made("mixtral"), players_of(alike(4)), alike(4))
 
 
 def test_a_config_for_which_removal_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.make("opt")
     monkeypatch.setattr(model.config, "do_layer_norm_before", False)
     with pytest.raises(ModelError, match=r"do_layer_norm_before = False.*only do_layer_norm_before = True"):
-        Network(model, PLAYERS, tiny.BLOCKS, "ffn")
+        Network(model, PLAYERS, alike(tiny.BLOCKS))
 
 
 def test_unknown_architecture() -> None:
     model = types.SimpleNamespace(config=types.SimpleNamespace(model_type="mamba"))
     with pytest.raises(ModelError, match="architecture 'mamba' is not known"):
-        Network(model, PLAYERS, tiny.BLOCKS, "ffn")
+        Network(model, PLAYERS, alike(tiny.BLOCKS))
 
 
 def test_a_wrong_number_of_experts_says_which() -> None:
     model = made("mixtral")
     count = model.config.num_local_experts
     with pytest.raises(ModelError, match=f"experts: {count + 1}, but the mixtures of the weights have {count} experts"):
-        Network(model, experts_of(tiny.BLOCKS, count + 1), tiny.BLOCKS, "moe")
+        Network(model, experts_of(alike(tiny.BLOCKS, "moe"), count + 1), alike(tiny.BLOCKS, "moe"))
 
 
 def test_experts_add_up_to_their_mixture() -> None:
     model = made("mixtral")
     count = model.config.num_local_experts
-    net = tiny.network(model, "mixtral", experts_of(tiny.BLOCKS, count))
+    net = tiny.network(model, "mixtral", experts_of(alike(tiny.BLOCKS, "moe"), count))
     batch = one_batch()
     with torch.inference_mode():
         x, context = net.embed(batch)

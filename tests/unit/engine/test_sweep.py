@@ -14,21 +14,21 @@ from cornerstone.engine.stages import Stage, Step, stages_of
 from cornerstone.engine.sweep import choice_scores, split, work
 from cornerstone.engine.tries import Batch, batches
 from cornerstone.game.coalitions import full, window_coalitions, without
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan.plan import union
 from cornerstone.schedule.groups import MOST_TOGETHER, groups_within, walks
 from tests import tiny
-from tests.helpers import packed
+from tests.helpers import PARALLEL, SEQUENTIAL, packed
 
-PLAYERS = players_of(tiny.BLOCKS, "ffn")
+PLAYERS = players_of(alike(tiny.BLOCKS))
 
 
 def alone(count: int) -> list[Stage]:
-    return stages_of(players_of(count // 2, "ffn"), count // 2, parallel=False)
+    return stages_of(players_of(alike(count // 2)), [SEQUENTIAL] * (count // 2))
 
 
 def paired(count: int) -> list[Stage]:
-    return stages_of(players_of(count // 2, "ffn"), count // 2, parallel=True)
+    return stages_of(players_of(alike(count // 2)), [PARALLEL] * (count // 2))
 
 
 @cache
@@ -75,14 +75,14 @@ def test_work_by_hand() -> None:
 
 def test_work_of_one_coalition_is_the_players_it_keeps() -> None:
     for stages in (alone(60), paired(60)):
-        assert work([full(players_of(30, "ffn"))], stages) == 60
+        assert work([full(players_of(alike(30)))], stages) == 60
         assert work([0b1011], stages) == 3
         assert work([0], stages) == 0
         assert work([], stages) == 0
 
 
 def test_work_of_the_default_plan() -> None:
-    planned = union(players_of(30, "ffn"), [window_coalitions(players_of(30, "ffn"), 4)])
+    planned = union(players_of(alike(30)), [window_coalitions(players_of(alike(30)), 4)])
     assert work(planned, alone(60)) == 6790
     assert sum(c.bit_count() for c in planned) == 13520  # without sharing
     assert work(planned, paired(60)) < 6790
@@ -166,7 +166,7 @@ def test_progress_adds_up_to_the_work() -> None:
 
 def test_several_batches_in_one_walk_change_no_bit() -> None:
     net, made = network("mixtral"), batches(packed(seed=5, count=9), 50)
-    players = players_of(tiny.BLOCKS, "moe")
+    players = players_of(alike(tiny.BLOCKS, "moe"))
     coalitions = [full(players), 0, *(without([i, i + 1], players) for i in range(7))]
     together = sweep.sweep(net, made, coalitions)
     assert len(made) > 2

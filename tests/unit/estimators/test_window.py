@@ -9,7 +9,7 @@ from cornerstone.errors import StoreError
 from cornerstone.estimators import ablation, window
 from cornerstone.game.coalitions import window_coalitions, without
 from cornerstone.game.game import Game
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan.plan import union
 from tests.helpers import game, some_players
 
@@ -102,7 +102,7 @@ def test_a_missing_coalition_is_an_error(key: str) -> None:
 
 
 def test_the_plan_suffices_and_the_smaller_one_does_not() -> None:
-    players = players_of(30, "ffn")
+    players = players_of(alike(30))
     assert window.estimate(
         game(players, int.bit_count, union(players, [window_coalitions(players, 4)])), 3
     ) == pytest.approx(np.ones((1, 60)))

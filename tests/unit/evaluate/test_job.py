@@ -19,7 +19,7 @@ from cornerstone.evaluate import result as store
 from cornerstone.evaluate.job import Job, Target
 from cornerstone.game import coalitions
 from cornerstone.game.coalitions import full, without
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
@@ -27,7 +27,7 @@ from cornerstone.schedule import groups as grouping
 from tests import tiny
 from tests.helpers import configured, documents, left_over
 
-PLAYERS = players_of(tiny.BLOCKS, "ffn")
+PLAYERS = players_of(alike(tiny.BLOCKS))
 DATA = documents(
     [
         [("Question: Which of these is hot?\nAnswer:", f" {choice}") for choice in ("the sun", "water", "no egg")],

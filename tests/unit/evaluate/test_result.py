@@ -14,10 +14,10 @@ from cornerstone.errors import StoreError
 from cornerstone.evaluate import result as store
 from cornerstone.evaluate.result import Origin, is_current, read
 from cornerstone.game.coalitions import full, name, without
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from tests.helpers import documents, left_over
 
-PLAYERS = players_of(4, "ffn")
+PLAYERS = players_of(alike(4))
 DATA = documents([[("q", " a"), ("q", " bcdef")], [("r", " a"), ("r", " b"), ("r", " c")], [("s", " x"), ("s", " y")]])
 SCORES = [[-1.0, -2.0], [-3.0, -1 / 3, -0.5], [-1.5, -1.5]]  # gold is 0, 1, 0; a tie goes to the first
 ORIGIN = Origin(
@@ -172,7 +172,7 @@ def test_current_is_the_coalition_and_the_fingerprint(tmp_path: Path) -> None:
     assert not current(path, without([0], PLAYERS))
     assert not current(path, fingerprint="f" * 16)
     assert current(write(path, 0xFD), 0xFD)  # drop-ffn0, which a mixture of experts lacks
-    assert not is_current(path, ORIGIN.fingerprint, DATA, 0xFD, players_of(4, "moe"))
+    assert not is_current(path, ORIGIN.fingerprint, DATA, 0xFD, players_of(alike(4, "moe")))
 
 
 def test_names_on_disk_are_names_of_coalitions(tmp_path: Path) -> None:

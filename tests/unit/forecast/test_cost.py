@@ -22,7 +22,7 @@ from cornerstone.forecast import table as forecast
 from cornerstone.forecast.cost import ALL, TaskCost
 from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.game.coalitions import parse, window_coalitions
-from cornerstone.game.players import experts_of, players_of
+from cornerstone.game.players import alike, experts_of, players_of
 from cornerstone.plan.plan import Plan, union
 from cornerstone.schedule import memory
 from cornerstone.schedule.groups import MOST_TOGETHER, Division, walks
@@ -46,7 +46,7 @@ def network(name: str, blocks: int = tiny.BLOCKS) -> Network:
     config.num_hidden_layers = blocks
     with torch.device("meta"):
         model = tiny.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return Network(model, players_of(blocks, entry.kind), blocks, entry.kind)
+    return Network(model, players_of(alike(blocks, entry.kind)), alike(blocks, entry.kind))
 
 
 def rows(changes: dict[str, Any], name: str = "llama") -> Any:
@@ -142,7 +142,7 @@ def real_sweep(name: str, coalitions: list[int], players: Any = None) -> tuple[N
 
 @pytest.mark.parametrize("name", tiny.TINY)
 def test_operations_are_those_that_torch_counts(name: str) -> None:
-    players = players_of(tiny.BLOCKS, tiny.TINY[name].kind)
+    players = players_of(alike(tiny.BLOCKS, tiny.TINY[name].kind))
     coalitions = union(players, [window_coalitions(players, 3)])
     net, made, counted = real_sweep(name, coalitions)
     work = cost.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
@@ -153,7 +153,7 @@ def test_operations_are_those_that_torch_counts(name: str) -> None:
 
 
 def test_operations_where_experts_play() -> None:
-    players = experts_of(tiny.BLOCKS, 4)
+    players = experts_of(alike(tiny.BLOCKS, "moe"), 4)
     coalitions = union(players, [window_coalitions(players, 2)])
     net, made, counted = real_sweep("mixtral", coalitions, players)
     work = cost.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations

@@ -36,7 +36,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
     with pytest.raises(ModelError, match="Set blocks: 4"):
         outline.read(folder, HUB.model_copy(update={"blocks": 5}))
-    with pytest.raises(ModelError, match="architecture 'mamba' is not known"):
+    with pytest.raises(ModelError, match="but in the weights it holds mamba"):
         outline.read(saved(tmp_path / "b", model_type="mamba"), HUB)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=rf"{folder} has no tokenizer"):

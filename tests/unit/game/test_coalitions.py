@@ -16,10 +16,10 @@ from cornerstone.game.coalitions import (
     windows,
     without,
 )
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 
-FOUR = players_of(2, "ffn")
-SIXTEEN = players_of(8, "moe")
+FOUR = players_of(alike(2))
+SIXTEEN = players_of(alike(8, "moe"))
 
 
 def test_masks() -> None:
@@ -53,9 +53,9 @@ def test_more_than_eight_removed_are_named_by_their_mask() -> None:
 
 
 def test_mask_digits_are_the_players_over_four_rounded_up() -> None:
-    assert name(0, players_of(5, "ffn")) == "mask-000"
-    assert name(0, players_of(30, "ffn")) == f"mask-{'0' * 15}"
-    assert name(1 << 159, players_of(80, "ffn")) == f"mask-8{'0' * 39}"
+    assert name(0, players_of(alike(5))) == "mask-000"
+    assert name(0, players_of(alike(30))) == f"mask-{'0' * 15}"
+    assert name(1 << 159, players_of(alike(80))) == f"mask-8{'0' * 39}"
 
 
 @pytest.mark.parametrize(
@@ -108,19 +108,19 @@ def test_windows_of_a_small_model() -> None:
 
 @pytest.mark.parametrize(("blocks", "count"), [(30, 235), (32, 251), (80, 635)])
 def test_published_counts_of_the_window_estimator(blocks: int, count: int) -> None:
-    coalitions = window_coalitions(players_of(blocks, "ffn"), 4)
+    coalitions = window_coalitions(players_of(alike(blocks)), 4)
     assert len(coalitions) == len(set(coalitions)) == count
 
 
 @pytest.mark.parametrize("largest", [1, 2, 3, 4, 7])
 def test_count_by_formula(largest: int) -> None:
     for blocks in (4, 12):
-        coalitions = window_coalitions(players_of(blocks, "moe"), largest)
+        coalitions = window_coalitions(players_of(alike(blocks, "moe")), largest)
         assert len(set(coalitions)) == 1 + largest * 2 * blocks - largest * (largest - 1) // 2
 
 
 def test_each_window_is_contiguous_and_short() -> None:
-    players = players_of(6, "ffn")
+    players = players_of(alike(6))
     for coalition in window_coalitions(players, 3):
         removed = [p.position for p in players if not coalition >> p.position & 1]
         assert len(removed) <= 3
@@ -128,7 +128,7 @@ def test_each_window_is_contiguous_and_short() -> None:
 
 
 def test_sweep_order_keeps_shared_beginnings_together() -> None:
-    players = players_of(3, "ffn")
+    players = players_of(alike(3))
     ordered = in_sweep_order([*range(64), 5, 5], players)
     assert len(ordered) == 64
     for depth in range(1, 7):  # coalitions that agree on the first players stand in one run
@@ -138,5 +138,5 @@ def test_sweep_order_keeps_shared_beginnings_together() -> None:
 
 
 def test_sweep_order_does_not_depend_on_the_order_given() -> None:
-    players = players_of(3, "ffn")
+    players = players_of(alike(3))
     assert in_sweep_order([3, 60, 7, 1], players) == in_sweep_order([1, 7, 60, 3], players)

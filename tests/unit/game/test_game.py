@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cornerstone.errors import StoreError
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from tests.helpers import game
 
-PLAYERS = players_of(2, "ffn")
+PLAYERS = players_of(alike(2))
 SCORES = {0b1111: [0.0, 1.0, 1.0], 0b1110: [0.0, 1.0, 0.0]}
 
 

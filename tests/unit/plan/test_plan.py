@@ -18,7 +18,7 @@ from cornerstone.game.coalitions import (
     window_coalitions,
     without,
 )
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan import plan as planning
 from cornerstone.plan.plan import Plan, baseline_coalitions, chunks, union
 from tests.helpers import configured, some_players
@@ -26,20 +26,20 @@ from tests.helpers import windows as windows_of
 
 
 def test_ablation_and_baselines() -> None:
-    players = players_of(2, "ffn")
+    players = players_of(alike(2))
     assert set(ablation_coalitions(players)) == {0b1111, 0b1110, 0b1101, 0b1011, 0b0111}
     assert set(baseline_coalitions(players)) == {0b1111, 0}
 
 
 def test_the_plan_adds_only_the_empty_coalition() -> None:
-    players = players_of(30, "ffn")
+    players = players_of(alike(30))
     planned = union(players, [window_coalitions(players, 4)])
     assert len(planned) == len(set(planned)) == 236
     assert set(planned) - set(window_coalitions(players, 4)) == {0}
 
 
 def test_smaller_windows_are_part_of_larger_ones() -> None:
-    players = players_of(30, "ffn")
+    players = players_of(alike(30))
     assert (
         union(players, [window_coalitions(players, 3), window_coalitions(players, 4)])
         == union(players, [window_coalitions(players, 4), window_coalitions(players, 3)])
@@ -54,7 +54,7 @@ def test_the_window_of_all_players_is_the_empty_coalition() -> None:
 @pytest.mark.parametrize("blocks", [4, 30, 80])
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 9999])
 def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
-    players = players_of(blocks, "ffn")
+    players = players_of(alike(blocks))
     planned = union(players, [window_coalitions(players, 3)])
     parts = chunks(planned, count, players)
     assert [c for part in parts for c in part] == planned
@@ -65,7 +65,7 @@ def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
 @pytest.mark.parametrize("blocks", [30, 32, 80])
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_chunks_are_of_equal_work_and_share_almost_as_much(blocks: int, count: int) -> None:
-    players = players_of(blocks, "ffn")
+    players = players_of(alike(blocks))
     planned, stages = union(players, [window_coalitions(players, 4)]), stages_of(players, blocks, parallel=False)
     costs = [work(part, stages) for part in chunks(planned, count, players)]
     assert max(costs) < 1.1 * sum(costs) / count
@@ -82,7 +82,7 @@ def test_chunks_by_hand() -> None:
 
 
 def test_every_coalition_of_the_plan_is_a_subset_of_the_players() -> None:
-    players = players_of(5, "moe")
+    players = players_of(alike(5, "moe"))
     assert all(0 <= c <= full(players) for c in union(players, [window_coalitions(players, 4)]))
     assert without(range(10), players) == 0
 

@@ -12,12 +12,12 @@ from cornerstone.analysis import write
 from cornerstone.config.config import Config
 from cornerstone.files import write_frames
 from cornerstone.game.coalitions import name
-from cornerstone.game.players import players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from tests.helpers import configured, documents, raw
 
-PLAYERS = players_of(4, "ffn")
+PLAYERS = players_of(alike(4))
 MODELS = ["tiny", "llama3-8b"]
 
 

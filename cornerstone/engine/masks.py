@@ -1,0 +1,83 @@
+"""Attention masks for token tries: who sees whom in the trie, and what the model itself would hide by distance.
+
+Which positions a block's attention may see (all before; a sliding window; the same chunk) is asked of the model: it makes
+its masks for one plain sequence, and the mask of two tokens of a trie is that of their positions there.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cornerstone.engine.tries import Batch
+
+if TYPE_CHECKING:
+    from cornerstone.engine.network import Network
+
+
+class Masks:
+    """The masks of a network's blocks."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._allowed: list[torch.Tensor | None] = []
+        self._length = 0
+
+    def of(self, batch: Batch) -> list[torch.Tensor]:
+        """The additive mask of each block, [B, 1, T, T] in the model's dtype; blocks that see alike share one."""
+        network = self._network
+        longest = int(batch.positions.max()) + 1
+        if longest > self._length:
+            self._length = 1 << (longest - 1).bit_length()
+            self._allowed = self._asked(self._length)
+        made: dict[int, torch.Tensor] = {}
+        for allowed in self._allowed:
+            if id(allowed) not in made:
+                visible = batch.visible
+                if allowed is not None:
+                    visible = visible & allowed[batch.positions[:, :, None], batch.positions[:, None, :]]
+                mask = torch.zeros(visible.shape, dtype=network.dtype)
+                mask.masked_fill_(~visible, torch.finfo(network.dtype).min)
+                made[id(allowed)] = mask[:, None].to(network.device)
+        return [made[id(allowed)] for allowed in self._allowed]
+
+    def _asked(self, length: int) -> list[torch.Tensor | None]:
+        """Of each block, which position sees which, [length, length] bool; None where it is all before."""
+        network = self._network
+        limit = getattr(network.config, "max_position_embeddings", None) or length
+        with _eager(network.model):
+            calls = network._calls(torch.zeros(1, max(2, min(length, limit)), dtype=torch.long))
+        known: dict[int, torch.Tensor | None] = {}
+        causal = torch.ones(length, length, dtype=torch.bool).tril()
+        for _, arguments in calls:
+            mask = arguments.get("attention_mask")
+            if id(mask) not in known:
+                known[id(mask)] = _as_visible(mask, causal)
+        return [known[id(arguments.get("attention_mask"))] for _, arguments in calls]
+
+
+def _as_visible(mask: Any, causal: torch.Tensor) -> torch.Tensor | None:
+    """A mask of transformers, boolean or additive, as what is visible; None where that is all before."""
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 4:
+        return None
+    mask = mask[0, 0].cpu()
+    seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+    visible = causal.clone()
+    visible[: len(seen), : len(seen)] &= seen
+    return None if torch.equal(visible, causal) else visible
+
+
+@contextmanager
+def _eager(model: Any) -> Any:
+    """Have transformers write masks out, which it leaves to the kernel where it can."""
+    configs = {id(c): c for c in (model.config, model.config.get_text_config(decoder=True), model.base_model.config)}
+    before = {key: config._attn_implementation for key, config in configs.items()}
+    try:
+        for config in configs.values():
+            config._attn_implementation = "eager"
+        yield
+    finally:
+        for key, config in configs.items():
+            config._attn_implementation = before[key]
