@@ -20,7 +20,7 @@ from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
-from cornerstone.engine.weights import Resident, Weights
+from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import result, table
 from cornerstone.game import coalitions
@@ -215,6 +215,8 @@ class Job:
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
         (prove_streamed if room.streamed else prove)(network, packed)
+        if isinstance(weights, Streamed):
+            weights.traffic = Traffic()  # the proof's walks are none of the sweep's
         return Loaded(network, packed, batches, room)
 
     def data(self) -> TaskDocuments:

@@ -50,7 +50,10 @@ class Real:
 
 @pytest.fixture(
     scope="module",
-    params=["smollm2-135m", "gemma3-270m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.models)],
+    params=[
+        "smollm2-135m",
+        *(pytest.param(name, marks=pytest.mark.models) for name in ("gemma3-270m", "qwen2.5-coder-0.5b")),
+    ],
 )
 def real(request: pytest.FixtureRequest, real_assets: Path) -> Real:
     name, files = request.param, MODELS[request.param]
