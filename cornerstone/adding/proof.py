@@ -1,0 +1,133 @@
+"""Whether a model's layout was recognised rightly, tried out on a tiny random model of the same configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from cornerstone.adding.small import LARGEST, VOCABULARY, kinds_of_blocks, small_copies
+from cornerstone.engine import structure
+from cornerstone.engine.network import Network
+from cornerstone.engine.sweep import choice_scores
+from cornerstone.engine.tries import batches, pack
+from cornerstone.errors import CornerstoneError, ModelError, first_line
+from cornerstone.game.players import Kinds, players_of
+
+TOLERANCE = 1e-3
+"""Largest difference in float32, relative to the largest number; random models are made to amplify differences."""
+_TOKENS = 33
+_SPREAD = 0.05
+
+
+def prove(model: Any) -> int | None:
+    """Compare the engine with transformers on a tiny random copy of a model.
+
+    Args:
+        model: whose parameters need no values.
+
+    Returns:
+        How many blocks the copy has; None where no tiny copy of this type can be made, so nothing was compared.
+
+    Raises:
+        ModelError: they do not agree, which is said with block and deviation.
+    """
+    kinds: Kinds = tuple(layout.kinds for layout in structure.layouts_of(model))
+    for config in small_copies(model.config, kinds_of_blocks(model)):
+        copy = _made(type(model), config, kinds)
+        if copy is not None:
+            try:
+                compare(copy)
+            except CornerstoneError:
+                raise
+            except Exception as error:  # modules that are called by more than the block, and other surprises
+                raise ModelError(
+                    "this model can't be measured: a tiny random copy runs in transformers, but not sublayer by sublayer "
+                    f"({type(error).__name__}: {first_line(error)}). Choose another model; docs/architectures.md lists those "
+                    "that work."
+                ) from error
+            return len(structure.blocks_of(copy)[1])
+    return None
+
+
+def _made(architecture: Any, config: Any, kinds: Kinds) -> Any | None:
+    """A random model with the first blocks of the original, float32; None where that can't be made or run."""
+    try:
+        with torch.device("meta"):
+            outline = architecture(config)
+        if sum(p.numel() for p in outline.parameters()) > LARGEST:
+            return None
+        found = tuple(layout.kinds for layout in structure.layouts_of(outline))
+        if found != kinds[: len(found)]:
+            return None
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            model = architecture(config).float().eval()
+            for parameter in model.parameters():  # norms and scales begin at 1 or 0, where errors would not be seen
+                parameter += _SPREAD * torch.randn_like(parameter)
+            whole = bool(torch.isfinite(_own_logits(model, _tokens(model)[:-1])).all())
+    except Exception:  # whatever transformers has to say of sizes that are none of this type
+        return None
+    return model if whole else None
+
+
+def _tokens(model: Any) -> list[int]:
+    vocabulary = min(VOCABULARY, model.get_input_embeddings().weight.shape[0]) - 2
+    return [2 + (7 * i * i + 3 * i) % (vocabulary - 2) for i in range(_TOKENS)]
+
+
+def _own_logits(model: Any, tokens: Sequence[int]) -> torch.Tensor:
+    given = structure.accepted(model, use_cache=False)
+    logits: torch.Tensor = model(input_ids=torch.tensor([tokens]), **given).logits[0]
+    return logits
+
+
+@torch.inference_mode()
+def compare(model: Any) -> None:
+    """Compare what the engine makes of a model with the model's own forward: after each block, and in the end.
+
+    Args:
+        model: a causal LM with weights, in eval mode.
+
+    Raises:
+        ModelError: a difference beyond rounding.
+    """
+    kinds: Kinds = tuple(layout.kinds for layout in structure.layouts_of(model))
+    network = Network(model, players_of(kinds), kinds)
+    tokens = _tokens(model)
+    (batch,) = batches([pack([(tokens[:-4], tokens[-4:])], len(tokens))], len(tokens) * 2, network.unfolded)
+    outputs: list[torch.Tensor] = []
+
+    def keep(module: Any, inputs: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple | list) else output)
+
+    handles = [block.register_forward_hook(keep) for block in network.blocks]
+    try:
+        logits = _own_logits(model, tokens[:-1])
+    finally:
+        for handle in handles:
+            handle.remove()
+    x, context = network.embed(batch)
+    stages = iter(network.stages)
+    for block, (layout, output) in enumerate(zip(network.layouts, outputs, strict=True)):
+        for _ in layout.steps:
+            stage = next(stages)
+            steps = stage.kept((1 << len(network.players)) - 1)
+            contributions = [network.contribution(step, x, context) for step in steps]
+            x = network.passed(stage, x, context)
+            for contribution in contributions:
+                x = x + contribution
+        _need_equal(x[0, : len(tokens) - 1], output[0], f"block {block} ({', '.join(layout.kinds)})")
+    own = logits.log_softmax(-1)[-4:].gather(1, torch.tensor(tokens[-4:])[:, None]).sum()
+    ((found,),) = choice_scores(network, [batch], [(1 << len(network.players)) - 1])
+    _need_equal(found[:1].float(), own[None], "the log-likelihood of some tokens")
+
+
+def _need_equal(ours: torch.Tensor, theirs: torch.Tensor, what: str) -> None:
+    deviation = float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-6))
+    if not deviation <= TOLERANCE:
+        raise ModelError(
+            f"the layout of this model is not recognised rightly: on a tiny random copy, {what} differs from transformers' "
+            f"own by {deviation:.1e} of its size. The model can't be measured with this version; please report its id."
+        )

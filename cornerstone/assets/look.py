@@ -1,0 +1,188 @@
+"""Looking at a model before it is fetched: its config.json and its tokenizer, wherever they are.
+
+A few megabytes are copied to a folder, from a repository of the Hugging Face hub, a folder, or the header of a GGUF file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cornerstone.errors import AssetError, CornerstoneError, first_line
+from cornerstone.log import log
+
+CONFIG = "config.json"
+SMALL_FILES = ("*.json", "tokenizer*", "*.model", "*.txt")
+"""Files beside the weights that are looked at."""
+_NEEDLESS = ("*/*", "*.index.json")
+_TIMEOUT = 10
+"""Seconds that the hub may take to answer."""
+_CONVERT = "Only safetensors weights (or a GGUF file) are loaded"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model is, in the words of its entry in config.yaml.
+
+    Attributes:
+        source: `hub`, `folder` or `gguf`.
+        id: repository, path of the folder, or path of the GGUF file.
+        revision: the commit of a hub repository; else None.
+    """
+
+    source: str
+    id: str
+    revision: str | None = None
+
+
+def look(where: str, folder: Path, revision: str | None = None) -> Origin:
+    """Bring config.json and the tokenizer of a model to a folder.
+
+    Args:
+        where: a folder, a .gguf file, a hub repository (`organisation/name`), or the address of its page.
+        folder: gets the files; it is empty.
+        revision: of a hub repository: commit, branch or tag; None: the newest commit.
+
+    Raises:
+        AssetError: there is no such thing, or it can't be had, or is no model in a format that is loaded.
+    """
+    path = Path(where).expanduser()
+    page = re.fullmatch(r"https?://[^/]+/([^/]+/[^/]+?)(?:/tree/([^/]+))?/?", where)
+    is_hub = page is not None or re.fullmatch(r"[\w.-]+(/[\w.-]+)?", where)
+    if path.is_dir() or path.suffix == ".gguf":
+        if revision is not None:
+            raise AssetError(f"--revision is for a repository of the hub, and {where} is on disk. Leave it out.")
+        return _file(path, folder) if path.suffix == ".gguf" and not path.is_dir() else _folder(path, folder)
+    if path.is_file():
+        raise AssetError(
+            f"{where} is neither the folder of a model nor a GGUF file (.gguf). Give the folder that holds config.json."
+        )
+    if not is_hub or where.startswith((".", "~")):
+        raise AssetError(
+            f"there is no folder {where}. Give the folder of a model, a .gguf file, or a hub repository (organisation/name)."
+        )
+    return _hub(page[1] if page else where, revision or (page[2] if page else None), folder)
+
+
+def _folder(source: Path, folder: Path) -> Origin:
+    names = sorted(path.name for path in source.iterdir() if path.is_file())
+    _need_model(str(source), names)
+    for pattern in SMALL_FILES:
+        for path in source.glob(pattern):
+            if path.is_file() and not path.name.endswith(".index.json"):
+                shutil.copy(path, folder / path.name)
+    return Origin("folder", str(source))
+
+
+def _file(path: Path, folder: Path) -> Origin:
+    """Turn the header of a GGUF file into config.json and a tokenizer; its tensors are not read."""
+    if not path.is_file():
+        raise AssetError(f"there is no file {path}. Correct the path.")
+    from transformers import AutoConfig, AutoTokenizer
+
+    log(f"reading the header of {path.name}")
+    source: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
+    try:
+        AutoConfig.from_pretrained(path.parent, **source).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(path.parent, **source).save_pretrained(folder)
+    except Exception as error:  # transformers and gguf raise nearly any kind
+        raise AssetError(
+            f"{path} can't be read as a GGUF file: {first_line(error).rstrip('.')}. Get it again if it is cut off; if "
+            "transformers does not know its architecture, take the model's safetensors weights."
+        ) from error
+    return Origin("gguf", str(path))
+
+
+def _hub(name: str, revision: str | None, folder: Path) -> Origin:
+    from huggingface_hub import HfApi, snapshot_download
+
+    log(f"asking the hub for config and tokenizer of {name}; no weights")
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
+        commit = str(info.sha)
+        _need_model(f"{name} at {commit}", sorted(entry.rfilename for entry in info.siblings or []))
+        snapshot_download(
+            name,
+            revision=commit,
+            local_dir=folder,
+            allow_patterns=list(SMALL_FILES),
+            ignore_patterns=list(_NEEDLESS),
+            etag_timeout=_TIMEOUT,
+        )
+    except CornerstoneError:
+        raise
+    except Exception as error:  # the client's own kinds, those of its HTTP library, and the system's
+        raise AssetError(_reason(name, revision, error)) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    return Origin("hub", name, commit)
+
+
+def _need_model(where: str, names: list[str]) -> None:
+    """Raise AssetError where files are not those of a model that is loaded."""
+    here = [name for name in names if "/" not in name]
+    packed = [name for name in here if name.endswith(".gguf")]
+    if "adapter_config.json" in here and CONFIG not in here:
+        raise AssetError(
+            f"{where} is a LoRA adapter, no whole model. Add the model that it was trained on (its adapter_config.json "
+            "names it), and write the adapter's entry by hand: docs/adding-a-model.md."
+        )
+    if CONFIG not in here:
+        hint = f"It holds {packed[0]}: download that file and add it by its path." if packed else f"It holds {_some(here)}."
+        raise AssetError(f"{where} has no {CONFIG}, so it is no model that transformers can load. {hint}")
+    if not any(name.endswith(".safetensors") for name in here):
+        raise AssetError(
+            f"{where} holds no *.safetensors file. {_CONVERT}; convert the model, or choose another. It holds {_some(here)}."
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])]) or "nothing"
+
+
+def _reason(name: str, revision: str | None, error: Exception) -> str:
+    """One message for what the hub, or the way to it, has answered."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{name} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept it on the "
+            "model's page, log in (`hf auth login`), and add it again."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{name} has no revision {revision}. Give a commit, branch or tag of it, or leave --revision out."
+    if isinstance(error, RepositoryNotFoundError | HFValidationError):
+        return (
+            f"the hub has no model {name}, or it is private, and there is no folder of this name. Correct the name "
+            "(organisation/name, as on the model's page), or log in (`hf auth login`)."
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return f"could not ask the hub for {name}: HF_HUB_OFFLINE is set. Unset it, or give a folder or a .gguf file."
+    return (
+        f"could not get config and tokenizer of {name} from the hub: {first_line(error).rstrip('.')}. Add it where there is "
+        "network access (behind a mirror: set HF_ENDPOINT), or give a folder or a .gguf file."
+    )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What config.json says.
+
+    Raises:
+        AssetError: it can't be read.
+    """
+    try:
+        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AssetError(f"{CONFIG} can't be read: {first_line(error)}. Get the model again.") from error
+    if not isinstance(settings, dict):
+        raise AssetError(f"{CONFIG} holds no settings, but {type(settings).__name__}. Get the model again.")
+    return settings
