@@ -61,13 +61,15 @@ def _parser() -> argparse.ArgumentParser:
         "add",
         parents=[configured],
         help="write a model's entry into config.yaml",
-        description="Looks at config.json and the tokenizer of a model (no weights), recognises its layout, proves it on a "
-        "tiny random copy, and writes the model's entry into config.yaml, or the last --config FILE. All else in the file "
-        "stays as it is.",
+        description="Looks at config.json and the tokenizer of a model (no weights), recognises its layout, proves it "
+        "on a tiny random copy, and writes the model's entry into config.yaml, or the last --config FILE. All else in "
+        "the file stays as it is.",
     )
     add.add_argument("model", metavar="MODEL", help="hub repository (organisation/name), folder, or .gguf file")
     add.add_argument("--name", metavar="NAME", help="name of the entry (default: made from the model's own)")
-    add.add_argument("--revision", metavar="REV", help="commit, branch or tag of the hub repository (default: the newest)")
+    add.add_argument(
+        "--revision", metavar="REV", help="commit, branch or tag of the hub repository (default: the newest)"
+    )
     add.add_argument("--print", action="store_true", dest="show", help="print the entry only, change nothing")
     add.set_defaults(run=_add)
 

@@ -48,7 +48,9 @@ def add(
         there = next((key for key, model in config.models.items() if _same(origin, model)), None)
         if there is not None:
             pinned = f" at {origin.revision}" if origin.revision else ""
-            return f"{target}: models.{there} is {origin.id}{pinned} already. Nothing is changed.{_choose(there, config)}"
+            return (
+                f"{target}: models.{there} is {origin.id}{pinned} already. Nothing is changed.{_choose(there, config)}"
+            )
         log("recognising its layout")
         model = describe(Path(temporary))
     entry = make_entry(choose_name(origin, config.models, name), origin, model, _documents(config))
@@ -93,4 +95,6 @@ def _proof(model: Description) -> str:
 
 
 def _choose(name: str, config: Config) -> str:
-    return "" if name in config.run else f"\n  Choose it: run: {yaml.safe_dump([name], default_flow_style=True).strip()}"
+    return (
+        "" if name in config.run else f"\n  Choose it: run: {yaml.safe_dump([name], default_flow_style=True).strip()}"
+    )

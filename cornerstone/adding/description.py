@@ -1,8 +1,10 @@
-"""What a model is, read from config.json alone: its blocks and sublayers, its size, and whether its layout is proven."""
+"""What a model is, read from config.json alone: blocks, sublayers, size, and whether its layout is proven."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,24 @@ def describe(folder: Path) -> Description:
         (folder / CONFIG).write_text(json.dumps(plain), encoding="utf-8")
     model_type = _need_type(settings)
     dtype = _dtype(settings)
+    with _quiet():
+        return _described(folder, model_type, dtype, _method(quantised) if quantised else None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' remarks on kernels that would be faster."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _described(folder: Path, model_type: str, dtype: str, quantised: str | None) -> Description:
     model, _ = shapes_only(folder, dtype)
     layouts = structure.layouts_of(model)
     return Description(
@@ -85,7 +105,7 @@ def describe(folder: Path) -> Description:
         multiplied=sum(matrix.met for _, matrices in matrices_of(model) for matrix in matrices),
         experts=_experts(model),
         unfolded=structure.unfolded(model),
-        quantised=_method(quantised) if quantised else None,
+        quantised=quantised,
         proven=prove(model),
     )
 
@@ -94,15 +114,17 @@ def _need_type(settings: dict[str, Any]) -> str:
     """The model type.
 
     Raises:
-        ModelError: it is missing, transformers does not know it, or it is no causal language model.
+        ModelError: it is missing, transformers does not know it, or it is no causal language model by itself.
     """
     from transformers import __version__
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     found = settings.get("model_type")
     if not isinstance(found, str):
-        raise ModelError(f"{CONFIG} names no model_type, so it is none of a model of transformers. Choose another model.")
+        raise ModelError(
+            f"{CONFIG} names no model_type, so it is none of a model of transformers. Choose another model."
+        )
     if found not in CONFIG_MAPPING_NAMES:
         own = (
             "Its code comes with its weights (auto_map in config.json), and code from a repository is never run."
@@ -116,8 +138,15 @@ def _need_type(settings: dict[str, Any]) -> str:
     if found not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         named = ", ".join(map(str, settings.get("architectures") or [])) or "no class"
         raise ModelError(
-            f"{CONFIG} says model_type: {found} ({named}). What was looked for is a causal language model, and transformers "
-            f"{__version__} has none of this type. Choose another model; docs/architectures.md lists those that work."
+            f"{CONFIG} says model_type: {found} ({named}). What was looked for is a causal language "
+            f"model, and transformers {__version__} has none of this type. Choose another model; docs/architectures.md "
+            "lists those that work."
+        )
+    if settings.get("is_encoder_decoder", getattr(CONFIG_MAPPING[found], "is_encoder_decoder", False)):
+        raise ModelError(
+            f"{CONFIG} says model_type: {found}, whose decoder attends to an encoder: what the decoder does alone is "
+            "not what it was trained for. Choose a decoder-only language model; docs/architectures.md lists those that "
+            "work."
         )
     return found
 
@@ -143,5 +172,7 @@ def _experts(model: Any) -> int | None:
             if part.kind == "moe":
                 held = kinds_of_modules.experts_in(block.get_submodule(name) for name in part.modules)
                 for each in held[:1]:
-                    counts.add(getattr(each, "num_experts", None) or (len(each) if isinstance(each, nn.ModuleList) else None))
+                    counts.add(
+                        getattr(each, "num_experts", None) or (len(each) if isinstance(each, nn.ModuleList) else None)
+                    )
     return counts.pop() if len(counts) == 1 else None

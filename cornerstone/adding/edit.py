@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
@@ -31,7 +31,9 @@ def read(path: Path) -> str:
         text = path.read_bytes().decode("utf-8")
         YAML().load(text)
     except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise ConfigError(f"{path}: can't be read as YAML: {_reason(error)}. Correct it, or name another file.") from error
+        raise ConfigError(
+            f"{path}: can't be read as YAML: {_reason(error)}. Correct it, or name another file."
+        ) from error
     return text
 
 
@@ -63,8 +65,6 @@ def _plain(value: Any) -> Any:
         made.fa.set_flow_style()
         return made
     if isinstance(value, list):
-        from ruamel.yaml.comments import CommentedSeq
-
         listed = CommentedSeq(_plain(each) for each in value)
         listed.fa.set_flow_style()
         return listed
@@ -93,24 +93,28 @@ def inserted(text: str, entry: Entry, path: Path) -> str:
     """
     end = "\r\n" if "\r\n" in text else "\n"
     base = text if text.endswith("\n") or not text else text + end
-    lines = base.splitlines(keepends=True)
     root = YAML().compose(base)
     if root is not None and (not isinstance(root, MappingNode) or root.flow_style):
-        raise ConfigError(f"{path}: holds no keys on lines of their own, so no entry can be put in. Add it by hand (--print).")
-    found = next(((key, value) for key, value in root.value if key.value == "models"), None) if root is not None else None
+        raise ConfigError(
+            f"{path}: holds no keys on lines of their own, so no entry can be put in. Add it by hand (--print)."
+        )
+    found = (
+        next(((key, value) for key, value in root.value if key.value == "models"), None) if root is not None else None
+    )
     if found is None:
-        place, indent, before = len(lines), _INDENT, f"{end}models:{end}" if lines else f"models:{end}"
+        place, indent, before = len(base), _INDENT, f"{end}models:{end}" if base else f"models:{end}"
     elif isinstance(found[1], MappingNode) and not found[1].flow_style:
         indent, before = found[1].start_mark.column, end
-        place = _end(lines, found[1].end_mark.line, indent)
+        place = _end(base[: found[1].end_mark.index], indent)
     elif isinstance(found[1], ScalarNode) and found[1].value in ("", "null", "~"):
-        place, indent, before = found[0].start_mark.line + 1, found[0].start_mark.column + _INDENT, ""
+        place = base.index("\n", found[0].end_mark.index) + 1
+        indent, before = found[0].start_mark.column + _INDENT, ""
         if found[1].value:
             raise _not_lines(path)
     else:
         raise _not_lines(path)
     added = before + as_text(entry, indent).replace("\n", end)
-    result = "".join([*lines[:place], added, *lines[place:]])
+    result = base[:place] + added + base[place:]
     _need_only_added(text, result, entry, path)
     return result
 
@@ -122,15 +126,15 @@ def _not_lines(path: Path) -> ConfigError:
     )
 
 
-def _end(lines: list[str], end: int, indent: int) -> int:
-    """The line behind the last entry: blank lines and comments that are not indented belong to what follows."""
-    while end > 0:
-        line = lines[end - 1]
-        content = line.lstrip(" ")
-        if content.strip() and not (content.startswith("#") and len(line) - len(content) < indent):
+def _end(text: str, indent: int) -> int:
+    """Where a text's last entry ends: blank lines and comments that are less indented belong to what follows."""
+    lines = text[: text.rindex("\n") + 1].split("\n")[:-1]
+    while lines:
+        content = lines[-1].lstrip(" ")
+        if content.strip() and not (content.startswith("#") and len(lines[-1]) - len(content) < indent):
             break
-        end -= 1
-    return end
+        lines.pop()
+    return sum(len(line) + 1 for line in lines)
 
 
 def _need_only_added(before: str, after: str, entry: Entry, path: Path) -> None:
@@ -142,7 +146,9 @@ def _need_only_added(before: str, after: str, entry: Entry, path: Path) -> None:
     except yaml.YAMLError:
         right = False
     if not right:
-        raise ConfigError(f"{path}: no entry can be put into `models` as it is written. Add it by hand (--print shows it).")
+        raise ConfigError(
+            f"{path}: no entry can be put into `models` as it is written. Add it by hand (--print shows it)."
+        )
 
 
 def write(path: Path, text: str) -> None:
@@ -160,6 +166,6 @@ def write(path: Path, text: str) -> None:
         target.chmod(mode)
     except OSError as error:
         raise ConfigError(
-            f"{path}: can't be written: {error.strerror or first_line(error)}. Make it writable, or add the entry by hand "
-            "(--print shows it)."
+            f"{path}: can't be written: {error.strerror or first_line(error)}. Make it writable, or add the entry by "
+            "hand (--print shows it)."
         ) from error

@@ -12,6 +12,7 @@ from typing import Any
 from cornerstone.adding.description import Description
 from cornerstone.assets.look import Origin
 from cornerstone.errors import ConfigError
+from cornerstone.files import size
 from cornerstone.game.players import written_kinds
 
 GIB = 2**30
@@ -21,12 +22,14 @@ _NODE = 8
 """GPUs of the largest usual node."""
 _SMALL = 2.0
 """GiB of weights up to which a CPU will do."""
-_DOCUMENTS, _TOKENS = 1000, 200
-"""Documents of a task where the config sets no limit, and tokens of a document with all of its choices."""
+_DOCUMENTS, _FEWEST, _TOKENS = 1000, 100, 200
+"""Documents of a task where the config sets no limit, and the fewest; tokens of a document with all of its choices."""
 _WINDOW = 4
 """Removed players up to which the paper takes every window."""
 _SPEED = {True: 125e12, False: 0.1e12}
 """Sustained FLOP/s of a GPU and of one CPU core."""
+_READ = 0.5e9
+"""Bytes a second at which weights come from a cluster's disk."""
 _DAY = 1440
 
 
@@ -85,11 +88,10 @@ def make_entry(name: str, origin: Origin, model: Description, documents: int | N
 
 def summary(model: Description) -> str:
     """What a model is, in one line."""
-    size = model.bytes / GIB
     rows = "; each choice is a row of its own" if model.unfolded else ""
     return (
-        f"{model.model_type}: {len(model.kinds)} blocks, {model.sublayers} sublayers, {count(model.parameters)} parameters, "
-        f"{size:.1f} GiB in {model.dtype}{rows}"
+        f"{model.model_type}: {len(model.kinds)} blocks, {model.sublayers} sublayers, "
+        f"{count(model.parameters)} parameters, {size(model.bytes)} in {model.dtype}{rows}"
     )
 
 
@@ -112,26 +114,28 @@ def wanted_gpus(weights: int) -> int:
 def estimate(model: Description, documents: int | None) -> dict[str, int]:
     """What one evaluate job of a model asks of a cluster.
 
-    gpus: 0 for up to 2 GiB of weights, which a CPU computes in reasonable time. Else as many as hold the weights and, for
-        hidden states, a quarter of that and 4 GiB more, with 72 GiB of each GPU of 80 GB. Where that is more than the 8
-        GPUs of a node: 1, to which the weights are streamed.
+    gpus: 0 for up to 2 GiB of weights, which a CPU computes in reasonable time. Else as many as hold the weights and,
+        for hidden states, a quarter of that and 4 GiB more, with 72 GiB of each GPU of 80 GB. Where that is more than
+        the 8 GPUs of a node: 1, to which the weights are streamed.
     memory_gb: the weights and a fifth, which pass through the host's memory, and 4 GiB; 8 at least. Streamed weights
         stay on disk: 64.
     runtime_minutes: arithmetic of a task's windows of up to 4 removed players. There are 4 for each sublayer; a walk
-        computes about half of each. A document is taken to have 200 tokens, each of which costs 2 FLOP for an entry of a
-        matrix. At 125 TFLOP/s for GPUs (40 % of an A100; several work one after another) or 0.1 for a CPU core; three
-        times that for reserve, in half hours, and an hour at least. At most a day: a job that is stopped goes on where
-        it was, and `chunks` cuts a task into several.
+        computes about half of each. A document is taken to have 200 tokens, each of which costs 2 FLOP for an entry of
+        a matrix, at 125 TFLOP/s for GPUs (40 % of an A100; several work one after another) or 0.1 for a CPU core. Then
+        the weights are read once, at 0.5 GB/s. Three times that for reserve, in half hours, an hour at least. At most a
+        day, which is also what streamed weights get: a job that is stopped goes on where it was, and `chunks` cuts a
+        task into several. For 100 documents at least, so that a few more need no other limit.
     """
     weights = model.bytes / GIB
     gpus = 0 if weights <= _SMALL else wanted_gpus(model.bytes)
     streamed = gpus > _NODE
-    flop = 2 * model.multiplied * _TOKENS * (documents or _DOCUMENTS) * _WINDOW * model.sublayers / 2
-    minutes = 3 * flop / _SPEED[gpus > 0] / 60
+    tokens = _TOKENS * max(_FEWEST, documents or _DOCUMENTS)
+    flop = 2 * model.multiplied * tokens * _WINDOW * model.sublayers / 2
+    minutes = 3 * (flop / _SPEED[gpus > 0] + model.bytes / _READ) / 60
     return {
         "gpus": 1 if streamed else gpus,
         "memory_gb": 64 if streamed else max(8, math.ceil(1.2 * weights + 4)),
-        "runtime_minutes": min(_DAY, max(60, 30 * math.ceil(minutes / 30))),
+        "runtime_minutes": _DAY if streamed else min(_DAY, max(60, 30 * math.ceil(minutes / 30))),
     }
 
 
@@ -147,7 +151,8 @@ def choose_name(origin: Origin, taken: Collection[str], wanted: str | None = Non
     if wanted is not None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", wanted):
             raise ConfigError(
-                f"--name {wanted}: a model's name has lower-case letters, digits and . _ - and begins with a letter or digit"
+                f"--name {wanted}: a model's name has lower-case letters, digits and . _ - and begins with a letter or "
+                "digit. Choose another."
             )
         if wanted in taken:
             raise ConfigError(f"--name {wanted}: there is a model of this name under `models`. Choose another.")

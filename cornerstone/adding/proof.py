@@ -15,7 +15,7 @@ from cornerstone.engine.tries import batches, pack
 from cornerstone.errors import CornerstoneError, ModelError, first_line
 from cornerstone.game.players import Kinds, players_of
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 """Largest difference in float32, relative to the largest number; random models are made to amplify differences."""
 _TOKENS = 33
 _SPREAD = 0.05
@@ -43,9 +43,9 @@ def prove(model: Any) -> int | None:
                 raise
             except Exception as error:  # modules that are called by more than the block, and other surprises
                 raise ModelError(
-                    "this model can't be measured: a tiny random copy runs in transformers, but not sublayer by sublayer "
-                    f"({type(error).__name__}: {first_line(error)}). Choose another model; docs/architectures.md lists those "
-                    "that work."
+                    "this model can't be measured: a tiny random copy runs in transformers, but not sublayer by "
+                    f"sublayer ({type(error).__name__}: {first_line(error)}). Choose another model; "
+                    "docs/architectures.md lists those that work."
                 ) from error
             return len(structure.blocks_of(copy)[1])
     return None
@@ -64,12 +64,19 @@ def _made(architecture: Any, config: Any, kinds: Kinds) -> Any | None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             model = architecture(config).float().eval()
-            for parameter in model.parameters():  # norms and scales begin at 1 or 0, where errors would not be seen
-                parameter += _SPREAD * torch.randn_like(parameter)
+            disturb(model)
             whole = bool(torch.isfinite(_own_logits(model, _tokens(model)[:-1])).all())
     except Exception:  # whatever transformers has to say of sizes that are none of this type
         return None
     return model if whole else None
+
+
+def disturb(model: Any) -> None:
+    """Change all weights a little: norms and scales begin at 1 or 0, where errors would not be seen."""
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            if value.is_floating_point():
+                value += _SPREAD * torch.randn_like(value)
 
 
 def _tokens(model: Any) -> list[int]:
@@ -128,6 +135,7 @@ def _need_equal(ours: torch.Tensor, theirs: torch.Tensor, what: str) -> None:
     deviation = float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-6))
     if not deviation <= TOLERANCE:
         raise ModelError(
-            f"the layout of this model is not recognised rightly: on a tiny random copy, {what} differs from transformers' "
-            f"own by {deviation:.1e} of its size. The model can't be measured with this version; please report its id."
+            f"the layout of this model is not recognised rightly: on a tiny random copy, {what} differs from "
+            f"transformers' own by {deviation:.1e} of its size. The model can't be measured with this version; please "
+            "report its id."
         )

@@ -1,7 +1,7 @@
 """A tiny copy of a model's configuration: few blocks of small size, each kind of block of the original among them.
 
-Sizes are set by the names that transformers' configurations have for them. A model type with names of its own may have no
-tiny copy; nothing is guessed then.
+Sizes are set by the names that transformers' configurations have for them. A model type with names of its own may have
+no tiny copy; nothing is guessed then.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _PAIRS = (
     ("num_attention_heads", "num_key_value_heads"), ("n_head", "num_kv_heads"), ("num_attention_heads", "num_kv_heads"),
     ("swa_num_attention_heads", "swa_num_key_value_heads"),
 )  # fmt: skip
+_DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_blocks", "decoder_layers")
 _SPREAD = ("initializer_range", "init_std", "initializer_factor")
 _KEPT_OF_ROPE = ("rope_theta", "partial_rotary_factor", "rope_type")
 
@@ -68,11 +69,11 @@ def small_copies(config: Any, kinds_of: Any) -> Iterator[Any]:
     blocks = len(kinds_of)
     fewest = 1 + max(kinds_of.index(kind) for kind in dict.fromkeys(kinds_of))
     for count in dict.fromkeys((min(blocks, max(2, fewest)), blocks)):
-        settings = _smaller(config.to_dict(), blocks, count)
         try:
-            yield type(config)(**settings)
+            made = type(config)(**_smaller(config.to_dict(), blocks, count))
         except Exception:  # a type with rules of its own about its sizes
             continue
+        yield made
 
 
 def kinds_of_blocks(model: Any) -> list[Any]:
@@ -111,9 +112,6 @@ def _smaller(settings: dict[str, Any], blocks: int, count: int) -> dict[str, Any
         if heads in settings and isinstance(settings.get(shared), int) and isinstance(settings[heads], int):
             found[shared] = found[heads] if settings[heads] == settings[shared] else min(found[heads], found[shared])
     return found | {key: 0.5 for key in _SPREAD if isinstance(settings.get(key), float)}
-
-
-_DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_blocks", "decoder_layers")
 
 
 def _size(key: str, value: Any) -> Any:

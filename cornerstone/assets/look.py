@@ -1,6 +1,7 @@
 """Looking at a model before it is fetched: its config.json and its tokenizer, wherever they are.
 
-A few megabytes are copied to a folder, from a repository of the Hugging Face hub, a folder, or the header of a GGUF file.
+A few megabytes are copied to a folder: from a repository of the Hugging Face hub, a folder, or the header of a GGUF
+file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ SMALL_FILES = ("*.json", "tokenizer*", "*.model", "*.txt")
 _NEEDLESS = ("*/*", "*.index.json")
 _TIMEOUT = 10
 """Seconds that the hub may take to answer."""
-_CONVERT = "Only safetensors weights (or a GGUF file) are loaded"
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,8 @@ def look(where: str, folder: Path, revision: str | None = None) -> Origin:
         AssetError: there is no such thing, or it can't be had, or is no model in a format that is loaded.
     """
     path = Path(where).expanduser()
-    page = re.fullmatch(r"https?://[^/]+/([^/]+/[^/]+?)(?:/tree/([^/]+))?/?", where)
-    is_hub = page is not None or re.fullmatch(r"[\w.-]+(/[\w.-]+)?", where)
-    if path.is_dir() or path.suffix == ".gguf":
+    name, pinned = _address(where)
+    if where and (path.is_dir() or path.suffix == ".gguf"):
         if revision is not None:
             raise AssetError(f"--revision is for a repository of the hub, and {where} is on disk. Leave it out.")
         return _file(path, folder) if path.suffix == ".gguf" and not path.is_dir() else _folder(path, folder)
@@ -61,11 +60,24 @@ def look(where: str, folder: Path, revision: str | None = None) -> Origin:
         raise AssetError(
             f"{where} is neither the folder of a model nor a GGUF file (.gguf). Give the folder that holds config.json."
         )
-    if not is_hub or where.startswith((".", "~")):
+    if name is None:
         raise AssetError(
-            f"there is no folder {where}. Give the folder of a model, a .gguf file, or a hub repository (organisation/name)."
+            f"there is no folder {where}, and it is no name of a hub repository (organisation/name). Correct it, or "
+            "give a .gguf file."
         )
-    return _hub(page[1] if page else where, revision or (page[2] if page else None), folder)
+    return _hub(name, revision or pinned, folder)
+
+
+def _address(where: str) -> tuple[str | None, str | None]:
+    """(repository, revision) that is named, by itself or as the address of its page; None where it is no such name."""
+    from huggingface_hub import constants
+
+    hubs = "|".join(
+        re.escape(each) for each in ("https://huggingface.co", "https://hf.co", constants.ENDPOINT.rstrip("/"))
+    )
+    part = r"[\w-][\w.-]*"
+    found = re.fullmatch(rf"(?:{hubs})/({part}/{part})(?:/tree/([\w.-]+))?(?:/.*)?|({part}(?:/{part})?)", where)
+    return (found[1] or found[3], found[2]) if found else (None, None)
 
 
 def _folder(source: Path, folder: Path) -> Origin:
@@ -131,11 +143,16 @@ def _need_model(where: str, names: list[str]) -> None:
             "names it), and write the adapter's entry by hand: docs/adding-a-model.md."
         )
     if CONFIG not in here:
-        hint = f"It holds {packed[0]}: download that file and add it by its path." if packed else f"It holds {_some(here)}."
+        hint = (
+            f"It holds {packed[0]}: download that file and add it by its path."
+            if packed
+            else f"It holds {_some(here)}."
+        )
         raise AssetError(f"{where} has no {CONFIG}, so it is no model that transformers can load. {hint}")
     if not any(name.endswith(".safetensors") for name in here):
         raise AssetError(
-            f"{where} holds no *.safetensors file. {_CONVERT}; convert the model, or choose another. It holds {_some(here)}."
+            f"{where} holds no *.safetensors file. Only safetensors weights (or a GGUF file) are loaded; convert the "
+            f"model, or choose another. It holds {_some(here)}."
         )
 
 
@@ -155,8 +172,8 @@ def _reason(name: str, revision: str | None, error: Exception) -> str:
 
     if isinstance(error, GatedRepoError):
         return (
-            f"{name} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept it on the "
-            "model's page, log in (`hf auth login`), and add it again."
+            f"{name} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept it on "
+            "the model's page, log in (`hf auth login`), and add it again."
         )
     if isinstance(error, RevisionNotFoundError):
         return f"{name} has no revision {revision}. Give a commit, branch or tag of it, or leave --revision out."
@@ -168,8 +185,8 @@ def _reason(name: str, revision: str | None, error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return f"could not ask the hub for {name}: HF_HUB_OFFLINE is set. Unset it, or give a folder or a .gguf file."
     return (
-        f"could not get config and tokenizer of {name} from the hub: {first_line(error).rstrip('.')}. Add it where there is "
-        "network access (behind a mirror: set HF_ENDPOINT), or give a folder or a .gguf file."
+        f"could not get config and tokenizer of {name} from the hub: {first_line(error).rstrip('.')}. Add it where "
+        "there is network access (behind a mirror: set HF_ENDPOINT), or give a folder or a .gguf file."
     )
 
 
