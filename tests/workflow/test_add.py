@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.workflow.runner import Workflow, configuration
 pytestmark = pytest.mark.workflow
 
 
-def test_a_model_that_was_added_is_planned(real_assets: Path, tmp_path: Path) -> None:
+def test_a_model_that_was_added_is_planned_and_scored(real_assets: Path, tmp_path: Path) -> None:
     workflow = Workflow.create(tmp_path / "work", real_assets, configuration(2, 1, 4))
     save("deepseek_v3", workflow.folder / "New")
     command = [workflow.python, "-m", "cornerstone.cli", "add", "New"]
@@ -30,6 +31,7 @@ def test_a_model_that_was_added_is_planned(real_assets: Path, tmp_path: Path) ->
     table = pd.read_csv(workflow.folder / "results" / "plan.csv").set_index(["model", "task", "estimator"])
     # all sublayers, and all but one of the 8
     assert table.loc[("new", "arc_easy", "window-k1"), "coalitions"] == 9
-    jobs = workflow.planned_jobs()
-    assert jobs["fetch_model"] == 1
-    assert sum(count for rule, count in jobs.items() if rule.startswith("evaluate_new")) == 2
+    assert workflow.planned_jobs()["evaluate_new_0"] == 2
+    result = "results/new/openbookqa/coalitions/drop-moe1.json"
+    workflow.succeed(result)
+    assert json.loads((workflow.folder / result).read_text())["coalition"] == "drop-moe1"
