@@ -28,7 +28,7 @@ import torch
 from benchmarks import large, report
 from benchmarks.large import Outcome, Settings, Shape
 from benchmarks.workflow import Row, at_least, at_most
-from cornerstone.config.models import Memory
+from cornerstone.config.models import Model, Resources
 from cornerstone.engine.network import Network
 from cornerstone.engine.streaming.streamed import SLOTS
 from cornerstone.engine.weights import footprint
@@ -42,6 +42,7 @@ from cornerstone.log import log
 from cornerstone.plan.plan import union
 from cornerstone.schedule import memory
 from cornerstone.schedule.groups import Division
+from cornerstone.schedule.limits import stated
 
 ROOT = Path(__file__).parents[1]
 FEW = ("full",)
@@ -155,8 +156,9 @@ def llama3_70b() -> list[Row]:
         what = f"Llama3-70B, {tokens // 1000} k tokens"
         needed: dict[int, Effort] = {}
         for gpus in (1, 4):
-            settings = Memory(budget_gb=gpus * GPU_BUDGET)
-            room = memory.room(settings, network.model, documents.batches, WIDTH, gpus)
+            entry = Model(source="folder", id="-", blocks=LLAMA3_70B.blocks, resources=Resources(gpus=gpus))
+            limit = stated(gpus * GPU_BUDGET)
+            room = memory.room("llama3-70b", entry, limit, network.model, documents.batches, WIDTH)
             assert room.streamed == (gpus == 1)
             division = Division(documents.batches, network.hidden_size * 2, room)
             needed[gpus] = effort(wanted, players, stages, 1, division)

@@ -9,9 +9,7 @@ rule fetch_model:
     log:
         "logs/fetch_model/{model}.log",
     params:
-        asset=lambda w: cfg.models[w.model].model_dump(
-            include={"source", "id", "revision", "file", "sha256"}
-        ),
+        asset=lambda w: identity(cfg.models[w.model], Path(layout.checksums)),
     message:
         "Fetching the weights of {wildcards.model}"
     script:
@@ -30,7 +28,10 @@ for _source, _tasks in cfg.source_tasks().items():
         localrule: True
         params:
             source=_source,
-            revisions={task: cfg.tasks[task].revision for task in _tasks},
+            revisions={
+                task: cfg.tasks[task].revision if _source == "hub" else None
+                for task in _tasks
+            },
             code=code(*fingerprint.DOCUMENTS, script="fetch_documents"),
         message:
             f"Having lm-eval make the documents of {len(_tasks)} tasks ({_source})"

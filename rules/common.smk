@@ -3,6 +3,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from cornerstone.assets.identity import identity
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
@@ -20,6 +21,7 @@ from cornerstone.plan.snakemake import (
     note,
     note_stale,
     prepare_jobs,
+    share_memory,
     unplanned,
 )
 from cornerstone.present import figures, inner, progress, screen

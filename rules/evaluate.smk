@@ -40,7 +40,7 @@ for _model in cfg.run:
                 cfg.container
             threads: cfg.models[_model].threads
             resources:
-                **job_resources(cfg.models[_model]),
+                **job_resources(cfg.models[_model], Path(layout.model_marker(_model))),
             params:
                 **evaluate_params(_model),
             message:
@@ -64,7 +64,7 @@ for _model in cfg.run:
             cfg.container
         threads: cfg.models[_model].threads
         resources:
-            **job_resources(cfg.models[_model]),
+            **job_resources(cfg.models[_model], Path(layout.model_marker(_model))),
         params:
             **evaluate_params(_model),
             checked=lambda w, model=_model: checked_coalition(model, w.coalition),
@@ -90,7 +90,7 @@ for _model in cfg.run:
             cfg.container
         threads: cfg.models[_model].threads
         resources:
-            **job_resources(cfg.models[_model]),
+            **job_resources(cfg.models[_model], Path(layout.model_marker(_model))),
         params:
             **evaluate_params(_model),
             made_by=lambda w, model=_model: fingerprint.of_values(cfg, model, w.task),

@@ -10,9 +10,7 @@ rule fetch_outline:
     log:
         "logs/fetch_outline/{model}.log",
     params:
-        asset=lambda w: cfg.models[w.model].model_dump(
-            include={"source", "id", "revision", "file", "sha256"}
-        ),
+        asset=lambda w: identity(cfg.models[w.model], Path(layout.checksums)),
     message:
         "Fetching config and tokenizer of {wildcards.model}"
     script:

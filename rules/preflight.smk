@@ -15,8 +15,12 @@ rule preflight:
 
 
 onstart:
+    evaluations = sum(
+        bool(job.container_img_url) for job in workflow.dag.needrun_jobs()
+    )
+    share_memory(workflow, cfg, evaluations)
     # Jobs of the cluster parse this file, too, but run no such hook. The rule above does its own looking.
-    if any(job.container_img_url for job in workflow.dag.needrun_jobs()):
+    if evaluations:
         how = preflight.Circumstances.of(workflow)
         if how.container or how.cluster:
             try:

@@ -21,6 +21,7 @@ with log.script(snakemake.log[0]):
         Path(snakemake.input.marker),
         Path(snakemake.input.documents),
         snakemake.params.fingerprint,
+        snakemake.resources.mem_mb,
     )
     values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
     points = deletion.deletion_points(job.config, job.players, values, drops)

@@ -19,5 +19,6 @@ with log.script(snakemake.log[0]):
         Path(snakemake.input.marker),
         Path(snakemake.input.documents),
         snakemake.params.fingerprint,
+        snakemake.resources.mem_mb,
     )
     job.run_files([Path(path) for path in snakemake.output])

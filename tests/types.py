@@ -1,5 +1,7 @@
 """A tiny random model of every causal language model type of transformers, and what removes its sublayers by hand.
 
+`python -m tests.architectures` compares all of them with stock lm-eval and writes docs/architectures.md.
+
 Sizes are set by the names of the config's keys. Which modules a removal zeroes is told by the names of a block's
 children: a second way to the sublayers, beside the data flow that the package follows.
 """
@@ -55,14 +57,15 @@ _SIZES: dict[tuple[str, ...], Any] = {
 SIZES = {key: value for keys, value in _SIZES.items() for key in keys}
 _MLA = {"num_key_value_heads": 4, "qk_head_dim": 16}
 EXTRA: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(
-        ("axk1", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "kimi_linear", "minicpm3", "youtu"),
-        _MLA,
-    ),
-    **dict.fromkeys(("axk2", "deepseek_v32", "glm_moe_dsa", "hy_v4"), {**_MLA, "index_head_dim": 16}),
-    **dict.fromkeys(("dots3_note", "dots3_note_text"), {**_MLA, "index_head_dim": 16}),
+    "kimi_linear": {
+        **_MLA,
+        "num_hidden_layers": 2,
+        "layer_types": ["linear_attention", "full_attention"],
+        "mlp_layer_types": ["dense", "sparse"],
+    },
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
-    **dict.fromkeys(("gptj", "codegen"), {"rotary_dim": 8}),
+    "gptj": {"rotary_dim": 8},
+    "codegen": {"rotary_dim": 8},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
     "zaya": {"num_experts_per_tok": 1},
@@ -72,6 +75,10 @@ EXTRA: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
 }
 """What a type needs besides."""
+for _name in ("axk1", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "youtu"):
+    EXTRA[_name] = dict(_MLA)
+for _name in ("axk2", "deepseek_v32", "glm_moe_dsa", "hy_v4", "dots3_note", "dots3_note_text"):
+    EXTRA[_name] = {**_MLA, "index_head_dim": 16}
 
 
 def config(model_type: str) -> Any:

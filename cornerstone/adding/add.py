@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -14,7 +15,7 @@ from cornerstone.adding.entry import choose_name, make_entry, summary
 from cornerstone.assets.look import Origin, look
 from cornerstone.config.config import Config, load_files
 from cornerstone.config.models import Model
-from cornerstone.errors import ConfigError
+from cornerstone.errors import ConfigError, CornerstoneError
 from cornerstone.log import log
 
 
@@ -44,7 +45,8 @@ def add(
     if name is not None:
         choose_name(Origin("", ""), config.models, name)  # before anything is downloaded
     with tempfile.TemporaryDirectory(prefix="cornerstone-add-") as temporary:
-        origin = look(where, Path(temporary), revision)
+        with _named(where, temporary):
+            origin = look(where, Path(temporary), revision)
         there = next((key for key, model in config.models.items() if _same(origin, model)), None)
         if there is not None:
             pinned = f" at {origin.revision}" if origin.revision else ""
@@ -52,7 +54,8 @@ def add(
                 f"{target}: models.{there} is {origin.id}{pinned} already. Nothing is changed.{_choose(there, config)}"
             )
         log("recognising its layout")
-        model = describe(Path(temporary))
+        with _named(where, temporary):
+            model = describe(Path(temporary))
     entry = make_entry(choose_name(origin, config.models, name), origin, model, _documents(config))
     changed = edit.inserted(text, entry, target)
     _need_valid(configs, changed)
@@ -62,12 +65,21 @@ def add(
     return f"{target}: added models.{entry.name}.\n  {summary(model)}\n  {_proof(model)}{_choose(entry.name, config)}"
 
 
+@contextmanager
+def _named(where: str, temporary: str) -> Iterator[None]:
+    """Have messages say what the user knows in place of a temporary folder."""
+    try:
+        yield
+    except CornerstoneError as error:
+        raise type(error)(str(error).replace(temporary, where)) from error
+
+
 def _same(origin: Origin, model: Model) -> bool:
     """Whether an entry names the same weights."""
     if (model.source, model.revision) != (origin.source, origin.revision):
         return False
     if origin.source == "hub":
-        return model.id == origin.id and model.file is None
+        return model.id == origin.id and model.file is None and model.base is None
     return Path(model.id).expanduser().resolve() == Path(origin.id).resolve()
 
 

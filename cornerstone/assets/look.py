@@ -9,19 +9,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cornerstone.errors import AssetError, CornerstoneError, first_line
+from cornerstone.assets import contents, gguf_header, hub
+from cornerstone.errors import AssetError, first_line
 from cornerstone.log import log
 
-CONFIG = "config.json"
-SMALL_FILES = ("*.json", "tokenizer*", "*.model", "*.txt")
-"""Files beside the weights that are looked at."""
-_NEEDLESS = ("*/*", "*.index.json")
-_TIMEOUT = 10
-"""Seconds that the hub may take to answer."""
+_NAME = "the name (organisation/name, as on the model's page; there is no folder of this name, either)"
 
 
 @dataclass(frozen=True)
@@ -65,16 +61,12 @@ def look(where: str, folder: Path, revision: str | None = None) -> Origin:
             f"there is no folder {where}, and it is no name of a hub repository (organisation/name). Correct it, or "
             "give a .gguf file."
         )
-    return _hub(name, revision or pinned, folder)
+    return _hub(name, revision or pinned or "main", folder)
 
 
 def _address(where: str) -> tuple[str | None, str | None]:
     """(repository, revision) that is named, by itself or as the address of its page; None where it is no such name."""
-    from huggingface_hub import constants
-
-    hubs = "|".join(
-        re.escape(each) for each in ("https://huggingface.co", "https://hf.co", constants.ENDPOINT.rstrip("/"))
-    )
+    hubs = "|".join(re.escape(each) for each in ("https://huggingface.co", "https://hf.co", hub.endpoint()))
     part = r"[\w-][\w.-]*"
     found = re.fullmatch(rf"(?:{hubs})/({part}/{part})(?:/tree/([\w.-]+))?(?:/.*)?|({part}(?:/{part})?)", where)
     return (found[1] or found[3], found[2]) if found else (None, None)
@@ -83,10 +75,9 @@ def _address(where: str) -> tuple[str | None, str | None]:
 def _folder(source: Path, folder: Path) -> Origin:
     names = sorted(path.name for path in source.iterdir() if path.is_file())
     _need_model(str(source), names)
-    for pattern in SMALL_FILES:
-        for path in source.glob(pattern):
-            if path.is_file() and not path.name.endswith(".index.json"):
-                shutil.copy(path, folder / path.name)
+    for name in hub.OUTLINE:
+        if name in names:
+            shutil.copy(source / name, folder / name)
     return Origin("folder", str(source))
 
 
@@ -97,58 +88,46 @@ def _file(path: Path, folder: Path) -> Origin:
     from transformers import AutoConfig, AutoTokenizer
 
     log(f"reading the header of {path.name}")
+    header, _ = gguf_header.read(contents.split_files(path)[0])
+    gguf_header.refuse_other_files(header)
     source: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
     try:
         AutoConfig.from_pretrained(path.parent, **source).save_pretrained(folder)
         AutoTokenizer.from_pretrained(path.parent, **source).save_pretrained(folder)
-    except Exception as error:  # transformers and gguf raise nearly any kind
+    except Exception as error:  # transformers raises nearly any kind for a file that it does not map
         raise AssetError(
-            f"{path} can't be read as a GGUF file: {first_line(error).rstrip('.')}. Get it again if it is cut off; if "
-            "transformers does not know its architecture, take the model's safetensors weights."
+            f"transformers can't read {path} (architecture '{header.architecture}'): {first_line(error).rstrip('.')}. "
+            "Take the model's safetensors weights, or a GGUF file of another architecture."
         ) from error
     return Origin("gguf", str(path))
 
 
-def _hub(name: str, revision: str | None, folder: Path) -> Origin:
-    from huggingface_hub import HfApi, snapshot_download
-
-    log(f"asking the hub for config and tokenizer of {name}; no weights")
-    try:
-        info = HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
-        commit = str(info.sha)
-        _need_model(f"{name} at {commit}", sorted(entry.rfilename for entry in info.siblings or []))
-        snapshot_download(
-            name,
-            revision=commit,
-            local_dir=folder,
-            allow_patterns=list(SMALL_FILES),
-            ignore_patterns=list(_NEEDLESS),
-            etag_timeout=_TIMEOUT,
-        )
-    except CornerstoneError:
-        raise
-    except Exception as error:  # the client's own kinds, those of its HTTP library, and the system's
-        raise AssetError(_reason(name, revision, error)) from error
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
-    return Origin("hub", name, commit)
+def _hub(name: str, revision: str, folder: Path) -> Origin:
+    command = "cornerstone add"
+    asked = hub.Repository(name, revision, command=command, id_in=_NAME, revision_in="--revision")
+    repository = replace(asked, revision=hub.commit_of(asked))
+    files = hub.listing(repository)
+    _need_model(f"{name} at {repository.revision}", sorted(files))
+    hub.download(repository, [each for each in hub.OUTLINE if each in files], folder, files)
+    return Origin("hub", name, repository.revision)
 
 
 def _need_model(where: str, names: list[str]) -> None:
     """Raise AssetError where files are not those of a model that is loaded."""
     here = [name for name in names if "/" not in name]
     packed = [name for name in here if name.endswith(".gguf")]
-    if "adapter_config.json" in here and CONFIG not in here:
+    if contents.ADAPTER_CONFIG in here and contents.CONFIG not in here:
         raise AssetError(
             f"{where} is a LoRA adapter, no whole model. Add the model that it was trained on (its adapter_config.json "
             "names it), and write the adapter's entry by hand: docs/adding-a-model.md."
         )
-    if CONFIG not in here:
+    if contents.CONFIG not in here:
         hint = (
             f"It holds {packed[0]}: download that file and add it by its path."
             if packed
             else f"It holds {_some(here)}."
         )
-        raise AssetError(f"{where} has no {CONFIG}, so it is no model that transformers can load. {hint}")
+        raise AssetError(f"{where} has no {contents.CONFIG}, so it is no model that transformers can load. {hint}")
     if not any(name.endswith(".safetensors") for name in here):
         raise AssetError(
             f"{where} holds no *.safetensors file. Only safetensors weights (or a GGUF file) are loaded; convert the "
@@ -160,36 +139,6 @@ def _some(names: list[str]) -> str:
     return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])]) or "nothing"
 
 
-def _reason(name: str, revision: str | None, error: Exception) -> str:
-    """One message for what the hub, or the way to it, has answered."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    if isinstance(error, GatedRepoError):
-        return (
-            f"{name} is gated: config and tokenizer, too, are only for those who accepted its licence. Accept it on "
-            "the model's page, log in (`hf auth login`), and add it again."
-        )
-    if isinstance(error, RevisionNotFoundError):
-        return f"{name} has no revision {revision}. Give a commit, branch or tag of it, or leave --revision out."
-    if isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return (
-            f"the hub has no model {name}, or it is private, and there is no folder of this name. Correct the name "
-            "(organisation/name, as on the model's page), or log in (`hf auth login`)."
-        )
-    if isinstance(error, OfflineModeIsEnabled):
-        return f"could not ask the hub for {name}: HF_HUB_OFFLINE is set. Unset it, or give a folder or a .gguf file."
-    return (
-        f"could not get config and tokenizer of {name} from the hub: {first_line(error).rstrip('.')}. Add it where "
-        "there is network access (behind a mirror: set HF_ENDPOINT), or give a folder or a .gguf file."
-    )
-
-
 def read_settings(folder: Path) -> dict[str, Any]:
     """What config.json says.
 
@@ -197,9 +146,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
         AssetError: it can't be read.
     """
     try:
-        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        settings = json.loads((folder / contents.CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AssetError(f"{CONFIG} can't be read: {first_line(error)}. Get the model again.") from error
+        raise AssetError(f"{contents.CONFIG} can't be read: {first_line(error)}. Get the model again.") from error
     if not isinstance(settings, dict):
-        raise AssetError(f"{CONFIG} holds no settings, but {type(settings).__name__}. Get the model again.")
+        raise AssetError(f"{contents.CONFIG} holds no settings, but {type(settings).__name__}. Get the model again.")
     return settings

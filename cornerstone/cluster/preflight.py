@@ -16,6 +16,7 @@ from typing import Any
 from cornerstone.assets import fetch
 from cornerstone.cluster import image, slurm
 from cornerstone.config.config import Config
+from cornerstone.config.models import Model
 from cornerstone.errors import CornerstoneError, PreflightError
 from cornerstone.files import size
 from cornerstone.plan.layout import Layout
@@ -24,6 +25,8 @@ from cornerstone.plan.plan import Plan
 BYTES_PER_RESULT = 4_000
 BYTES_PER_DOCUMENT = 250
 """Size of a coalition's file: measured on the six tasks, and rounded up."""
+WIDTH = 512
+"""Tokens of a long document, its choices included: where memory is foreseen, documents are not counted."""
 DOCUMENTS = 3_500
 """Documents of a task where no limit is set: the largest of the six has fewer."""
 
@@ -69,6 +72,7 @@ def look(config: Config, how: Circumstances, fetched: bool = True) -> list[Findi
         findings += _image(config)
     if fetched:
         findings += _assets(config)
+        findings += _memory(config)
     findings.append(Finding("room for results", _room(config)))
     findings += _cluster(config, how.defaults) if how.cluster else _gpus(config)
     return findings
@@ -122,6 +126,44 @@ def _assets(config: Config) -> list[Finding]:
     ]
     wanted = dict.fromkeys(layout.documents_for(name, task) for name in config.run for task in config.run_tasks)
     return findings + [Finding(path, documents(path)) for path in wanted]
+
+
+def _memory(config: Config) -> list[Finding]:
+    """Whether the weights that are there fit into a job's memory, as far as that is known before."""
+    findings = []
+    for name in config.run:
+        entry = config.models[name]
+        try:
+            folder = fetch.model_folder(Path(Layout(config).model_marker(name)), entry)
+        except CornerstoneError:
+            continue  # said of its weights
+        try:
+            findings.append(Finding(f"memory of {name}: {_use_of_memory(name, entry, folder)}"))
+        except CornerstoneError as error:
+            findings.append(Finding(f"memory of {name}", str(error)))
+    return findings
+
+
+def _use_of_memory(name: str, entry: Model, folder: Path) -> str:
+    """How a job would use its memory.
+
+    Raises:
+        ConfigError: it has too little even to stream the weights.
+        ModelError: config or tokenizer can't be read.
+    """
+    # torch and transformers: the Snakefile, which imports this file, must not wait for them
+    from cornerstone.engine.loading import shapes_only
+    from cornerstone.engine.weights import footprint
+    from cornerstone.schedule import limits, memory
+
+    model, _ = shapes_only(folder, entry.dtype)
+    weights = footprint(model).resident
+    limit = limits.foreseen(name, entry, weights)
+    if limit is None:
+        return f"that of its GPUs, which are not here; its weights take {weights / limits.GIB:.2f} GiB"
+    room = memory.room(name, entry, limit, model, [entry.batch_tokens], min(WIDTH, entry.batch_tokens))
+    said = f"a job has {limit}; {room}"
+    return f"{said}; {memory.why_streamed(entry)}" if room.streamed and entry.memory.weights == "auto" else said
 
 
 def _room(config: Config) -> str | None:

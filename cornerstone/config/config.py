@@ -33,7 +33,11 @@ class Task(Section):
 
     metric: Literal["acc", "acc_norm"] = Field(description="The metric that is the coalition's value.")
     limit: int | None = Field(None, ge=2, description="First n documents of this task; null: as `documents`.")
-    revision: str | None = Field(None, description="Commit of the task's data set on the hub (only for `source: hub`).")
+    revision: str | None = Field(
+        None,
+        description="Commit of the task's data set on the hub; embedded documents do not depend on it. null: the "
+        "newest when it is first fetched, which is then written down beside the documents and taken in later runs.",
+    )
 
 
 class Documents(Section):
@@ -178,6 +182,10 @@ class Config(Section):
     def documents_source(self, model: str) -> Literal["embedded", "hub"]:
         """Where the documents of a model's tasks come from."""
         return self.models[model].documents.source or self.documents.source
+
+    def revision(self, model: str, task: str) -> str | None:
+        """The commit of the data set on which a model is scored; None where the config names none, or needs none."""
+        return self.tasks[task].revision if self.documents_source(model) == "hub" else None
 
     def source_tasks(self) -> dict[str, list[str]]:
         """Document source -> tasks that some active model takes from it."""

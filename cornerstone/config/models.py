@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
 from cornerstone.game.players import Kinds, Player, alike, experts_of, groups_of, players_of, read_kinds, runs_of
 from cornerstone.settings import Section
@@ -16,8 +16,11 @@ class Resources(Section):
     """What one evaluate job asks of the cluster."""
 
     gpus: int = Field(0, ge=0, description="GPUs of one evaluate job, on one node; 0 runs on the CPU.")
-    memory_gb: int = Field(
-        8, ge=1, description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more."
+    memory_gb: int | None = Field(
+        None,
+        ge=1,
+        description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more. null: what the "
+        "weights take and a fifth more, plus 4 and `memory.host_gb`; 8 at least, and as long as they are not fetched.",
     )
     runtime_minutes: int = Field(
         240, ge=1, description="Time limit of one evaluate job. Each retry asks for half as much more."
@@ -32,18 +35,20 @@ class Resources(Section):
 class Memory(Section):
     """What one evaluate job's memory is used for. Changes no number."""
 
-    budget_gb: float = Field(
-        3.0,
+    budget_gb: float | None = Field(
+        None,
         gt=0,
         description="Memory of one evaluate job on what computes, its GPUs (all of them together) or the host, in GiB: "
         "weights, hidden states, what a sublayer needs to compute, and 0.75 for the process. What weights leave is for "
-        "hidden states: less means more walks, never other results.",
+        "hidden states: less means more walks, never other results. null: what the job has, the log says how much. "
+        "That is 90 % of its GPUs' free memory, or of the smallest limit that SLURM or a control group (a container) "
+        "sets, or 80 % of what the machine has free, divided by the jobs that run at once.",
     )
     weights: Literal["auto", "resident", "streamed"] = Field(
         "auto",
         description="`resident`: all in memory, whatever the budget says. `streamed`: sublayer by sublayer from disk, "
         "the next while one computes; with one GPU or none. `auto`: resident where weights and a sensible number of "
-        "states fit into the budget, else streamed; the log and each result say which.",
+        "states fit, else streamed; the log and each result say which.",
     )
     host_gb: float = Field(
         0.0,
@@ -99,21 +104,14 @@ Players = Annotated[
 ]
 
 
-class Model(Section):
+class Model(Weights):
     """One language model."""
 
-    source: Literal["wheel", "hub", "folder"] = Field(
-        description="`hub`: a repository of the Hugging Face hub. `wheel`: a GGUF file inside a PyPI wheel. "
-        "`folder`: a folder on disk with safetensors weights and a tokenizer."
-    )
-    id: str = Field(description="Hub repository, name of the wheel, or path of the folder.")
-    revision: str | None = Field(
+    base: Weights | None = Field(
         None,
-        description="Full commit hash (hub) or exact version (wheel). Required for both: results are only "
-        "comparable when the weights are pinned.",
+        description="The model that a LoRA adapter (a folder or hub repository with `adapter_config.json`) was trained "
+        "on, pinned like the adapter: `{source: hub, id: ..., revision: ...}`. `fetch` merges the two.",
     )
-    file: str | None = Field(None, description="The GGUF file inside the wheel.")
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Checksum of the wheel.")
     blocks: int = Field(ge=1, description="Transformer blocks; a model of L blocks has 2L players.")
     feed_forward: Literal["ffn", "moe"] = Field(
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
@@ -121,10 +119,10 @@ class Model(Section):
     sublayers: list[str] | None = Field(
         None,
         min_length=1,
-        description="The kinds of the sublayers of each block, where blocks differ or are not attention and feed-forward: "
-        "runs such as `3 x attn+ffn` or `6 x linear+moe, attn+moe`, together as many blocks as `blocks`. It replaces "
-        "`feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, recurrent, "
-        "ffn, moe, ple (per-layer embedding).",
+        description="The kinds of the sublayers of each block, where blocks differ or are not attention and "
+        "feed-forward: runs such as `3 x attn+ffn` or `6 x linear+moe, attn+moe`, as many blocks as `blocks` in all. "
+        "It replaces `feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, "
+        "recurrent, ffn, moe, ple (per-layer embedding).",
     )
     experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
     players: Players = Field(
@@ -169,11 +167,9 @@ class Model(Section):
     )
 
     @model_validator(mode="after")
-    def _pinned(self) -> Model:
-        if self.source == "hub" and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
-            raise ValueError("a hub model needs `revision`, the 40-digit commit hash shown on its hub page")
-        if self.source == "wheel" and not (self.revision and self.file and self.sha256):
-            raise ValueError("a wheel model needs `revision` (version), `file` and `sha256`")
+    def _consistent(self) -> Model:
+        if self.base is not None and (self.source not in ("folder", "hub") or self.file):
+            raise ValueError("`base` is for a LoRA adapter, which is a folder or a hub repository")
         try:
             moe = any("moe" in block for block in self.kinds())
             if self.players == "experts" and not (self.experts and moe):

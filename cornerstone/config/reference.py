@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from cornerstone.config.config import Config, Deletion, Documents, Intervals, Paths, Task
 from cornerstone.config.models import Groups, Memory, Model, ModelDocuments, Resources, Runs
+from cornerstone.config.weights import Part, Weights
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS
 from cornerstone.estimators.base import Asked
 from cornerstone.files import write_text
@@ -37,6 +38,8 @@ def reference() -> str:
         ("paths", Paths),
         ("tasks.<task>", Task),
         ("models.<model>", Model),
+        ("models.<model>.parts", Part),
+        ("models.<model>.base", Weights),
         ("models.<model>.players: runs", Runs),
         ("models.<model>.players: groups", Groups),
         ("models.<model>.memory", Memory),

@@ -21,7 +21,7 @@ _PLAIN = {"dropout", "scaling", "is_causal", "sliding_window"}
 def products(
     module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
-    """Attention of [B, heads, T, d] queries to [B, key heads, T, d] keys; [B, T, heads, d].
+    """Attention of [B, heads, T, d] queries to [B, key heads, T, d] keys, for values of width e; [B, T, heads, e].
 
     Query heads that share a key head are folded into one longer product. Without an additive mask (the model's own
     forward pass, outside a sweep) it is the attention of transformers' `sdpa`.
@@ -42,8 +42,8 @@ def products(
     query = query.reshape(folded) * (depth**-0.5 if scale is None else scale)
     scores = torch.bmm(query, key.reshape(size * key_heads, width, depth).transpose(1, 2))
     scores.view(size, heads, width, width).add_(attention_mask)
-    mixed = torch.bmm(scores.softmax(-1), value.reshape(size * key_heads, width, depth))
-    return mixed.view(size, heads, width, depth).transpose(1, 2).contiguous(), None
+    mixed = torch.bmm(scores.softmax(-1), value.reshape(size * key_heads, width, value.shape[-1]))
+    return mixed.view(size, heads, width, value.shape[-1]).transpose(1, 2).contiguous(), None
 
 
 def use_products(model: Any) -> None:

@@ -1,9 +1,9 @@
 """A causal language model seen as: embed, then sublayers that add to the residual stream, then the head.
 
-It calls the model's own modules of transformers (embedding, norms, attention, feed-forward, head) and re-implements none
-of them. What is called in which order is read off the blocks' own forward (`engine/layouts`); what a block hands to its
-attention (rotary embeddings, for instance) is recorded from the model's own forward pass, in which the blocks are made to
-return their input (`engine/structure`).
+It calls the model's own modules of transformers (embedding, norms, attention, feed-forward, head) and re-implements
+none of them. What is called in which order is read off the blocks' own forward (`engine/recognition`); what a block
+hands to its attention (rotary embeddings, for instance) is recorded from the model's own forward pass, in which the
+blocks are made to return their input (`engine/structure`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 from cornerstone.engine import kinds, structure
 from cornerstone.engine.attention import use_products
 from cornerstone.engine.layouts import Part
-from cornerstone.engine.masks import Masks
+from cornerstone.engine.masks import Masks, written_out
 from cornerstone.engine.stages import Stage, Step, stages_of
 from cornerstone.engine.tries import Batch
 from cornerstone.engine.weights import Resident, Weights
@@ -79,7 +79,13 @@ class Network:
         if sublayers is not None:
             _check(sublayers, self.layouts)
         if self.device.type != "meta":
-            self.layouts = structure.running_layouts(model, self._calls(torch.zeros(1, 2, dtype=torch.long)))
+            calls = self.calls(torch.zeros(1, 2, dtype=torch.long))
+            if not all(torch.equal(x.to(self.device), calls[0][0].to(self.device)) for x, _ in calls):
+                raise ModelError(
+                    f"a model of type {self.config.model_type} changes the residual stream between its blocks, so what "
+                    "a sublayer adds is not all that happens. Choose another model (docs/architectures.md)."
+                )
+            self.layouts = structure.running_layouts(model, calls)
         self.stages = stages_of(
             players, [[(len(s.sublayers), s.fixed is not None) for s in lay.steps] for lay in self.layouts]
         )
@@ -95,7 +101,8 @@ class Network:
             for i, step in enumerate(layout.steps)
             if step.fixed
         }
-        self._masks = Masks(self)
+        longest = getattr(self.config, "max_position_embeddings", None)
+        self._masks = Masks(self._arguments_of_one, longest, self.dtype, self.device)
         self._check_experts()
         use_products(model)
         if compiled:
@@ -134,7 +141,7 @@ class Network:
         """Where the embedding is."""
         return self.model.get_input_embeddings().weight.device
 
-    def _calls(self, tokens: torch.Tensor, **arguments: Any) -> list[tuple[torch.Tensor, dict[str, Any]]]:
+    def calls(self, tokens: torch.Tensor, **arguments: Any) -> list[tuple[torch.Tensor, dict[str, Any]]]:
         """What the model calls its blocks with, for tokens [B, T]: (stream, arguments by name) of each."""
         base = self.model.base_model
         given = structure.accepted(base, use_cache=False, **arguments)
@@ -142,15 +149,21 @@ class Network:
             base(input_ids=tokens.to(self.device), **given)
         if len(calls) != len(self.blocks) or any(x.shape != calls[0][0].shape for x, _ in calls):
             raise ModelError(
-                f"a model of type {self.config.model_type} does not call its {len(self.blocks)} blocks one after another on "
-                "one residual stream, so a sublayer can't be removed. Choose another model (docs/architectures.md)."
+                f"a model of type {self.config.model_type} does not call its {len(self.blocks)} blocks one after "
+                "another on one residual stream, so a sublayer can't be removed. Choose another model "
+                "(docs/architectures.md)."
             )
         return calls
+
+    def _arguments_of_one(self, length: int) -> list[dict[str, Any]]:
+        """What the blocks are given beside the stream for one sequence, its masks written out."""
+        with written_out(self.model):
+            return [arguments for _, arguments in self.calls(torch.zeros(1, length, dtype=torch.long))]
 
     def embed(self, batch: Batch) -> tuple[torch.Tensor, Context]:
         """The residual stream before the first sublayer, [B, T, H], and the arguments of the blocks."""
         positions = {} if self.unfolded else {"position_ids": batch.positions.to(self.device)}
-        calls = self._calls(batch.input_ids, **positions)
+        calls = self.calls(batch.input_ids, **positions)
         masks = None if self.unfolded else self._masks.of(batch)
         arguments = []
         for block, (_, given) in enumerate(calls):
@@ -178,7 +191,7 @@ class Network:
             return sublayer.forward(x.to(sublayer.device), arguments)
 
     def passed(self, stage: Stage, x: torch.Tensor, context: Context) -> torch.Tensor:
-        """The residual stream as it passes by a stage's sublayers: x itself, or what the stage does to it in any case."""
+        """The residual stream as it passes by a stage: x itself, or what the stage does to it in any case."""
         if stage.fixed is None:
             return x
         fixed = self._fixed[stage.fixed]
@@ -260,8 +273,8 @@ def _check(said: Kinds, layouts: Any) -> None:
     found: Kinds = tuple(layout.kinds for layout in layouts)
     if len(found) != len(said):
         raise ModelError(
-            f"config.yaml says blocks: {len(said)}, but the weights have {len(found)}. Set blocks: {len(found)} in this "
-            "model's entry."
+            f"config.yaml says blocks: {len(said)}, but the weights have {len(found)}. Set blocks: {len(found)} in "
+            "this model's entry."
         )
     for block, (one, other) in enumerate(zip(said, found, strict=True)):
         if one == other:
@@ -272,9 +285,9 @@ def _check(said: Kinds, layouts: Any) -> None:
                 f"feed_forward: {other[-1]} in this model's entry."
             )
         raise ModelError(
-            f"config.yaml says that block {block} holds {'+'.join(one)}, but in the weights it holds {'+'.join(other)}. Set "
-            f"`sublayers: {written_kinds(found)}` in this model's entry, in place of feed_forward ({len(players_of(found))} "
-            "sublayers)."
+            f"config.yaml says that block {block} holds {'+'.join(one)}, but in the weights {'+'.join(other)}. "
+            f"Set `sublayers: {written_kinds(found)}` in this model's entry, in place of feed_forward "
+            f"({len(players_of(found))} sublayers)."
         )
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from cornerstone.engine import kinds
-from cornerstone.engine.layouts import BlockLayout, block_layout
+from cornerstone.engine.layouts import BlockLayout
+from cornerstone.engine.recognition import block_layout
 from cornerstone.errors import ModelError
 
 _ELSEWHERE = ("vision", "audio", "image", "encoder", "speech")
@@ -36,7 +37,7 @@ def blocks_of(model: Any) -> tuple[str, Sequence[nn.Module]]:
     if model.config.is_encoder_decoder:
         raise ModelError(
             f"the model type {model.config.model_type} is a decoder that attends to an encoder: what it does alone is "
-            "not what it was trained for. Choose a decoder-only language model; docs/architectures.md lists those that work."
+            "not what it was trained for. Choose a decoder-only language model (docs/architectures.md)."
         )
     config = model.config.get_text_config(decoder=True)
     count = getattr(config, "num_hidden_layers", None)
@@ -50,8 +51,8 @@ def blocks_of(model: Any) -> tuple[str, Sequence[nn.Module]]:
     if not found:
         shown = ", ".join(f"{name} ({len(blocks)})" for name, blocks in lists[:4]) or "none"
         raise ModelError(
-            f"the model type {model.config.model_type} has no list of {count} blocks outside of an encoder; its lists are: "
-            f"{shown}. Choose a decoder-only language model; docs/architectures.md lists those that work."
+            f"the model type {model.config.model_type} has no list of {count} blocks outside of an encoder; its lists "
+            f"are: {shown}. Choose a decoder-only language model; docs/architectures.md lists those that work."
         )
     name, blocks = found[0]
     return name, blocks  # type: ignore[return-value]
@@ -79,8 +80,8 @@ def running_layouts(model: Any, calls: Sequence[tuple[torch.Tensor, dict[str, An
 def unfolded(model: Any) -> bool:
     """Whether each choice of a document must be a row of its own: a token trie would give other numbers.
 
-    So it is where a sublayer carries a state along the sequence (a mixer that is no attention, a convolution), and where
-    attention goes by places in the row, not by the positions that it is told.
+    So it is where a sublayer carries a state along the sequence (a mixer that is no attention, a convolution), and
+    where attention goes by places in the row, not by the positions that it is told.
     """
     config = model.config.get_text_config(decoder=True)
     if config.model_type in UNFOLDED or getattr(config, "alibi", False):
@@ -94,6 +95,19 @@ def unfolded(model: Any) -> bool:
     )
 
 
+def by_name(
+    block: nn.Module, stream: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The stream and the other arguments, by name, of a call of a block; `stream`: the name of the first."""
+    signature = inspect.signature(type(block).forward)
+    bound = dict(signature.bind(block, *args, **kwargs).arguments)
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            bound |= bound.pop(parameter.name, {})
+    del bound[next(iter(signature.parameters))]
+    return bound.pop(stream), bound
+
+
 @contextmanager
 def blocks_replaced(
     blocks: Sequence[nn.Module], layouts: Sequence[BlockLayout], last: torch.Tensor | None = None
@@ -103,16 +117,9 @@ def blocks_replaced(
     originals = [vars(block).get("forward") for block in blocks]  # where accelerate has put its own in front
 
     def replacement(block: nn.Module, layout: BlockLayout) -> Any:
-        signature = inspect.signature(type(block).forward)
-        rest = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-
         def forward(*args: Any, **kwargs: Any) -> Any:
-            bound = dict(signature.bind(block, *args, **kwargs).arguments)
-            for name in rest:
-                bound |= bound.pop(name, {})
-            del bound[next(iter(signature.parameters))]
-            hidden = bound.pop(layout.input)
-            calls.append((hidden, bound))
+            hidden, arguments = by_name(block, layout.input, args, kwargs)
+            calls.append((hidden, arguments))
             given = last if last is not None and len(calls) == len(blocks) else hidden
             return given if layout.outputs is None else (given, *[None] * (layout.outputs - 1))
 

@@ -124,7 +124,7 @@ def batches(documents: Sequence[PackedDocument], most_tokens: int, unfolded: boo
     origins = [(i, 0) for i in range(len(documents))]
     if unfolded:
         origins = [(i, choice) for i, document in enumerate(documents) for choice in range(document.choices)]
-        documents = [_choice(documents[i], choice) for i, choice in origins]
+        documents = [choice_of(documents[i], choice) for i, choice in origins]
     by_length = sorted(range(len(documents)), key=lambda i: (-len(documents[i]), i))
     lengths = [len(documents[i]) for i in by_length]
     edges = [_rounded(length) for length in lengths]
@@ -156,7 +156,7 @@ def batches(documents: Sequence[PackedDocument], most_tokens: int, unfolded: boo
     return made
 
 
-def _choice(document: PackedDocument, choice: int) -> PackedDocument:
+def choice_of(document: PackedDocument, choice: int) -> PackedDocument:
     """One choice of a document: the path through its trie to the last node that predicts a token of it."""
     targets = [(node, token) for node, token, of in document.targets if of == choice]
     path = [targets[-1][0]]

@@ -91,10 +91,12 @@ class Footprint:
     Attributes:
         fixed: bytes of what every walk needs all the time: embedding, final norm, head.
         units: bytes of each unit that is loaded as one: a sublayer, or several that run in parallel.
+        of_a_block: units of one block, at most: so many are in memory at once when it is proven.
     """
 
     fixed: int
     units: tuple[int, ...]
+    of_a_block: int = 2
 
     @property
     def resident(self) -> int:
@@ -102,8 +104,8 @@ class Footprint:
         return self.fixed + sum(self.units)
 
     def streamed(self, slots: int) -> int:
-        """Bytes when the blocks' weights pass through `slots` buffers of the size of the largest unit."""
-        return self.fixed + slots * max(self.units)
+        """Bytes when the blocks' weights pass through `slots` buffers (or more) of the size of the largest unit."""
+        return self.fixed + max(slots, self.of_a_block) * max(self.units)
 
 
 def units_of(model: Any) -> list[list[list[str]]]:
@@ -124,9 +126,9 @@ def units_of(model: Any) -> list[list[list[str]]]:
             for name in names:
                 if any(name.startswith(f"{module}.") for module in part.modules):
                     owners[name].append(place)
-        for step in layout.steps:
-            for name in names if step.fixed else ():
-                if any(name.startswith(f"{module}.") for module in step.fixed.modules):
+        for module in (module for step in layout.steps if step.fixed for module in step.fixed.modules):
+            for name in names:
+                if name.startswith(f"{module}."):
                     owners[name].append(-1)
         place = 0
         for step in layout.steps:
@@ -149,7 +151,8 @@ def footprint(model: Any) -> Footprint:
         sum(aligned(parameters.pop(name).nbytes) for names in unit for name in names if name in parameters)
         for unit in units_of(model)
     ]
-    return Footprint(sum(p.nbytes for p in parameters.values()), tuple(sizes))
+    most = max(sum(bool(step.sublayers) for step in layout.steps) for layout in structure.layouts_of(model))
+    return Footprint(sum(p.nbytes for p in parameters.values()), tuple(sizes), most)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep, tries
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
+from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import AssetError, CornerstoneError
@@ -28,7 +29,7 @@ from cornerstone.log import Progress, log
 from cornerstone.plan.fingerprint import settings
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.snakemake import forget_backup
-from cornerstone.schedule import memory
+from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import Division, Grouping
 from cornerstone.schedule.malloc import keep_freed_memory
 
@@ -66,7 +67,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Job:
-    """A model, a task, the files that fetch made for them, and the fingerprint that their results carry."""
+    """A model, a task, the files that fetch made for them, and the fingerprint that their results carry.
+
+    `asked_mb` is the host memory in MiB that the job asked for, if it was submitted to a cluster.
+    """
 
     config: Config
     model: str
@@ -74,6 +78,7 @@ class Job:
     marker: Path
     documents: Path
     fingerprint: str
+    asked_mb: int | None = None
 
     @property
     def entry(self) -> Model:
@@ -169,18 +174,19 @@ class Job:
             found = sweep.choice_scores(loaded.network, loaded.batches, group, advance, runs)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise CornerstoneError(
-                f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Lower memory.budget_gb "
-                f"or batch_tokens of models.{self.model} in config.yaml; what is finished is kept. ({error})"
+                f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Set memory.budget_gb "
+                f"of models.{self.model} in config.yaml to less than {loaded.room.total / limits.GIB:.1f}, or lower "
+                f"its batch_tokens; what is finished is kept. ({error})"
             ) from error
         return [[row.tolist() for row in rows] for rows in found]
 
     def load(self, data: TaskDocuments) -> Loaded:
-        """The model as the memory budget allows it, and the documents in its tokens.
+        """The model as the job's memory allows it, and the documents in its tokens.
 
         Documents are encoded before any weight is read: how many tokens they have decides what fits.
 
         Raises:
-            CornerstoneError: weights that do not fit the config or the budget, or can't be read.
+            CornerstoneError: weights that do not fit the config or into memory even streamed, or can't be read.
         """
         entry = self.entry
         if entry.compile:
@@ -194,16 +200,21 @@ class Job:
         if unfolded:
             log(f"{self.model} {self.task}: its sublayers see no token trie, so each choice is a row of its own")
         width = max(batch.input_ids.shape[1] for batch in batches)
-        room = memory.room(entry.memory, shapes, [batch.tokens for batch in batches], width, entry.resources.gpus)
+        limit = limits.of_job(self.model, entry, self.asked_mb)
+        log(f"{self.model} {self.task}: the memory of this job: {limit}")
+        room = memory.room(self.model, entry, limit, shapes, [batch.tokens for batch in batches], width)
         log(f"{self.model} {self.task}: {room}")
+        if room.streamed and entry.memory.weights == "auto":
+            log(f"{self.model} {self.task}: {memory.why_streamed(entry)}")
         weights: Weights
         if room.streamed:
-            weights = Streamed(shapes, folder, device, host_bytes=int(entry.memory.host_gb * memory.GIB))
+            weights = Streamed(shapes, folder, device, host_bytes=int(entry.memory.host_gb * limits.GIB))
             model = shapes
         else:
             weights = Resident()
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
+        (prove_streamed if room.streamed else prove)(network, packed)
         return Loaded(network, packed, batches, room)
 
     def data(self) -> TaskDocuments:
@@ -215,7 +226,7 @@ class Job:
         """
         whole = read(self.documents)
         source = self.config.documents_source(self.model)
-        wanted = made_from(self.task, source, self.config.tasks[self.task].revision)
+        wanted = made_from(self.task, source, self.config.revision(self.model, self.task))
         if whole.made_from != wanted:
             raise AssetError(
                 f"{self.documents} was made from '{whole.made_from}', now '{wanted}' is asked for. Delete it and run "

@@ -21,7 +21,7 @@ from cornerstone.engine import sweep
 from cornerstone.engine.network import Network
 from cornerstone.engine.stages import Stage
 from cornerstone.engine.streaming.streamed import SLOTS
-from cornerstone.engine.weights import footprint
+from cornerstone.engine.weights import Footprint, footprint
 from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.walk_time import walk_time
 from cornerstone.game import coalitions
@@ -30,8 +30,9 @@ from cornerstone.game.players import Player
 from cornerstone.plan import plan
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
-from cornerstone.schedule import memory
+from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import Division
+from cornerstone.schedule.limits import Limit
 
 ALWAYS = "ablation"
 """The row of what every plan has: the whole model, the empty one, and each player removed."""
@@ -123,19 +124,29 @@ class TaskCost:
         return Arithmetic.of(self.network)
 
     @cached_property
+    def weights(self) -> Footprint:
+        """The memory that its weights take."""
+        return footprint(self.network.model)
+
+    @cached_property
+    def limit(self) -> Limit | None:
+        """The memory that each of its jobs will have; None where nobody knows yet."""
+        return limits.foreseen(self.model, self.entry, self.weights.resident)
+
+    @cached_property
     def units(self) -> tuple[int, ...]:
         """Bytes of each unit of weights that is streamed as one."""
-        return footprint(self.network.model).units
+        return self.weights.units
 
     @cached_property
     def division(self) -> Division:
         """How jobs cut their coalitions.
 
         Raises:
-            ConfigError: a memory budget that is too small.
+            ConfigError: too little memory.
         """
-        documents, gpus = self.documents, self.entry.resources.gpus
-        room = memory.room(self.entry.memory, self.network.model, documents.batches, documents.width, gpus)
+        documents = self.documents
+        room = memory.room(self.model, self.entry, self.limit, self.network.model, documents.batches, documents.width)
         return Division(documents.batches, self.network.hidden_size * self.network.dtype.itemsize, room)
 
     def effort(self, wanted: set[int], chunks: int) -> Effort:
@@ -201,7 +212,7 @@ class TaskCost:
         The cost of a row is that of all coalitions so far less that of the rows before it, so that rows add up.
 
         Raises:
-            ConfigError: a memory budget that is too small.
+            ConfigError: too little memory.
         """
         players, layout = self.network.players, Layout(self.config)
         there = {path.stem for path in Path(layout.coalitions(self.model, self.task)).glob("[!.]*.json")}

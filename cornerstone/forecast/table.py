@@ -17,6 +17,7 @@ from cornerstone.forecast.cost import ALL, DELETION, TaskCost
 from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.forecast.speed import speed_of
 from cornerstone.plan.layout import Layout
+from cornerstone.schedule.limits import GIB
 
 
 def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -40,13 +41,15 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
         found = outline.read(fetch.model_folder(markers[model], entry), entry)
         speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
         rows: list[dict[str, Any]] = []
+        made: list[TaskCost] = []
         for task in config.run_tasks:
             whole = documents.read(Path(layout.documents_for(model, task)))
             whole.need_metric(config.tasks[task].metric)
             scored = [d.requests for d in whole.first(config.limit(model, task)).documents]
             packed = encoding.encode(found.network.model, found.tokenizer, scored)
             sizes = Documents.of(tries.batches(packed, entry.batch_tokens))
-            rows += TaskCost(config, model, task, found.network, sizes, speed.tflops).rows()
+            made.append(TaskCost(config, model, task, found.network, sizes, speed.tflops))
+            rows += made[-1].rows()
         frame = pd.DataFrame(rows)
         frame["tflops"] = float("nan") if speed.tflops is None else speed.tflops
         frame["speed_from"] = speed.source
@@ -55,15 +58,28 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
         frame["wall_hours"] = frame["hours"] / frame["estimator"].eq(DELETION).map({True: 1, False: entry.chunks})
         frames.append(frame)
         notes.append(speed.note)
+        notes.append(_memory_note(made[0]))
         if frame["walks"].any():
             notes.append(_streaming_note(model, frame, entry.memory.read_gb_per_s))
     return with_totals(frames), notes
 
 
+def _memory_note(cost: TaskCost) -> str:
+    """What memory a model's jobs will have, as far as that is known before."""
+    note = f"{cost.model}: its weights take {cost.weights.resident / GIB:.2f} GiB."
+    if cost.limit is not None:
+        return f"{note} A job has {cost.limit}."
+    gpus = cost.entry.resources.gpus
+    return (
+        f"{note} How much memory its jobs' GPUs ({gpus}) have is not known here: the plan takes them to hold the "
+        f"weights. Where they do not, weights are streamed. Set `models.{cost.model}.memory.budget_gb` to plan with it."
+    )
+
+
 def _streaming_note(model: str, frame: pd.DataFrame, rate: float | None) -> str:
     walks, read = frame["walks"].sum(), frame["read_bytes"].sum()
     note = (
-        f"{model}: its weights do not stay in memory (`memory`), they are streamed: {walks:,} walks, each of which "
+        f"{model}: its weights do not stay in memory, they are streamed: {walks:,} walks, each of which "
         f"reads them once, {_si(read)}B in all."
     )
     waited, hours = frame["wait_hours"].sum(skipna=False), frame["hours"].sum(skipna=False)

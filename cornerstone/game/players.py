@@ -1,9 +1,9 @@
 """The players of a model in execution order.
 
 A block of a transformer holds sublayers, most often attention and feed-forward, each of which adds its contribution to
-the residual stream. Removing a sublayer sets that contribution to zero. In the paper each sublayer is a player. A player
-can also be a group of sublayers (a block, a run of blocks, any set of them), or one expert of a mixture of experts: its
-part of that sublayer's sum is set to zero, and the weights of the others stay as they are.
+the residual stream. Removing a sublayer sets that contribution to zero. In the paper each sublayer is a player. A
+player can also be a group of sublayers (a block, a run of blocks, any set of them), or one expert of a mixture of
+experts: its part of that sublayer's sum is set to zero, and the weights of the others stay as they are.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def read_kinds(runs: Sequence[str]) -> Kinds:
         unknown = sorted({kind for block in blocks for kind in block} - set(KINDS))
         if not match or unknown or (match[1] and int(match[1]) < 1):
             raise ConfigError(
-                f"`sublayers`: '{run}' is no run of blocks; write such as `12 x attn+ffn` or `3 x linear+moe, attn+moe`, "
-                f"with kinds among {', '.join(KINDS)}"
+                f"`sublayers`: '{run}' is no run of blocks; write such as `12 x attn+ffn` or `3 x linear+moe, "
+                f"attn+moe`, with kinds among {', '.join(KINDS)}"
             )
         found += blocks * int(match[1] or 1)
     return tuple(found)

@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from cornerstone.assets.contents import content
+from cornerstone.assets.identity import beyond_keys
 from cornerstone.config.config import Config
+from cornerstone.plan.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
 SCRIPTS = PACKAGE.parent / "scripts"
@@ -52,14 +55,28 @@ def of_result(config: Config, model: str, task: str) -> str:
 
 def settings(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with the settings that decide a result, whatever the code."""
-    decisive = config.models[model].model_dump(include=DECISIVE)
+    entry = config.models[model]
+    decisive = entry.model_dump(include=DECISIVE)
+    decisive |= beyond_keys(entry, _content(config, model))
     decisive["documents"] = [
         task,
         config.documents_source(model),
         config.limit(model, task),
-        config.tasks[task].revision,
+        config.revision(model, task),
     ]
     return _short(json.dumps(decisive, sort_keys=True))
+
+
+def _content(config: Config, model: str) -> str | None:
+    """What a model on disk holds, or held when it was fetched where it is gone; None for one that is pinned."""
+    layout, entry = Layout(config), config.models[model]
+    found = content(entry, Path(layout.checksums))
+    if found is None and entry.source in ("folder", "gguf"):
+        try:
+            found = str(json.loads(Path(layout.model_marker(model)).read_text(encoding="utf-8"))["content"])
+        except (OSError, ValueError, KeyError, TypeError):
+            found = "not there"
+    return found
 
 
 def of_values(config: Config, model: str, task: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cornerstone.assets.fetch import asset_key
+from cornerstone.assets.contents import CACHE
+from cornerstone.assets.identity import folder_name
 from cornerstone.config.config import Config
 from cornerstone.game.game import ACCURACY
 
@@ -39,10 +40,11 @@ class Layout:
     def outline_marker(self, model: str) -> str:
         """JSON file that says where a model's config and tokenizer are: the weights' own, where `plan` may use that.
 
-        A hub model whose weights were not fetched has one of its own: planning must not download them.
+        A hub model whose weights were not fetched has one of its own: planning must not download them. Of a GGUF file
+        and of an adapter there is no outline without them.
         """
-        marker = self.model_marker(model)
-        if self.config.models[model].source != "hub" or Path(marker).is_file():
+        marker, entry = self.model_marker(model), self.config.models[model]
+        if entry.source != "hub" or entry.file or entry.base or Path(marker).is_file():
             return marker
         return self.outline_only(model)
 
@@ -51,12 +53,17 @@ class Layout:
         return f"{self.resources}/outlines/{model}.json"
 
     def weights(self, model: str) -> str:
-        """Folder of a model's weights; where they come from is part of its name."""
-        return f"{self.resources}/models/{model}-{asset_key(self.config.models[model])}"
+        """Folder of weights, whatever models of the config name them; where they come from is part of its name."""
+        return f"{self.resources}/models/{folder_name(self.config.models[model])}"
+
+    @property
+    def checksums(self) -> str:
+        """JSON file of the checksums of weights on disk."""
+        return f"{self.resources}/models/{CACHE}"
 
     def outline(self, model: str) -> str:
         """Folder of the config and tokenizer of a hub model whose weights are not wanted."""
-        return f"{self.resources}/outlines/{model}-{asset_key(self.config.models[model])}"
+        return f"{self.resources}/outlines/{folder_name(self.config.models[model])}"
 
     @property
     def wheels(self) -> str:

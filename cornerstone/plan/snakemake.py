@@ -19,6 +19,7 @@ from cornerstone.game import coalitions
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
+from cornerstone.schedule.limits import Told, host, jobs_at_once, on_gpus, smallest
 
 OFFLINE = "HF_HUB_OFFLINE"
 """Variable that keeps the libraries of the hub off the network."""
@@ -33,6 +34,31 @@ def prepare_jobs(root: Path) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ[OFFLINE] = "1"
     os.environ["APPTAINERENV_PYTHONPATH"] = str(root)
+
+
+def share_memory(workflow: Any, config: Config, jobs: int) -> None:
+    """Tell jobs, in their environment, what memory they share with those that run beside them.
+
+    Called once, before any of them runs: later, what is free would be what other jobs have left.
+
+    Args:
+        workflow: Snakemake's.
+        config: the configuration.
+        jobs: evaluate jobs that this run will make; 0 where it makes none, but plans for a run that makes all.
+    """
+    if workflow.non_local_exec:
+        Told(submitted=True).tell()
+        return
+    cores = workflow.global_resources["_cores"].value or 1
+    threads = {name: config.models[name].threads for name in config.run}
+    gpus = {name: entry.resources.gpus for name in config.run if on_gpus(entry := config.models[name])}
+    at_once = jobs_at_once(threads, cores, jobs or cores)
+    gpu_jobs = jobs_at_once({name: threads[name] for name in gpus}, cores, jobs or cores)
+    if "gpu" in workflow.global_resources:
+        most = workflow.global_resources["gpu"].value
+        limited = jobs_at_once({name: max(1, each) for name, each in gpus.items()}, max(1, most), jobs or cores)
+        gpu_jobs = {name: min(count, limited[name]) for name, count in gpu_jobs.items()}
+    Told(host=smallest(host()), jobs=at_once, gpu_jobs=gpu_jobs).tell()
 
 
 def check_installed(root: Path) -> None:

@@ -68,7 +68,8 @@ def fewest_walks(
     """
     if max(batches) > room:
         raise ConfigError(
-            "memory.budget_gb leaves no room for the hidden states of one batch. Raise it, or lower batch_tokens."
+            "there is no room for the hidden states of one batch. Give the job more memory (memory.budget_gb of the "
+            "model, where it is set), or lower batch_tokens."
         )
     candidates: dict[int, Grouping] = {}
     groups = 1

@@ -1,6 +1,6 @@
-"""What a memory budget is spent on: whether weights stay in memory or are streamed, and how much is left for states.
+"""What a job's memory is spent on: whether weights stay in memory or are streamed, and how much is left for states.
 
-The budget is that of one evaluate job on the device that computes. It covers
+How much there is on the device that computes, `limits` says. It is spent on
 
     the process itself     PROCESS: interpreter, libraries, on a GPU the context
     weights                all of them, or embedding, final norm, head and the slots
@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cornerstone.config.models import Memory
+from cornerstone.config.models import Model
 from cornerstone.engine.streaming.streamed import SLOTS
 from cornerstone.engine.weights import Footprint, footprint, matrices_of
 from cornerstone.errors import ConfigError
+from cornerstone.schedule.limits import GIB, Limit, on_gpus
 
-GIB = 2**30
 PROCESS = 3 * GIB // 4
 """Bytes of the process itself. Measured on a CPU: 0.50 GiB after the imports, with a tokenizer and an outline."""
 LEAST_TOGETHER = 8
@@ -31,7 +31,10 @@ GENERATIONS = 2
 """States alive per coalition where weights are resident: before and after a sublayer, at most."""
 IN_HAND = 3
 """States of one batch that a streamed walk needs besides those of all coalitions: what it just computes."""
-_HEAD_ROWS = 2048
+ENOUGH = 2**60
+"""Bytes for hidden states where nobody knows how much memory there will be."""
+_HEAD_ROWS, _HEAD_ROWS_GPU = 256, 2048
+"""Rows of the vocabulary-wide logits that `engine.network` keeps at once, on a CPU and on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Room:
         """Whether weights pass through memory."""
         return self.weights == "streamed"
 
+    @property
+    def total(self) -> int:
+        """Bytes that all of it takes, the process included."""
+        return PROCESS + self.weight_bytes + self.working + self.states
+
     def __str__(self) -> str:
         return (
             f"weights {self.weights} ({self.weight_bytes / GIB:.2f} GiB), {self.states / GIB:.2f} GiB for hidden "
@@ -62,7 +70,7 @@ class Room:
         )
 
 
-def working_bytes(model: Any, tokens: int, width: int) -> int:
+def working_bytes(model: Any, tokens: int, width: int, gpu: bool = False) -> int:
     """An estimate of what one sublayer or the head needs besides weights and states.
 
     Intermediate values of a sublayer (attention with its scores written out), norms in float32, a copy of the largest
@@ -72,6 +80,7 @@ def working_bytes(model: Any, tokens: int, width: int) -> int:
         model: its parameters need no values.
         tokens: of the largest batch.
         width: padded length of the longest batch.
+        gpu: whether it computes there.
     """
     config, bytes_each = model.config.get_text_config(decoder=True), model.dtype.itemsize
     hidden, heads = config.hidden_size, getattr(config, "num_attention_heads", None) or 0
@@ -82,53 +91,82 @@ def working_bytes(model: Any, tokens: int, width: int) -> int:
         entries = [math.prod(m.shape[-2:]) for m in matrices]
         largest = max(largest, *entries, 0)
     values *= tokens * bytes_each
-    logits = min(tokens, _HEAD_ROWS) * config.vocab_size * (bytes_each + 4)
+    logits = min(tokens, _HEAD_ROWS_GPU if gpu else _HEAD_ROWS) * config.vocab_size * (bytes_each + 4)
     return int(values + tokens * hidden * 2 * 4 + largest * bytes_each + logits)
 
 
-def room(memory: Memory, model: Any, batches: Sequence[int], width: int, gpus: int) -> Room:
+def _sharing(entry: Model) -> int:
+    """GPUs that share a model's weights; a device that is named, or the CPU, has them all."""
+    return entry.resources.gpus if entry.device_map == "auto" else 0
+
+
+def why_streamed(entry: Model) -> str:
+    """What is said of a model that is streamed although nobody asked for it."""
+    said = "its weights do not fit beside a sensible number of hidden states, so they are streamed: same scores, slower"
+    if _sharing(entry) > 1:
+        said += (
+            f"; one of its {entry.resources.gpus} GPUs computes, the others idle: set resources.gpus to 1, or to more"
+        )
+    return said
+
+
+def room(name: str, entry: Model, limit: Limit | None, model: Any, batches: Sequence[int], width: int) -> Room:
     """Decide where a model's weights are, and how much memory is left for hidden states.
 
     Args:
-        memory: the config's section.
+        name: of the model.
+        entry: its section of the config.
+        limit: the memory that a job has; None where nobody knows yet: then weights are taken to stay in memory.
         model: its parameters need no values.
         batches: tokens of each batch.
         width: padded length of the longest batch.
-        gpus: of the job.
 
     Raises:
-        ConfigError: a budget that is too small, or streaming asked of several GPUs.
+        ConfigError: too little memory even to stream, or streaming asked of several GPUs.
     """
     largest = max(batches)
     state = largest * model.config.get_text_config(decoder=True).hidden_size * model.dtype.itemsize
-    return _room(memory, footprint(model), working_bytes(model, largest, width), state, gpus)
+    working = working_bytes(model, largest, width, on_gpus(entry))
+    try:
+        return _room(entry.memory.weights, limit, footprint(model), working, state, _sharing(entry))
+    except ConfigError as error:
+        raise ConfigError(f"models.{name}: {error}") from None
 
 
-def _room(memory: Memory, weights: Footprint, working: int, state: int, gpus: int) -> Room:
-    budget, shares = int(memory.budget_gb * GIB), max(1, gpus)
-    resident = (budget - weights.resident) // shares - PROCESS - working
-    slots = weights.streamed(SLOTS)
-    streamed = budget - PROCESS - slots - working - IN_HAND * state
+def _room(
+    asked: Literal["auto", "resident", "streamed"],
+    limit: Limit | None,
+    weights: Footprint,
+    working: int,
+    state: int,
+    gpus: int,
+) -> Room:
+    if asked == "streamed" and gpus > 1:
+        raise ConfigError(
+            f"memory.weights: streamed computes on one GPU, and resources.gpus is {gpus}. Set it to 1, or "
+            "memory.weights to resident."
+        )
+    shares, slots = max(1, gpus), weights.streamed(SLOTS)
+    if limit is None:
+        streams = asked == "streamed"
+        return Room("streamed" if streams else "resident", slots if streams else weights.resident, working, ENOUGH)
+    resident = (limit.bytes - weights.resident) // shares - PROCESS - working
+    # the walk of a streamed model is on one GPU, however many the job has
+    streamed = limit.bytes // shares - PROCESS - slots - working - IN_HAND * state
     in_memory = Room("resident", weights.resident, working, max(resident, GENERATIONS * state))
-    if memory.weights == "resident":
+    if asked == "resident":
         return in_memory
-    if memory.weights == "auto" and resident >= LEAST_TOGETHER * GENERATIONS * state:
+    if asked == "auto" and resident >= LEAST_TOGETHER * GENERATIONS * state:
         return in_memory
-    if gpus > 1:
-        if memory.weights == "streamed":
-            raise ConfigError(
-                f"memory.weights: streamed computes on one GPU, and resources.gpus is {gpus}. Set it to 1, or "
-                "memory.weights to resident."
-            )
-    elif streamed >= state and (memory.weights == "streamed" or streamed > resident):
+    if streamed >= state and (asked == "streamed" or streamed > resident):
         return Room("streamed", slots, working, streamed)
-    if memory.weights == "auto" and resident >= GENERATIONS * state:
+    if asked == "auto" and resident >= GENERATIONS * state:
         return in_memory
-    least = PROCESS + working + (1 + IN_HAND) * state + slots
-    if gpus > 1:
-        least = weights.resident + shares * (PROCESS + working + GENERATIONS * state)
+    least = shares * (PROCESS + working + (1 + IN_HAND) * state + slots)
+    if asked == "auto":
+        least = min(least, weights.resident + shares * (PROCESS + working + GENERATIONS * state))
     raise ConfigError(
-        f"memory.budget_gb: {memory.budget_gb:g} is too little: weights take {weights.resident / GIB:.2f} GiB "
+        f"{limit} is too little even to stream the weights: they take {weights.resident / GIB:.2f} GiB "
         f"({slots / GIB:.2f} streamed), a sublayer's values {working / GIB:.2f}, one hidden state {state / GIB:.2f}, "
-        f"the process {PROCESS / GIB:.2f}. Set it to {least / GIB + 0.005:.2f} or more, or lower batch_tokens."
+        f"the process {PROCESS / GIB:.2f}. {limit.enough(least)}"
     )

@@ -173,6 +173,7 @@ def test_snakemake_killed_and_started_again_at_once(trial: Trial) -> None:
 def test_out_of_memory(real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
     """700 MB of weights do not fit beside the packages in the 1 GiB asked for; a later try asks for more."""
     config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
+    config["models"]["tiny"]["memory"] = {"weights": "resident"}  # else it would stream them
     site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1536), cluster, apptainer)
     site.succeed(target(TASKS[0]))
     jobs = site.submitted()

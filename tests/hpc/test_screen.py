@@ -48,6 +48,7 @@ def test_a_job_that_cannot_say_why(
 ) -> None:
     """700 MB of weights do not fit beside the packages in 1 GiB, and there is no second try."""
     config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
+    config["models"]["tiny"]["memory"] = {"weights": "resident"}  # else it would stream them
     site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1536), cluster, apptainer)
     done = site.run(TARGET, "--retries", "0")
     print(done.stdout)

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from cornerstone import files
+from cornerstone.cluster import slurm
+from cornerstone.config.config import load
 from tests.helpers import windows
-from tests.hpc.cluster import Cluster
+from tests.hpc.cluster import Cluster, wait
 from tests.hpc.container import Apptainer
 from tests.hpc.site import Site, settings
 from tests.workflow.runner import ROOT, Workflow, without_seconds
@@ -63,6 +65,8 @@ def test_few_jobs(finished: tuple[Site, list[str]]) -> None:
             assert part in shown
     logs = [path.read_text() for path in sorted(site.workflow.folder.glob("logs/slurm/**/*.log"))]
     assert len(logs) == 4  # kept, also of jobs that ended well
+    said = site.workflow.log("evaluate/tiny/arc_easy.0")
+    assert "the memory of this job: 1.80 GiB (90% of the 2.00 of what the job asked the cluster for)" in said
     assert all(f"Activating singularity image {site.workflow.config()['container']}" in log for log in logs)
 
 
@@ -75,6 +79,40 @@ def test_a_single_target_is_one_job(finished: tuple[Site, list[str]]) -> None:
     site.succeed(target)
     assert len(site.submitted()) == 1
     assert site.workflow.results("arc_easy") == before
+
+
+def test_gpus_of_a_job_are_on_one_node(cluster: Cluster) -> None:
+    """With one GPU left on each of two nodes, SLURM gives a job of two one of each where it is not told."""
+    for node in cluster.names:
+        submit(cluster, f"--nodelist={node}", "--gpus=1", "--mem=100", "--time=10")
+    wait(lambda: len(cluster.running()) == 2, 30, "a GPU of each node is taken")
+    entry = load(settings(Path(__file__), gpus=2, memory_gb=1)).models["tiny"]
+    options = slurm.request(entry, {}, Path("not fetched"))
+    split = submit(cluster, *(option for option in options if option != "--nodes=1"))
+    wait(lambda: cluster.running().get(split) == "n[0-1]", 30, "GPUs of two nodes")
+    cluster.client("scancel", split)
+    wait(lambda: split not in cluster.running(), 30, "they are free again")
+    whole = submit(cluster, *options)
+    wait(lambda: "Reason=Resources" in cluster.client("scontrol", "show", "job", whole), 30, "it waits for a node")
+    cluster.client("scancel", next(job for job, node in cluster.running().items() if node == "n1"))
+    wait(lambda: cluster.running().get(whole) == "n1", 30, "both GPUs of one node")
+
+
+def submit(cluster: Cluster, *options: str) -> str:
+    """Submit a job that only waits; returns its id."""
+    return cluster.client("sbatch", "--parsable", "--output=/dev/null", *options, "--wrap", "sleep 300").strip()
+
+
+def test_what_does_not_fit_is_streamed(
+    real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path
+) -> None:
+    """Weights of 700 MB in the 1 GiB that a job asked for: nothing in the config says so."""
+    config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
+    site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1536), cluster, apptainer)
+    site.succeed("results/tiny/openbookqa/coalitions/full.json", "--retries", "0")
+    said = site.workflow.log("evaluate/tiny/openbookqa.0")
+    assert "the memory of this job: 0.90 GiB (90% of the 1.00 of what the job asked the cluster for)" in said
+    assert "its weights do not fit beside a sensible number of hidden states, so they are streamed" in said
 
 
 def test_embedded_default(

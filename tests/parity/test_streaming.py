@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from cornerstone.engine import encoding, loading, sweep, tries
+from cornerstone.engine import encoding, loading, structure, sweep, tries
 from cornerstone.engine.network import Network
+from cornerstone.engine.proof import prove_streamed
 from cornerstone.engine.streaming import streamed
+from cornerstone.errors import ModelError
 from cornerstone.game import coalitions
 from cornerstone.game.players import alike, experts_of, players_of
-from tests import tiny
+from tests import tiny, types
 from tests.parity.test_architectures import COMPILER, REMOVED, REQUESTS
 
 CPU = torch.device("cpu")
@@ -39,6 +41,42 @@ def test_streamed_equals_resident(name: str, dtype: str, tmp_path: Path) -> None
     assert len({tuple(torch.cat(rows).tolist()) for rows in found}) == len(REMOVED)
     resident_bytes = sum(parameter.nbytes for parameter in resident.parameters())
     assert weights.held < resident_bytes  # two of eight sublayers
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["gemma4_text", "bamba", "deepseek_v3", "cohere", "openai-gpt", "mamba"])
+def test_other_layouts_equal_resident(name: str, tmp_path: Path) -> None:
+    """Blocks of three units, of one, of several kinds; norms that two sublayers share; what always runs."""
+    types.make(name).save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    resident, tokenizer = loading.load(tmp_path, "float32", "cpu")
+    kinds = tuple(layout.kinds for layout in structure.layouts_of(resident))
+    players = players_of(kinds)
+    documents = encoding.encode(resident, tokenizer, REQUESTS)
+    whole = Network(resident, players, kinds)
+    packed = tries.batches(documents, 100, whole.unfolded)
+    wanted = [coalitions.without(removed, players) for removed in [(), (0,), (1, 3), (len(players) - 1,)]]
+    expected = sweep.choice_scores(whole, packed, wanted)
+    model, _, weights = streamed.load(tmp_path, "float32", CPU)
+    network = Network(model, players, kinds, weights)
+    prove_streamed(network, documents)
+    found = sweep.choice_scores(network, packed, wanted)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("block", [0, 1])  # a dense one and a mixture
+def test_a_wrong_block_of_a_streamed_model_is_refused(block: int, tmp_path: Path) -> None:
+    types.make("deepseek_v3").save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    model, tokenizer, weights = streamed.load(tmp_path, "float32", CPU)
+    kinds = tuple(layout.kinds for layout in structure.layouts_of(model))
+    network = Network(model, players_of(kinds), kinds, weights)
+    broken = next(sublayer for sublayer in network._sublayers if sublayer.place == block)
+    right = broken.code
+    broken.code = lambda self, x, **arguments: 2 * right(self, x, **arguments)
+    with pytest.raises(ModelError, match=rf"block {block} of this deepseek_v3 model .* it is attn{block} "):
+        prove_streamed(network, encoding.encode(model, tokenizer, REQUESTS))
 
 
 @pytest.mark.parity

@@ -12,7 +12,7 @@ from cornerstone.errors import CoalitionError
 from cornerstone.game.coalitions import full, name, parse, removed_from, without
 from cornerstone.game.players import Player, alike, players_of
 
-PLAYERS = st.builds(players_of, st.integers(1, 80), st.sampled_from(["ffn", "moe"]))
+PLAYERS = st.builds(players_of, st.builds(alike, st.integers(1, 80), st.sampled_from(["ffn", "moe"])))
 Kind = Literal["ffn", "moe"]
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.workflow
 
 def test_a_model_that_was_added_is_planned_and_scored(real_assets: Path, tmp_path: Path) -> None:
     workflow = Workflow.create(tmp_path / "work", real_assets, configuration(2, 1, 4))
-    save("deepseek_v3", workflow.folder / "New")
+    save("jamba", workflow.folder / "New")
     command = [workflow.python, "-m", "cornerstone.cli", "add", "New"]
     done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -32,6 +32,6 @@ def test_a_model_that_was_added_is_planned_and_scored(real_assets: Path, tmp_pat
     # all sublayers, and all but one of the 8
     assert table.loc[("new", "arc_easy", "window-k1"), "coalitions"] == 9
     assert workflow.planned_jobs()["evaluate_new_0"] == 2
-    result = "results/new/openbookqa/coalitions/drop-moe1.json"
+    result = "results/new/openbookqa/coalitions/drop-mamba0-moe1.json"
     workflow.succeed(result)
-    assert json.loads((workflow.folder / result).read_text())["coalition"] == "drop-moe1"
+    assert json.loads((workflow.folder / result).read_text())["coalition"]["removed"] == ["mamba0", "moe1"]

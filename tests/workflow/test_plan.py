@@ -39,6 +39,8 @@ def test_a_plan_is_shown_each_time_and_evaluates_nothing(workflow: Workflow) -> 
         assert rows.loc["all", "tokens"] > 64 * 4 * 10
         assert (rows["speed_from"] == "measured here").all()
     assert table["hours"].notna().all()
+    assert "- tiny: its weights take 0.00 GiB. A job has " in first
+    assert "shared by the 2 jobs that run at once" in first
     shown = (results / "plan.md").read_text().partition("\n\n")[2].splitlines()
     assert shown[0] in first
     assert all(line in first for line in shown[2:] if " exact " in line)

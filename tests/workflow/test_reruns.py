@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.workflow.conftest import LIMIT
-from tests.workflow.runner import Workflow
+from tests.workflow.conftest import BLOCKS, LIMIT
+from tests.workflow.runner import Workflow, save_model
 
 pytestmark = pytest.mark.workflow
 
@@ -25,7 +25,7 @@ OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
     "estimators": ("estimators/exact.py", "count * comb(", "count + comb(", ESTIMATES),
     "config": ("config/reference.py", '"\\n".join(rows) + "\\n"', '"\\n".join(rows) * "\\n"', set()),
     "engine": ("engine/attention.py", "depth**-0.5", "depth*-0.5", RESULTS),
-    "assets": ("assets/fetch.py", "weights - there", "weights + there", {"fetch_documents_embedded", *RESULTS}),
+    "assets": ("assets/contents.py", "most, -low, high", "most, +low, high", {"fetch_documents_embedded", *RESULTS}),
     "schedule": ("schedule/groups.py", "together * max(batches) <= room", "together * max(batches) < room", set()),
     "plan": ("plan/plan.py", "done + work[stop] / 2", "done - work[stop] / 2", set()),
     "analysis": ("analysis/intervals.py", "groups / (groups - 1)", "groups / (groups + 1)", ESTIMATES),
@@ -112,4 +112,19 @@ def test_estimates_of_other_settings_are_made_again_without_notes(straight: Work
         "level", 0.95
     )
     workflow.write_config(config)
+    assert workflow.planned_jobs() == {}
+
+
+def test_weights_that_are_replaced_in_place_are_fetched_and_evaluated_again(straight: Workflow, tmp_path: Path) -> None:
+    workflow = straight.copy(tmp_path / "work")
+    assert workflow.planned_jobs() == {}
+    before = workflow.results("arc_easy")
+    save_model(workflow.folder / "model", BLOCKS, 32)  # random: others
+    assert {"fetch_model", *RESULTS} <= set(workflow.planned_jobs())
+    workflow.succeed()
+    after = workflow.results("arc_easy")
+    assert after.keys() == before.keys()
+    for name, result in after.items():
+        assert result["provenance"]["fingerprint"] != before[name]["provenance"]["fingerprint"]
+        assert result["documents"]["loglikelihood"] != before[name]["documents"]["loglikelihood"]
     assert workflow.planned_jobs() == {}

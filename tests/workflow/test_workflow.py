@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,13 @@ def test_straight_run_makes_everything(finished: Workflow) -> None:
     assert values.groupby("task")["player"].count().to_dict() == dict.fromkeys(["arc_easy", "mean", "openbookqa"], 6)
     assert ((values["low"] <= values["value"]) & (values["value"] <= values["high"])).all()
     assert "## tiny" in (results / "summary.md").read_text()
+
+
+def test_jobs_share_memory(finished: Workflow) -> None:
+    """Snakemake says how many run at once, and no one set a budget."""
+    said = finished.log("evaluate/tiny/arc_easy.0")
+    assert re.search(r"the memory of this job: [\d.]+ GiB \(\d+% of .*, shared by the 2 jobs that run at once\)", said)
+    assert "weights resident" in said
 
 
 def test_nothing_is_done_twice(workflow: Workflow) -> None:

@@ -11,9 +11,13 @@ from cornerstone.errors import ModelError
 
 
 def put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
-    """Put a parameter in the place of the model's parameter of that name."""
+    """Put a value in the place of the model's parameter, or buffer that is kept in files, of that name."""
     path, _, key = name.rpartition(".")
-    model.get_submodule(path)._parameters[key] = parameter
+    owner = model.get_submodule(path)
+    if key in owner._buffers:
+        owner._buffers[key] = parameter.data
+    else:
+        owner._parameters[key] = parameter
 
 
 @torch.no_grad()
@@ -44,9 +48,3 @@ def real_buffers(model: Any, device: torch.device) -> None:
                 "Set memory.weights: resident in its entry."
             )
         owner._buffers[name.rpartition(".")[2]] = second[name].to(device)
-    persistent = sorted({name for name, _ in model.named_buffers()} - set(names))
-    if persistent:
-        raise ModelError(
-            f"the model keeps {persistent[0]} in its files, which is no parameter: it can't be streamed. Set "
-            "memory.weights: resident in its entry."
-        )

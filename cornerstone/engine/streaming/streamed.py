@@ -28,6 +28,7 @@ import torch
 from torch import nn
 
 from cornerstone.engine.loading import shapes_only
+from cornerstone.engine.matching import complain_of_absent
 from cornerstone.engine.streaming import checkpoint
 from cornerstone.engine.streaming.blank import put, real_buffers
 from cornerstone.engine.streaming.checkpoint import Parameter, Reader
@@ -104,10 +105,10 @@ class Streamed:
         self._unit_of = [i for i, unit in enumerate(units) for _ in unit]
         self._sublayers = [[found[name] for name in own if name in found] for own in names]
         streamed = {name for own in names for name in own}
-        self._complain([name for name in streamed if name not in found], folder)
+        complain_of_absent([name for name in streamed if name not in found], folder)
         real_buffers(model, device)
         fixed = self._load_fixed(model, found, streamed, device, folder)
-        size = max(footprint(model).units)
+        size, slots = max(footprint(model).units), max(slots, footprint(model).of_a_block)
         self._slots: Slots
         self._slots = CudaSlots(slots, size, device, self._cuda) if self._cuda else HostSlots(slots, size)
         self.held = sum(tensor.nbytes for tensor in fixed) + slots * size
@@ -137,7 +138,7 @@ class Streamed:
             if there is not None:
                 values[source] = values[target] = there
         wanted = [name for name in model.state_dict() if name not in streamed]
-        self._complain([name for name in wanted if name not in values], folder)
+        complain_of_absent([name for name in wanted if name not in values], folder)
         moved: dict[int, nn.Parameter] = {}
         for name in wanted:
             value = values[name]
@@ -145,14 +146,6 @@ class Streamed:
                 moved[id(value)] = nn.Parameter(value.to(device), requires_grad=False)
             put(model, name, moved[id(value)])
         return list(moved.values())
-
-    @staticmethod
-    def _complain(absent: list[str], folder: Path) -> None:
-        if absent:
-            raise ModelError(
-                f"the weights in {folder} lack {len(absent)} tensors that config.json asks for, such as "
-                f"{min(absent)}. Fetch the model again, or choose a revision that is whole."
-            )
 
     def _layout(self, sublayer: int) -> Iterator[tuple[Parameter, int]]:
         """The parameters of a sublayer, and at which byte of a slot each starts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ from cornerstone.adding import description, edit
 from cornerstone.assets.look import Origin
 from cornerstone.config import config
 from cornerstone.config.models import Model
-from cornerstone.errors import ConfigError, ModelError
+from cornerstone.errors import AssetError, ConfigError, ModelError
 from tests import tiny
 from tests.helpers import ROOT, raw
 from tests.unit.adding.models import save, write_gguf
@@ -149,23 +149,13 @@ def test_a_hub_repository_is_pinned(
     assert (models["some-model"]["revision"], models["some-model-fffffff"]["revision"]) == (COMMIT, "f" * 40)
 
 
-GGUF = "gguf" in get_args(Model.model_fields["source"].annotation)
-
-
-def test_the_entry_of_a_gguf_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_need_valid", lambda *given: None)
-    write_gguf(tmp_path / "some.Q4_0.gguf", blocks=3)
-    (written,) = yaml.safe_load(command.add("some.Q4_0.gguf", [Path("config.yaml")], show=True)).items()
-    assert written[0] == "some.q4_0"
-    about = {key: written[1][key] for key in ("source", "id", "blocks", "dtype")}
-    assert about == {"source": "gguf", "id": "some.Q4_0.gguf", "blocks": 3, "dtype": "bfloat16"}
-
-
-@pytest.mark.skipif(not GGUF, reason="config.yaml has no GGUF files on disk (`source: gguf`)")
-def test_a_gguf_file(tmp_path: Path) -> None:
-    write_gguf(tmp_path / "some.Q4_0.gguf", blocks=3)
-    _, model = add("some.Q4_0.gguf")
-    assert (model.id, model.blocks, len(model.all_players())) == ("some.Q4_0.gguf", 3, 6)
+@pytest.mark.parametrize("split", [1, 2])
+def test_a_gguf_file(split: int, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "some.Q4_0.gguf", split)[0]
+    lines, model = add(path.name)
+    assert next(iter(yaml.safe_load(lines))) == path.stem.lower()
+    assert (model.source, model.id, model.blocks, model.dtype) == ("gguf", path.name, 4, "bfloat16")
+    assert len(model.all_players()) == 8
 
 
 def test_a_study_is_written_on_top_of_the_config(tmp_path: Path) -> None:
@@ -191,12 +181,24 @@ def test_sizes_of_quantised_weights_are_those_of_plain_ones(tmp_path: Path) -> N
     folder = save("llama", tmp_path / "model")
     plain = description.describe(folder)
     settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(
-        json.dumps({**settings, "quantization_config": {"quant_method": "gptq", "bits": 4}})
-    )
+    (folder / "config.json").write_text(json.dumps({**settings, "quantization_config": {"quant_method": "fp8"}}))
     quantised = description.describe(folder)
-    assert quantised.quantised == "gptq"
+    assert quantised.quantised == "fp8"
     assert (quantised.parameters, quantised.bytes) == (plain.parameters, plain.bytes)
+
+
+def test_weights_that_cannot_be_dequantised_are_refused(tmp_path: Path) -> None:
+    save("llama", tmp_path / "model", quantization_config={"quant_method": "gptq"})
+    with pytest.raises(AssetError, match="the weights in model are quantised by gptq, which transformers can't undo"):
+        command.add("model", [Path("config.yaml")])
+
+
+def test_a_folder_without_a_tokenizer_is_named_as_it_was_given(tmp_path: Path) -> None:
+    folder = save("llama", tmp_path / "model")
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match=r"^model has no tokenizer"):
+        command.add("model", [Path("config.yaml")])
 
 
 def test_parameters_and_bytes(tmp_path: Path) -> None:

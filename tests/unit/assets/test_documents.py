@@ -50,10 +50,12 @@ def lm_eval_task(rows: list[dict[str, Any]], **settings: Any) -> ConfigurableTas
 class Manager:
     """Stands in for lm-eval's index of thousands of files."""
 
-    def __init__(self, task: ConfigurableTask | Exception) -> None:
+    def __init__(self, task: ConfigurableTask | Exception, stock: Path) -> None:
         self.task = task
         self.all_subtasks = ["own"]
-        self.task_index = {"own": SimpleNamespace(yaml_path="/stock/own.yaml")}
+        self.stock = stock / "own.yaml"
+        self.stock.write_text(yaml.safe_dump({"dataset_path": "json", "dataset_kwargs": {"data_files": "a.json"}}))
+        self.task_index = {"own": SimpleNamespace(yaml_path=str(self.stock))}
         self.asked: dict[str, Any] = {}
 
     def load(self, path: str) -> dict[str, Any]:
@@ -64,8 +66,8 @@ class Manager:
 
 
 @pytest.fixture
-def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
-    made = Manager(lm_eval_task(ROWS))
+def manager(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Manager:
+    made = Manager(lm_eval_task(ROWS), tmp_path_factory.mktemp("stock"))
     monkeypatch.setattr(tasks, "_task_manager", lambda: made)
     return made
 
@@ -119,8 +121,8 @@ def test_documents_are_as_lm_eval_makes_them(manager: Manager) -> None:
     assert made.source.startswith("hub:")
     assert made.source.endswith("@abc")
     assert len({d.doc_hash for d in made.documents}) == len({d.cluster for d in made.documents}) == 3
-    assert manager.asked["include"] == "/stock/own.yaml"
-    assert manager.asked["dataset_kwargs"] == {"revision": "abc"}
+    assert manager.asked["include"] == str(manager.stock)
+    assert manager.asked["dataset_kwargs"] == {"revision": "abc", "data_files": "a.json"}  # the task's own stay
 
 
 def test_hashes_are_lm_evals(manager: Manager) -> None:

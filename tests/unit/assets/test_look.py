@@ -3,60 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import httpx2 as httpx  # what the hub's client speaks with
-import huggingface_hub
 import pytest
-from huggingface_hub import errors
 
+from cornerstone.assets import hub
 from cornerstone.assets.look import Origin, look, read_settings
 from cornerstone.errors import AssetError
+from tests import gguf_files, tiny, types
+from tests.hub import COMMIT, Hub, running
 from tests.unit.adding.models import save, write_gguf
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub:
-    """A hub whose repositories are folders."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.asked: list[tuple[str, str | None]] = []
-        self.error: Exception | None = None
-        self.error_of_files: Exception | None = None
-
-    def model_info(self, name: str, revision: str | None = None, **options: Any) -> Any:
-        self.asked.append((name, revision))
-        if self.error:
-            raise self.error
-        names = [
-            path.relative_to(self.root / name).as_posix() for path in (self.root / name).rglob("*") if path.is_file()
-        ]
-        return SimpleNamespace(sha=COMMIT, siblings=[SimpleNamespace(rfilename=each) for each in names])
-
-    def snapshot_download(self, name: str, revision: str, local_dir: Path, **options: Any) -> None:
-        assert revision == COMMIT
-        if self.error_of_files:
-            raise self.error_of_files
-        all_names = [path.relative_to(self.root / name).as_posix() for path in (self.root / name).rglob("*")]
-        wanted = huggingface_hub.utils.filter_repo_objects(
-            all_names, allow_patterns=options["allow_patterns"], ignore_patterns=options["ignore_patterns"]
-        )
-        for each in wanted:
-            (local_dir / each).write_bytes((self.root / name / each).read_bytes())
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    made = Hub(tmp_path / "hub")
-    monkeypatch.setattr(
-        huggingface_hub.HfApi, "model_info", lambda api, *args, **options: made.model_info(*args, **options)
-    )
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", made.snapshot_download)
-    return made
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    (tmp_path / "hub").mkdir()
+    with running(tmp_path / "hub") as made:
+        monkeypatch.setenv("HF_ENDPOINT", made.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(hub, "WAITS", (0, 0))
+        yield made
 
 
 @pytest.fixture
@@ -67,72 +34,75 @@ def here(tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir() if path.is_file()}
 
 
 SMALL = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 
 
-def test_a_hub_repository_at_its_newest_commit_without_weights(hub: Hub, here: Path) -> None:
-    source = save("llama", hub.root / "org" / "Some")
+def test_a_hub_repository_at_its_newest_commit_without_weights(server: Hub, here: Path) -> None:
+    source = save("llama", server.root / "org" / "Some")
     (source / "model.safetensors.index.json").write_text("{}")
     (source / "original").mkdir()
     (source / "original" / "params.json").write_text("{}")
     assert look("org/Some", here) == Origin("hub", "org/Some", COMMIT)
-    assert hub.asked == [("org/Some", None)]
-    assert names(here) <= SMALL
+    assert names(here) == SMALL
     assert read_settings(here)["model_type"] == "llama"
+    assert server.downloads("model.safetensors") == []
 
 
 @pytest.mark.parametrize(
     ("where", "revision", "asked"),
     [
-        ("https://huggingface.co/org/Some", None, ("org/Some", None)),
-        ("https://huggingface.co/org/Some/", None, ("org/Some", None)),
-        ("https://huggingface.co/org/Some/tree/step100", None, ("org/Some", "step100")),
-        ("https://huggingface.co/org/Some/blob/main/config.json", None, ("org/Some", None)),
-        ("org/Some", "step100", ("org/Some", "step100")),
+        ("https://huggingface.co/org/Some", None, "main"),
+        ("{mirror}/org/Some/", None, "main"),
+        ("https://huggingface.co/org/Some/tree/" + COMMIT, None, COMMIT),
+        ("https://huggingface.co/org/Some/blob/main/config.json", None, "main"),
+        ("org/Some", COMMIT, COMMIT),
     ],
 )
-def test_addresses_and_revisions(where: str, revision: str | None, asked: Any, hub: Hub, here: Path) -> None:
-    save("llama", hub.root / "org" / "Some")
-    assert look(where, here, revision) == Origin("hub", "org/Some", COMMIT)
-    assert hub.asked == [asked]
-
-
-def answer(status: int) -> httpx.Response:
-    return httpx.Response(status, request=httpx.Request("GET", "https://huggingface.co/api/models/org/Some"))
+def test_addresses_and_revisions(where: str, revision: str | None, asked: str, server: Hub, here: Path) -> None:
+    save("llama", server.root / "org" / "Some")
+    assert look(where.format(mirror=server.url), here, revision) == Origin("hub", "org/Some", COMMIT)
+    assert server.asked[0][1] == f"/api/models/org/Some/revision/{asked}"
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("name", "revision", "said"),
     [
-        (
-            lambda: errors.RepositoryNotFoundError("404", response=answer(404)),
-            "the hub has no model org/Some, or it is private",
-        ),
-        (lambda: errors.RevisionNotFoundError("404", response=answer(404)), "org/Some has no revision None"),
-        (
-            lambda: errors.GatedRepoError("403", response=answer(403)),
-            "org/Some is gated: .* Accept it on the model's page",
-        ),
-        (lambda: errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
-        (
-            lambda: httpx.ConnectError("Connection refused"),
-            "from the hub: Connection refused. Add it where there is network",
-        ),
-        (lambda: httpx.ReadTimeout("timed out"), "from the hub: timed out. Add it where there is network"),
-        (lambda: errors.HfHubHTTPError("500 Server Error", response=answer(500)), "from the hub: 500 Server Error"),
-        (lambda: OSError(28, "No space left on device"), "No space left on device"),
+        ("org/none", None, r"has no model org/none, .* Correct the name \(organisation/name, .*\), or log in"),
+        ("org/Private", None, "has no model org/Private, or you have no access to it"),
+        ("org/Some", "v9", "org/Some has no commit v9. Correct --revision"),
+        ("org/Gated", None, "org/Gated is gated: .* log in .* and run `cornerstone add` again"),
     ],
 )
-@pytest.mark.parametrize("of_files", [False, True])
-def test_what_the_hub_answers_is_one_message(error: Any, said: str, of_files: bool, hub: Hub, here: Path) -> None:
-    save("llama", hub.root / "org" / "Some")
-    hub.error, hub.error_of_files = (None, error()) if of_files else (error(), None)
+def test_what_the_hub_answers_is_one_message(
+    name: str, revision: str | None, said: str, server: Hub, here: Path
+) -> None:
+    for each in ("Some", "Private", "Gated"):
+        save("llama", server.root / "org" / each)
+    server.private.add("org/Private")
+    server.gated.add("org/Gated")
     with pytest.raises(AssetError, match=said) as caught:
-        look("org/Some", here)
+        look(name, here, revision)
     assert "\n" not in str(caught.value)
+    assert "config.yaml" not in str(caught.value)
+
+
+def test_a_hub_that_is_busy_is_asked_again(server: Hub, here: Path) -> None:
+    save("llama", server.root / "org" / "Some")
+    server.busy[503] = 2
+    assert look("org/Some", here) == Origin("hub", "org/Some", COMMIT)
+
+
+def test_no_network(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub, "WAITS", (0, 0))
+    with pytest.raises(
+        AssetError, match=r"the connection to http://127.0.0.1:9 fails .* Run `cornerstone add` where"
+    ) as c:
+        look("org/Some", here)
+    assert "\n" not in str(c.value)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +119,8 @@ def test_what_the_hub_answers_is_one_message(error: Any, said: str, of_files: bo
     ],
 )
 @pytest.mark.parametrize("source", ["hub", "folder"])
-def test_what_is_no_model_is_named(files: set[str], said: str, source: str, hub: Hub, here: Path) -> None:
-    folder = hub.root / "org" / "Some"
+def test_what_is_no_model_is_named(files: set[str], said: str, source: str, server: Hub, here: Path) -> None:
+    folder = server.root / "org" / "Some"
     folder.mkdir(parents=True)
     for each in files:
         (folder / each).parent.mkdir(exist_ok=True)
@@ -168,22 +138,30 @@ def test_a_folder(tmp_path: Path, here: Path) -> None:
         look(str(folder), here, "main")
 
 
-def test_the_header_of_a_gguf_file(tmp_path: Path, here: Path) -> None:
-    path = write_gguf(tmp_path / "some.Q4_0.gguf", blocks=3)
+@pytest.mark.parametrize("split", [1, 2])
+def test_the_header_of_a_gguf_file(split: int, tmp_path: Path, here: Path) -> None:
+    path = write_gguf(tmp_path / "some.Q4_0.gguf", split)[0]
     assert look(str(path), here) == Origin("gguf", str(path))
     settings = read_settings(here)
-    assert (settings["model_type"], settings["num_hidden_layers"], settings["hidden_size"]) == ("llama", 3, 32)
+    assert (settings["model_type"], settings["num_hidden_layers"], settings["hidden_size"]) == ("llama", 4, 32)
     assert "tokenizer.json" in names(here)
     assert not list(here.glob("*.safetensors"))
 
 
 def test_a_file_that_is_no_gguf(tmp_path: Path, here: Path) -> None:
-    whole = write_gguf(tmp_path / "whole.gguf").read_bytes()
+    whole = write_gguf(tmp_path / "whole.gguf")[0].read_bytes()
     for name, content in (("cut.gguf", whole[:200]), ("text.gguf", b"no such thing" * 100)):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(AssetError, match=rf"{name} can't be read as a GGUF file: .*\. Get it again") as caught:
+        with pytest.raises(AssetError, match=rf"{name} can't be read as a GGUF file: .* Get it again\.") as caught:
             look(str(tmp_path / name), here)
         assert "\n" not in str(caught.value)
+
+
+def test_a_gguf_file_that_transformers_does_not_know(tmp_path: Path, here: Path) -> None:
+    path = gguf_files.write(tmp_path / "x.gguf", types.make("llama"), tiny.tokenizer(), arch="wavtokenizer-dec")[0]
+    with pytest.raises(AssetError, match=r"can't read .*x\.gguf \(architecture 'wavtokenizer-dec'\)") as caught:
+        look(str(path), here)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

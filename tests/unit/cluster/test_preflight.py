@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import json
 import os
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from cornerstone.assets.fetch import asset_key
 from cornerstone.cluster import preflight
 from cornerstone.cluster.preflight import Circumstances, look
 from cornerstone.config.config import Config
 from cornerstone.errors import PreflightError
+from cornerstone.plan.layout import Layout
+from cornerstone.schedule import limits
+from cornerstone.schedule.limits import Limit
+from tests import tiny
 from tests.helpers import configured, script
 
 LOCAL = Circumstances(container=False, cluster=False, defaults={})
@@ -65,4 +72,29 @@ def test_slurm_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     how = Circumstances(container=False, cluster=True, defaults={"slurm_partition": "gpu"})
     found = problems(configured({"models.tiny.resources": {"gpus": 2}}), how)
     assert set(found) == {"SLURM takes jobs of tiny"}  # GPUs are the cluster's, not this machine's
-    assert "--gpus=2 --partition=gpu" in found["SLURM takes jobs of tiny"]
+    assert "--nodes=1 --gpus=2 --cpus-per-task=1 --partition=gpu" in found["SLURM takes jobs of tiny"]
+
+
+def test_memory_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny.save("llama", tmp_path / "model")
+    config = configured({"models.tiny.id": str(folder)})
+
+    def memory(free: int) -> preflight.Finding:
+        monkeypatch.setattr(limits, "host", lambda own=0: [Limit(free, "what is pretended", 0.5, 1, "More: {least}.")])
+        (found,) = [each for each in look(config, LOCAL) if each.what.startswith("memory of tiny")]
+        return found
+
+    assert not [each for each in look(config, LOCAL) if each.what.startswith("memory")]  # not fetched
+    marker = Path(Layout(config).model_marker("tiny"))
+    marker.parent.mkdir(parents=True)
+    marker.write_text(json.dumps({"path": str(folder), "asset": asset_key(config.models["tiny"])}))
+    enough = memory(4 << 30)
+    assert enough.problem is None
+    assert "a job has 2.00 GiB (50% of the 4.00 of what is pretended); weights resident (0.00 GiB)" in enough.what
+    little = memory(1 << 30)
+    assert little.what == "memory of tiny"
+    assert str(little.problem).startswith("models.tiny: 0.50 GiB (50% of the 1.00 of what is pretended) is too little")
+    assert "More: 1." in str(little.problem)
+    config = configured({"models.tiny.id": str(folder), "models.tiny.resources": {"gpus": 1}})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert "that of its GPUs, which are not here; its weights take 0.00 GiB" in memory(1).what

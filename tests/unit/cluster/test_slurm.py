@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cornerstone.assets.fetch import asset_key
 from cornerstone.cluster import slurm
+from cornerstone.config.models import Model
 from tests.helpers import configured, script
 
+NOWHERE = Path("/nowhere/tiny.json")
 RESOURCES = {"gpus": 4, "memory_gb": 256, "runtime_minutes": 1440}
 
 
@@ -23,7 +27,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def resources(**changes: Any) -> dict[str, Any]:
     entry = configured({"models.tiny.resources": {**RESOURCES, **changes}}).models["tiny"]
-    return slurm.job_resources(entry)
+    return slurm.job_resources(entry, NOWHERE)
 
 
 def test_each_try_asks_for_more() -> None:
@@ -31,6 +35,7 @@ def test_each_try_asks_for_more() -> None:
     assert [made["mem_mb"](None, attempt) for attempt in (1, 2, 3)] == [262144, 393216, 524288]
     assert [made["runtime"](None, attempt) for attempt in (1, 2, 3)] == [1440, 2160, 2880]
     assert made["gpu"] == 4
+    assert made["nodes"] == 1  # or SLURM may take the GPUs from several
 
 
 def test_what_a_dry_run_shows() -> None:
@@ -45,7 +50,7 @@ def test_what_a_dry_run_shows() -> None:
 
 
 def test_what_is_not_set_is_left_to_the_profile() -> None:
-    assert set(resources(gpus=0)) == {"mem_mb", "runtime"}
+    assert set(resources(gpus=0)) == {"mem_mb", "runtime", "nodes"}
     named = resources(partition="a100", account="project", constraint="a100|h100")
     assert [named[key] for key in ("slurm_partition", "slurm_account", "constraint")] == [
         "a100",
@@ -56,10 +61,87 @@ def test_what_is_not_set_is_left_to_the_profile() -> None:
 
 def test_the_model_is_stronger_than_the_profile() -> None:
     config = configured({"models.tiny.resources": {"partition": "large"}, "models.tiny.threads": 3})
-    options = slurm.request(config.models["tiny"], {"slurm_partition": "small", "slurm_account": "project"})
+    options = slurm.request(config.models["tiny"], {"slurm_partition": "small", "slurm_account": "project"}, NOWHERE)
     assert options == [
-        "--mem=8192", "--time=240", "--ntasks=1", "--cpus-per-task=3", "--partition=large", "--account=project"
+        "--mem=8192", "--time=240", "--nodes=1", "--ntasks=1", "--cpus-per-task=3", "--partition=large",
+        "--account=project",
     ]  # fmt: skip
+
+
+def test_gpus_are_asked_for_as_the_executor_does() -> None:
+    entry = configured({"models.tiny.resources": {"gpus": 2}}).models["tiny"]
+    options = slurm.request(entry, {}, NOWHERE)
+    assert options == ["--mem=8192", "--time=240", "--nodes=1", "--gpus=2", "--cpus-per-task=1"]
+
+
+def fetched(folder: Path, changes: dict[str, Any]) -> tuple[Model, Path]:
+    """A model with 10 GiB of float32 numbers, of which the file has the header only."""
+    entry = configured({"models.tiny.id": str(folder), **changes}).models["tiny"]
+    shapes = {"a": {"dtype": "F32", "shape": [1 << 20, 1 << 11], "data_offsets": [0, 1 << 33]}}
+    shapes["b"] = {"dtype": "F32", "shape": [1 << 29], "data_offsets": [1 << 33, 10 << 30]}
+    header = json.dumps(shapes).encode()
+    with (folder / "model.safetensors").open("wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        stream.truncate(8 + len(header) + (10 << 30))
+    marker = folder / "tiny.json"
+    marker.write_text(json.dumps({"path": str(folder), "asset": asset_key(entry)}))
+    return entry, marker
+
+
+@pytest.mark.parametrize(
+    ("changes", "gigabytes"),
+    [({}, 16), ({"models.tiny.dtype": "bfloat16"}, 10), ({"models.tiny.resources": {"memory_gb": 3}}, 3)],
+)
+def test_memory_follows_from_the_weights(tmp_path: Path, changes: dict[str, Any], gigabytes: int) -> None:
+    entry, marker = fetched(tmp_path, changes)
+    found = slurm.job_resources(entry, marker)["mem_mb"]
+    assert [found(None, attempt) for attempt in (1, 2)] == [gigabytes * 1024, gigabytes * 1536]
+    assert slurm.request(entry, {}, marker)[0] == f"--mem={gigabytes * 1024}"
+
+
+def test_as_long_as_they_are_not_fetched_nobody_knows(tmp_path: Path) -> None:
+    entry, marker = fetched(tmp_path, {})
+    assert slurm.memory_gb(entry, NOWHERE) == 8
+    (tmp_path / "model.safetensors").write_bytes(b"cut off")
+    assert slurm.memory_gb(entry, marker) == 8
+
+
+SINFO = """
+fast*|gpu:a100:4(S:0-1)
+fast*|(null)
+mixed|gpu:a100:2(S:0,2),gpu:v100:1,shard:8
+cpus|(null)
+plain|gpu:2
+"""
+
+
+@pytest.mark.parametrize(
+    ("partition", "most"), [(None, 4), ("fast", 4), ("mixed", 3), ("cpus", 0), ("plain,cpus", 2), ("nope", None)]
+)
+def test_gpus_of_nodes(programs: Path, partition: str | None, most: int | None) -> None:
+    script(programs, "sinfo", f"cat <<'END'{SINFO}END")
+    assert slurm.gpus_of_nodes(partition) == most
+
+
+def test_without_sinfo_the_controller_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slurm.gpus_of_nodes(None) is None
+
+
+def test_more_gpus_than_a_node_has(programs: Path) -> None:
+    script(programs, "sinfo", f"cat <<'END'{SINFO}END")
+    script(programs, "sbatch", "exit 0")
+    changes = {"models.tiny.resources": {"gpus": 3}}
+    assert slurm.refusals(configured(changes), {}) == {}
+    found = slurm.refusals(configured(changes), {"slurm_partition": "plain"})["tiny"]
+    assert found == (
+        "jobs of tiny ask for 3 GPUs on one node (models.tiny.resources.gpus), and nodes of partition 'plain' have 2 "
+        "at most. Set models.tiny.resources.gpus to 2 or less (weights that do not fit are streamed), or choose "
+        "another partition (profiles/slurm/config.yaml, or models.tiny.resources.partition)."
+    )
+    found = slurm.refusals(configured(changes), {"slurm_partition": "cpus"})["tiny"]
+    assert "nodes of partition 'cpus' have none. Choose another partition" in found
+    assert slurm.refusals(configured(changes), {"slurm_partition": "nope"}) == {}  # sbatch knows better
 
 
 @pytest.mark.parametrize(

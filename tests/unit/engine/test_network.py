@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import types
 from functools import cache
 from typing import Any
 
@@ -13,8 +12,8 @@ from cornerstone.engine.sweep import sweep
 from cornerstone.engine.tries import Batch, batches, pack
 from cornerstone.errors import ModelError
 from cornerstone.game.coalitions import full, without
-from cornerstone.game.players import alike, experts_of, players_of
-from tests import tiny
+from cornerstone.game.players import alike, experts_of, players_of, read_kinds
+from tests import tiny, types
 from tests.helpers import packed
 
 PLAYERS = players_of(alike(tiny.BLOCKS))
@@ -114,7 +113,7 @@ def test_embedding_is_the_models_and_leaves_it_as_it_was() -> None:
         x, context = net.embed(batch)
         embedded = net.model.get_input_embeddings()(batch.input_ids)
     assert torch.equal(x, embedded)
-    assert len(context.attention) == tiny.BLOCKS
+    assert len(context.arguments) == tiny.BLOCKS
     assert all("forward" not in vars(block) for block in net.blocks)
     assert alone(net.model, [5, 6, 7], [8]) == before
 
@@ -124,7 +123,7 @@ def test_the_blocks_are_restored_after_an_error() -> None:
         raise ZeroDivisionError
 
     net = network("llama")
-    hook = net.final_norm.register_forward_hook(fail)
+    hook = net.model.model.norm.register_forward_hook(fail)
     try:
         with pytest.raises(ZeroDivisionError):
             net.embed(one_batch())
@@ -136,7 +135,7 @@ def test_the_blocks_are_restored_after_an_error() -> None:
 def test_masks_of_sliding_windows_hide_what_is_too_far() -> None:
     net, batch = network("mistral"), one_batch()
     with torch.inference_mode():
-        mask = net.embed(batch)[1].attention[0]["attention_mask"]
+        mask = net.embed(batch)[1].arguments[0]["attention_mask"]
     distance = batch.positions[:, :, None] - batch.positions[:, None, :]
     assert mask.shape == (len(batch.visible), 1, *batch.visible.shape[1:])
     assert torch.equal(mask[:, 0] == 0, batch.visible & (distance < 24))
@@ -161,17 +160,20 @@ def test_wrong_kind_of_feed_forward() -> None:
         Network(made("mixtral"), players_of(alike(4)), alike(4))
 
 
-def test_a_config_for_which_removal_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny.make("opt")
-    monkeypatch.setattr(model.config, "do_layer_norm_before", False)
-    with pytest.raises(ModelError, match=r"do_layer_norm_before = False.*only do_layer_norm_before = True"):
-        Network(model, PLAYERS, alike(tiny.BLOCKS))
+def test_what_the_config_says_of_mixed_blocks_is_compared() -> None:
+    model = types.make("deepseek_v3")
+    kinds = read_kinds(["attn+ffn", "3 x attn+moe"])
+    assert Network(model, players_of(kinds), kinds).layouts[0].kinds == ("attn", "ffn")
+    wrong = alike(4, "moe")
+    with pytest.raises(ModelError, match=r"block 0 holds attn\+moe, but .* attn\+ffn. Set `sublayers: .*3 x attn\+moe"):
+        Network(model, players_of(wrong), wrong)
 
 
-def test_unknown_architecture() -> None:
-    model = types.SimpleNamespace(config=types.SimpleNamespace(model_type="mamba"))
-    with pytest.raises(ModelError, match="architecture 'mamba' is not known"):
-        Network(model, PLAYERS, alike(tiny.BLOCKS))
+@pytest.mark.parametrize(("model_type", "said"), [("bert", "has no list of 4 blocks"), ("xlnet", "is not recognised")])
+def test_a_model_that_is_not_understood(model_type: str, said: str) -> None:
+    with pytest.raises(ModelError, match=said) as caught:
+        Network(types.make(model_type), PLAYERS, alike(tiny.BLOCKS))
+    assert "docs/architectures.md" in str(caught.value)
 
 
 def test_a_wrong_number_of_experts_says_which() -> None:

@@ -24,6 +24,8 @@ from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.schedule import groups as grouping
+from cornerstone.schedule import limits
+from cornerstone.schedule.limits import Limit
 from tests import tiny
 from tests.helpers import configured, documents, left_over
 
@@ -437,7 +439,42 @@ def test_a_budget_decides_by_itself(job: Maker) -> None:
         assert store.read(planned(made)[0])["provenance"]["weights"] == weights
 
 
+def pretend(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which so many bytes may be used."""
+    monkeypatch.setattr(limits, "host", lambda own=0: [Limit(int(free) + 1, "what is pretended", 1.0, 1, "{least}!")])
+
+
+def test_without_a_key_a_job_uses_what_it_has(
+    job: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model is streamed where it does not fit, which the log says, and no result changes."""
+    wanted = straight(job)
+    said = capsys.readouterr().err
+    assert "tiny alpha: the memory of this job:" in said
+    assert "tiny alpha: weights resident" in said
+    assert "do not fit" not in said
+    small, _ = streamed(job, 4)
+    budget = small.config.models["tiny"].memory.budget_gb
+    assert budget is not None
+    pretend(budget * limits.GIB, monkeypatch)
+    made = job()
+    assert made.run_files(planned(made)) == 17
+    assert contents(planned(made)) == wanted
+    said = capsys.readouterr().err
+    assert "GiB (what is pretended)" in said
+    assert "tiny alpha: weights streamed" in said
+    assert "tiny alpha: its weights do not fit beside a sensible number of hidden states, so they are streamed" in said
+    assert store.read(planned(made)[0])["provenance"]["fingerprint"] == job().fingerprint
+
+
+def test_what_cannot_be_streamed_is_refused(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(0.7 * limits.GIB, monkeypatch)
+    made = job()
+    with pytest.raises(CornerstoneError, match=r"models\.tiny: .*too little even to stream.* 0\.7\d!$"):
+        made.run_files(planned(made))
+
+
 def test_a_budget_that_is_too_small(job: Maker) -> None:
     made = job({"models.tiny.memory.budget_gb": 0.7})
-    with pytest.raises(CornerstoneError, match=r"budget_gb: 0\.7 is too little"):
+    with pytest.raises(CornerstoneError, match=r"0\.7 GiB \(memory\.budget_gb\) is too little"):
         made.run_files(planned(made))

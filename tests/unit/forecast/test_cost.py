@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.game.coalitions import parse, window_coalitions
 from cornerstone.game.players import alike, experts_of, players_of
 from cornerstone.plan.plan import Plan, union
-from cornerstone.schedule import memory
+from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import MOST_TOGETHER, Division, walks
 from cornerstone.schedule.memory import Room
 from tests import tiny
@@ -61,7 +62,7 @@ ATTENTION, FEED_FORWARD, HEAD, WIDTH = 2 * 32 * 32 + 2 * 16 * 32, 3 * 32 * 64, 3
 
 def test_the_shapes_of_a_llama() -> None:
     found = Arithmetic.of(network("llama", 2))
-    assert found == Arithmetic((ATTENTION, FEED_FORWARD) * 2, WIDTH, HEAD, (64, 32))
+    assert found == Arithmetic((ATTENTION, FEED_FORWARD) * 2, WIDTH, HEAD, (64, 32), mixing=frozenset({0, 2}))
 
 
 def test_only_the_chosen_experts_of_a_mixture_count() -> None:
@@ -277,7 +278,7 @@ def test_walks_of_a_streamed_model_add_up(planned: Any, tmp_path: Path) -> None:
     assert found["wait_hours"].iloc[-1] == pytest.approx(reading.iloc[-1], rel=0.05)
     arithmetic = found["flops"] / 2e6 / 3600
     assert found["hours"].to_numpy() == pytest.approx((arithmetic + found["wait_hours"]).to_numpy())
-    assert f"- tiny: its weights do not stay in memory (`memory`), they are streamed: {total} walks" in text
+    assert f"- tiny: its weights do not stay in memory, they are streamed: {total} walks" in text
     assert "At 1e-06 GB/s walks wait" in text
 
 
@@ -287,9 +288,8 @@ def test_walks_are_those_of_the_jobs(planned: Any) -> None:
     entry = config.models["tiny"]
     opened = outline.read(Path(entry.id), entry)
     made = batches(encoding.encode(opened.network.model, opened.tokenizer, TEXTS), 96)
-    room = memory.room(
-        entry.memory, opened.network.model, [b.tokens for b in made], max(b.input_ids.shape[1] for b in made), 0
-    )
+    width, limit = max(b.input_ids.shape[1] for b in made), limits.foreseen("tiny", entry, None)
+    room = memory.room("tiny", entry, limit, opened.network.model, [b.tokens for b in made], width)
     division = Division(tuple(batch.tokens for batch in made), 32 * 4, room)
     players, stages = opened.network.players, opened.network.stages
     total = 0
@@ -314,4 +314,17 @@ def test_resident_weights_are_not_read_again(planned: Any) -> None:
     found, notes = forecast.table(*planned({}))
     assert found["weights"].eq("resident").all()
     assert found[["walks", "read_bytes", "wait_hours"]].eq(0).all(axis=None)
-    assert not any("streamed" in note for note in notes)
+    assert not any("they are streamed" in note for note in notes)
+
+
+def test_the_memory_of_jobs_is_said(planned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, notes = forecast.table(*planned({}))
+    assert any(
+        re.match(r"tiny: its weights take 0\.00 GiB\. A job has [\d.]+ GiB \(\d+% of the", note) for note in notes
+    )
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    found, notes = forecast.table(*planned({"models.tiny.resources": {"gpus": 2}}))
+    assert found["weights"].eq("resident").all()
+    (note,) = [note for note in notes if "is not known here" in note]
+    assert note.startswith("tiny: its weights take 0.00 GiB. How much memory its jobs' GPUs (2) have")
+    assert "Set `models.tiny.memory.budget_gb`" in note

@@ -68,7 +68,7 @@ def test_kinds_are_read_and_written(runs: list[str], kinds: Kinds) -> None:
 
 @pytest.mark.parametrize("run", ["3 attn+ffn", "attn+fnn", "0 x attn", "", "3 x", "attn,,ffn"])
 def test_bad_kinds_are_refused(run: str) -> None:
-    with pytest.raises(ConfigError, match="`sublayers`: '.*' is no run of blocks"):
+    with pytest.raises(ConfigError, match=r"`sublayers`: '.*' is no run of blocks"):
         read_kinds([run])
 
 

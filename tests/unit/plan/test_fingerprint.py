@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,11 +11,16 @@ from typing import Any
 
 import pytest
 
+from cornerstone.assets import fetch
 from cornerstone.plan import fingerprint
 from cornerstone.plan.fingerprint import code, meaning, of_estimates, of_result
+from cornerstone.plan.layout import Layout
+from tests import tiny
 from tests.helpers import ROOT, configured, windows
 
 WHEEL = {"source": "wheel", "id": "w", "revision": "1", "file": "f", "sha256": "0" * 64, "blocks": 4}
+PART = {"id": "w", "revision": "1", "file": "f", "sha256": "0" * 64}
+PARTS = {"source": "wheel", "id": "w", "parts": [PART], "blocks": 4}
 BASE: dict[str, Any] = {"documents.limit": 10}
 
 PROGRAM = '''"""What it does."""
@@ -277,7 +284,8 @@ def test_rules_and_scripts_exist_where_rules_name_them() -> None:
     [
         {"models.tiny.dtype": "bfloat16"},
         {"models.tiny.id": "/elsewhere"},
-        {"models.tiny.revision": "2"},
+        {"models.tiny.base": {"source": "folder", "id": "/base"}},
+        {"models.tiny": PARTS},
         {"models.tiny.blocks": 5},
         {"models.tiny.feed_forward": "moe"},
         {"models.tiny.players": "blocks"},
@@ -288,7 +296,7 @@ def test_rules_and_scripts_exist_where_rules_name_them() -> None:
         {"documents.limit": None},
         {"documents.source": "hub"},
         {"tasks.alpha.limit": 9},
-        {"tasks.alpha.revision": "abc"},
+        {"documents.source": "hub", "tasks.alpha.revision": "abc"},
         {"models.tiny.documents": {"limit": 9}},
         {"models.tiny.documents": {"source": "hub"}},
     ],
@@ -310,6 +318,7 @@ NEITHER: list[dict[str, Any]] = [
     {"models.other.dtype": "float32"},
     {"models.tiny.documents": {"source": "embedded", "limit": 10}},
     {"paths.results": "out"},
+    {"tasks.alpha.revision": "abc"},  # of a data set on the hub; these documents are embedded
 ]
 ESTIMATES_ONLY: list[dict[str, Any]] = [
     {"tasks.alpha.metric": "acc_norm"},
@@ -351,3 +360,53 @@ def test_each_part_of_a_wheels_pin_counts() -> None:
 
 def test_each_task_has_its_own_fingerprint() -> None:
     assert of_result(configured(), "tiny", "alpha") != of_result(configured(), "tiny", "beta")
+
+
+def test_the_commit_of_a_data_set_on_the_hub_counts() -> None:
+    results = {
+        of_result(configured({"documents.source": "hub", "tasks.alpha.revision": revision}), "tiny", "alpha")
+        for revision in (None, "abc", "abd")
+    }
+    assert len(results) == 3
+
+
+def test_parts_count_and_their_order() -> None:
+    other = {**PART, "id": "v"}
+    results = [
+        of_result(configured({"models.tiny": {**PARTS, "parts": parts}}), "tiny", "alpha")
+        for parts in ([PART], [other], [PART, other], [other, PART], [{**PART, "sha256": "1" * 64}])
+    ]
+    assert len(set(results)) == len(results)
+
+
+def test_the_content_of_a_folder_counts_not_its_dates(tmp_path: Path) -> None:
+    folder = tiny.save("llama", tmp_path / "model")
+    paths = {"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources")}
+
+    def now() -> str:
+        return of_result(configured({"models.tiny.id": str(folder), "paths": paths}), "tiny", "alpha")
+
+    before = now()
+    os.utime(folder / "model.safetensors", (1, 1))
+    (folder / "README.md").write_text("about it")
+    assert now() == before
+    tiny.save("llama", folder, seed=3)  # other weights, same shapes and names
+    replaced = now()
+    assert replaced != before
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.1}))
+    assert now() not in (before, replaced)
+
+
+def test_a_folder_that_is_gone_counts_as_it_was_when_it_was_fetched(tmp_path: Path) -> None:
+    folder = tiny.save("llama", tmp_path / "model")
+    paths = {"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources")}
+    config = configured({"models.tiny.id": str(folder), "paths": paths})
+    before = of_result(config, "tiny", "alpha")
+    layout = Layout(config)
+    marker = Path(layout.model_marker("tiny"))
+    fetch.fetch_model("tiny", config.models["tiny"], Path(layout.weights("tiny")), tmp_path, marker)
+    shutil.rmtree(folder)
+    assert of_result(config, "tiny", "alpha") == before
+    marker.unlink()
+    assert of_result(config, "tiny", "alpha") != before

@@ -32,7 +32,7 @@ def test_where_weights_come_from_is_part_of_their_folders_name(change: dict[str,
     )
     assert before.weights("other") != after.weights("other")
     assert before.outline("other") != after.outline("other")
-    assert before.weights("other").startswith("resources/models/other-")
+    assert before.weights("other").startswith("resources/models/where-")
     same = Layout(configured({"models.other.threads": 7, "models.other.dtype": "float32"}))
     assert same.weights("other") == before.weights("other")
 

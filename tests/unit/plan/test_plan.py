@@ -21,7 +21,7 @@ from cornerstone.game.coalitions import (
 from cornerstone.game.players import alike, players_of
 from cornerstone.plan import plan as planning
 from cornerstone.plan.plan import Plan, baseline_coalitions, chunks, union
-from tests.helpers import configured, some_players
+from tests.helpers import SEQUENTIAL, configured, some_players
 from tests.helpers import windows as windows_of
 
 
@@ -66,7 +66,7 @@ def test_chunks_are_a_partition_into_runs(blocks: int, count: int) -> None:
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_chunks_are_of_equal_work_and_share_almost_as_much(blocks: int, count: int) -> None:
     players = players_of(alike(blocks))
-    planned, stages = union(players, [window_coalitions(players, 4)]), stages_of(players, blocks, parallel=False)
+    planned, stages = union(players, [window_coalitions(players, 4)]), stages_of(players, [SEQUENTIAL] * blocks)
     costs = [work(part, stages) for part in chunks(planned, count, players)]
     assert max(costs) < 1.1 * sum(costs) / count
     assert work(planned, stages) < sum(costs) < 1.03 * work(planned, stages)

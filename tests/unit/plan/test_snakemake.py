@@ -5,6 +5,7 @@ import os
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from cornerstone.plan import snakemake as corners
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import any_of, check_coalition, forget_backup, forget_notes, unplanned
+from cornerstone.schedule import limits
+from cornerstone.schedule.limits import Told
 from tests.helpers import configured
 
 
@@ -210,3 +213,36 @@ def test_a_note_never_says_the_same_twice(noted: Noted) -> None:
 def test_each_folder_of_results_has_notes_of_its_own(noted: Noted) -> None:
     other = configured({"paths.results": "elsewhere"})
     assert corners.note(noted.config, "tiny", "alpha") != corners.note(other, "tiny", "alpha")
+
+
+def told(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], jobs: int, **resources: int) -> Told:
+    monkeypatch.setenv(limits.TOLD, "{}")
+    config = configured({"run": ["tiny", "other"], "models.other.blocks": 4, **changes})
+    given = {name: SimpleNamespace(value=value) for name, value in resources.items()}
+    corners.share_memory(SimpleNamespace(non_local_exec=False, global_resources=given), config, jobs)
+    return Told.heard()
+
+
+def test_jobs_are_told_what_they_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = told(monkeypatch, {"models.tiny.threads": 4}, 12, _cores=8)
+    assert not found.submitted
+    assert found.host is not None
+    assert found.host.bytes > 0
+    assert found.jobs == {"tiny": 5, "other": 8}
+    assert found.gpu_jobs == {}
+    assert told(monkeypatch, {"models.tiny.threads": 4}, 1, _cores=8).jobs == {"tiny": 1, "other": 1}
+    assert told(monkeypatch, {}, 0, _cores=8).jobs == {"tiny": 8, "other": 8}  # a plan of all that may come
+
+
+@pytest.mark.parametrize(("resources", "at_once"), [({}, 8), ({"gpu": 2}, 2), ({"gpu": 1}, 1)])
+def test_jobs_on_gpus_are_counted_by_themselves(
+    resources: dict[str, int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = told(monkeypatch, {"models.tiny.resources": {"gpus": 1}}, 12, _cores=8, **resources)
+    assert found.gpu_jobs == {"tiny": at_once}
+
+
+def test_a_clusters_jobs_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(limits.TOLD, "{}")
+    corners.share_memory(SimpleNamespace(non_local_exec=True), configured(), 12)
+    assert Told.heard() == Told(submitted=True)

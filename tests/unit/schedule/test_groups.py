@@ -29,7 +29,7 @@ def test_but_not_where_the_coalitions_then_share_too_little() -> None:
 
 
 def test_no_room() -> None:
-    with pytest.raises(ConfigError, match=r"no room for the hidden states of one batch\. Raise it"):
+    with pytest.raises(ConfigError, match=r"no room for the hidden states of one batch\. Give the job more memory"):
         fewest_walks(3, [5, 9], 8)
 
 

@@ -1,0 +1,22 @@
+"""Every model type of transformers: what docs/architectures.md says of it is what comes out today."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import types
+from tests.architectures import PAGE, look, rows_of
+
+ROWS = rows_of(PAGE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore")  # what models of 189 types warn of at tiny sizes is not ours
+@pytest.mark.parametrize("model_type", types.TYPES)
+def test_the_page_says_what_comes_out(model_type: str) -> None:
+    assert look(model_type).row(model_type) == ROWS[model_type], "run: python -m tests.architectures"
+
+
+def test_the_page_has_every_type_and_enough_work() -> None:
+    assert tuple(ROWS) == types.TYPES
+    assert sum("| yes |" in row for row in ROWS.values()) >= 100
