@@ -2,6 +2,7 @@
 # make study NAME=full   the same with a file of studies/ on top of config.yaml; without NAME: which there are
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
+# make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
@@ -33,7 +34,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-slurm bench bench-gpu bench-coverage bench-estimators lint image clean lock
+.PHONY: run study named plan test test-here test-models test-slurm bench bench-gpu bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -55,6 +56,9 @@ test: .venv/dev lint
 
 test-here: .venv/dev
 	$(BIN)/python -m pytest --ignore tests/hpc
+
+test-models: .venv/dev
+	$(BIN)/python -m pytest -m models tests/parity
 
 test-slurm: .venv/dev
 	@$(BIN)/python -m pytest tests/hpc >.venv/slurm.log 2>&1; code=$$?; cat .venv/slurm.log; exit $$code

@@ -70,11 +70,14 @@ def _made(architecture: Any, config: Any, kinds: Kinds) -> Any | None:
 
 
 def disturb(model: Any) -> None:
-    """Change all weights a little: norms and scales begin at 1 or 0, where errors would not be seen."""
+    """Change all weights a little: norms and scales begin at 1 or 0, where errors would not be seen.
+
+    Of buffers only single numbers are scales; tables (of decays, of positions) are what they must be.
+    """
+    single = [buffer for buffer in model.buffers() if buffer.numel() == 1 and buffer.is_floating_point()]
     with torch.no_grad():
-        for value in model.state_dict().values():
-            if value.is_floating_point():
-                value += _SPREAD * torch.randn_like(value)
+        for value in (*model.parameters(), *single):
+            value += _SPREAD * torch.randn_like(value)
 
 
 def _tokens(model: Any) -> list[int]:

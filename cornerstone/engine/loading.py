@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from cornerstone.engine import matching
+from cornerstone.engine import matching, structure
 from cornerstone.engine.stored import stored_tensors
 from cornerstone.errors import CornerstoneError, ModelError, first_line
 
@@ -204,13 +204,24 @@ def shapes_only(folder: Path, dtype: str) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
+def check_outline(folder: Path) -> Any:
+    """Look at config and tokenizer, and whether the model's blocks are understood; returns the model without weights.
+
+    Raises:
+        ModelError: see `shapes_only`; a layout that is not recognised.
+    """
+    model, _ = shapes_only(folder, "float32")
+    structure.layouts_of(model)
+    return model
+
+
 def check(folder: Path) -> None:
     """Look at everything of a model's folder that can be wrong, without reading a weight.
 
     Raises:
-        ModelError: see `shapes_only`; tensors that are missing, left over, of another shape or in a number format that
-            needs scales; files that are missing or cut off.
+        ModelError: see `check_outline`; tensors that are missing, left over, of another shape or in a number format
+            that needs scales; files that are missing or cut off.
     """
-    model, _ = shapes_only(folder, "float32")
+    model = check_outline(folder)
     with _one_message(f"the weights in {folder} can't be read"):
         matching.check(model, folder)

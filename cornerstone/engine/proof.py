@@ -107,7 +107,9 @@ def prove_streamed(network: Network, documents: Sequence[tries.PackedDocument]) 
         for block, layout in enumerate(network.layouts):
             places = range(first, first + len(layout.sublayers))
             first = places.stop
-            kind = tuple(part.code for step in layout.steps for part in (*step.sublayers, step.fixed) if part)
+            parts = [part for step in layout.steps for part in (*step.sublayers, step.fixed) if part]
+            modules = [type(network.blocks[block].get_submodule(name)) for part in parts for name in part.modules]
+            kind = (*(part.code for part in parts), *modules)
             if kind in known:
                 continue
             known.add(kind)

@@ -1,9 +1,12 @@
-"""The embedded model on the embedded documents: the sweep against stock lm-eval, all six tasks, float32."""
+"""Real weights on the embedded documents: the sweep against stock lm-eval, all six tasks, float32."""
 
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ from lm_eval.evaluator import simple_evaluate
 
 from cornerstone.assets import documents, fetch
 from cornerstone.config.config import load_files
+from cornerstone.config.models import Model
 from cornerstone.engine import encoding, loading, sweep, tries
 from cornerstone.engine.network import Network
+from cornerstone.engine.proof import prove
 from cornerstone.evaluate.scoring import Scores
 from cornerstone.game import coalitions
 from tests.helpers import ROOT
@@ -22,35 +27,56 @@ from tests.parity import stock
 
 TASKS = ("boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 DOCUMENTS = 3
-SMOLLM2 = load_files([ROOT / "config.yaml"]).models["smollm2-135m"]
-PLAYERS = SMOLLM2.all_players()
-REMOVED = {
-    "full": (),
-    "one attention": (2,),
-    "one feed-forward": (1,),
-    "a window of four": (21, 22, 23, 24),
-    "a scattered ten": tuple(sorted(random.Random(0).sample(range(60), 10))),
-}
+MODELS = {"smollm2-135m": [], "gemma3-270m": [], "qwen2.5-coder-0.5b": [ROOT / "studies" / "models.yaml"]}
+"""Each with the config files that it is in, beside config.yaml."""
+REMOVED = ("full", "one attention", "one feed-forward", "a window of four", "a scattered ten")
+
+
+def removed(what: str, count: int) -> tuple[int, ...]:
+    """Places of `count` sublayers that are removed."""
+    scattered = tuple(sorted(random.Random(0).sample(range(count), 10)))
+    return dict(zip(REMOVED, ((), (2,), (1,), (21, 22, 23, 24), scattered), strict=True))[what]
+
+
+@dataclass(frozen=True)
+class Real:
+    """A model with its weights, and what this package makes of it."""
+
+    entry: Model
+    model: Any
+    tokenizer: Any
+    network: Network
+
+
+@pytest.fixture(
+    scope="module",
+    params=["smollm2-135m", "gemma3-270m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.models)],
+)
+def real(request: pytest.FixtureRequest, real_assets: Path) -> Real:
+    name, files = request.param, MODELS[request.param]
+    entry = load_files([ROOT / "config.yaml", *files]).models[name]
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    command += [part for file in files for part in ("--configfile", str(file))]
+    done = subprocess.run(
+        [*command, "--config", f"run=[{name}]", "--", "fetch"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    folder = fetch.model_folder(real_assets / "models" / f"{name}.json", entry)
+    model, tokenizer = loading.load(ROOT / folder, "float32")
+    return Real(entry, model, tokenizer, Network(model, entry.all_players(), entry.kinds()))
 
 
 @pytest.fixture(scope="module")
-def model_and_tokenizer(real_assets: Path) -> tuple[Any, Any]:
-    folder = fetch.model_folder(real_assets / "models" / "smollm2-135m.json", SMOLLM2)
-    return loading.load(ROOT / folder, "float32")
-
-
-@pytest.fixture(scope="module")
-def ours(real_assets: Path, model_and_tokenizer: tuple[Any, Any]) -> dict[str, Any]:
+def ours(real_assets: Path, real: Real) -> dict[str, Any]:
     """task -> (documents, [coalition][document] -> log-likelihoods of the choices)."""
-    model, tokenizer = model_and_tokenizer
-    network = Network(model, PLAYERS, SMOLLM2.kinds())
-    wanted = [coalitions.without(removed, PLAYERS) for removed in REMOVED.values()]
+    players = real.network.players
+    wanted = [coalitions.without(removed(what, len(players)), players) for what in REMOVED]
     scores = {}
     for task in TASKS:
         data = documents.read(real_assets / "documents" / "embedded" / f"{task}.json").first(DOCUMENTS)
-        packed = encoding.encode(model, tokenizer, [document.requests for document in data.documents])
-        batches = tries.batches(packed, 512)
-        scores[task] = (data, sweep.choice_scores(network, batches, wanted))
+        packed = encoding.encode(real.model, real.tokenizer, [document.requests for document in data.documents])
+        prove(real.network, packed)
+        scores[task] = (data, sweep.choice_scores(real.network, tries.batches(packed, 512), wanted))
     return scores
 
 
@@ -63,15 +89,12 @@ def task_objects(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("index", range(len(REMOVED)), ids=list(REMOVED))
-def test_equals_stock_lm_eval(
-    index: int, ours: dict[str, Any], model_and_tokenizer: tuple[Any, Any], task_objects: list[Any]
-) -> None:
-    model, tokenizer = model_and_tokenizer
-    lm = stock.harness(model, tokenizer)
-    removed = list(REMOVED.values())[index]
-    paths = [f"model.layers.{i // 2}.{'self_attn' if i % 2 == 0 else 'mlp'}" for i in removed]
-    with warnings.catch_warnings(), stock.zeroed(model, paths):
+@pytest.mark.parametrize("index", range(len(REMOVED)), ids=REMOVED)
+def test_equals_stock_lm_eval(index: int, ours: dict[str, Any], real: Real, task_objects: list[Any]) -> None:
+    lm = stock.harness(real.model, real.tokenizer)
+    places = removed(REMOVED[index], len(real.network.players))
+    paths = [f"model.layers.{i // 2}.{'self_attn' if i % 2 == 0 else 'mlp'}" for i in places]
+    with warnings.catch_warnings(), stock.zeroed(real.model, paths):
         warnings.simplefilter("ignore")  # lm-eval's own
         theirs = simple_evaluate(model=lm, tasks=task_objects, limit=DOCUMENTS, bootstrap_iters=0, log_samples=True)
     assert theirs is not None

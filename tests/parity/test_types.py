@@ -6,6 +6,7 @@ import pytest
 
 from tests import types
 from tests.architectures import PAGE, look, rows_of
+from tests.helpers import ROOT
 
 ROWS = rows_of(PAGE.read_text(encoding="utf-8"))
 
@@ -19,4 +20,8 @@ def test_the_page_says_what_comes_out(model_type: str) -> None:
 
 def test_the_page_has_every_type_and_enough_work() -> None:
     assert tuple(ROWS) == types.TYPES
-    assert sum("| yes |" in row for row in ROWS.values()) >= 100
+    works = sum("| yes |" in row for row in ROWS.values())
+    assert works >= 100
+    said = f"{works} of the {len(ROWS)} model types"
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert said in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

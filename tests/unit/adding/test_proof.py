@@ -34,6 +34,7 @@ def full_size(model_type: str, **settings: Any) -> Any:
         ("qwen3_next", 4),  # three with linear attention, then one with softmax
         ("jamba", 5),  # attention in the fifth
         ("mamba", 2),
+        ("minimax", 2),  # tables of decays, which make its attention causal
         ("gemma3", 6),  # with a vision tower; five sliding, one full
     ],
 )
