@@ -14,6 +14,7 @@ Data flows one way: config -> plan -> sweep -> store -> estimate -> figures. Eac
     present     what readers see
     forecast    what it will cost
     cluster     SLURM and Apptainer
+    adding      a new model's entry
 
 A folder imports only those below it (`make lint` checks that). docs/tour.md says in which order to read.
 """

@@ -2,6 +2,7 @@
 
 cornerstone where            where the results are, and the main finding
 cornerstone status           how far a run is
+cornerstone add MODEL        write the entry of a model of the hub, of a folder, of a .gguf file into config.yaml
 cornerstone schema           write the JSON schema and docs/configuration.md anew
 cornerstone image build      build the image of the GPU rules (`make image`); verify, checksum
 cornerstone results adopt    let results of an older version stay, where today's code gives the same numbers
@@ -56,6 +57,22 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", parents=[configured], help="how far a run is")
     status.set_defaults(run=_status)
 
+    add = commands.add_parser(
+        "add",
+        parents=[configured],
+        help="write a model's entry into config.yaml",
+        description="Looks at config.json and the tokenizer of a model (no weights), recognises its layout, proves it "
+        "on a tiny random copy, and writes the model's entry into config.yaml, or the last --config FILE. All else in "
+        "the file stays as it is.",
+    )
+    add.add_argument("model", metavar="MODEL", help="hub repository (organisation/name), folder, or .gguf file")
+    add.add_argument("--name", metavar="NAME", help="name of the entry (default: made from the model's own)")
+    add.add_argument(
+        "--revision", metavar="REV", help="commit, branch or tag of the hub repository (default: the newest)"
+    )
+    add.add_argument("--print", action="store_true", dest="show", help="print the entry only, change nothing")
+    add.set_defaults(run=_add)
+
     schema = commands.add_parser("schema", help="write schemas/config.schema.json and docs/configuration.md anew")
     schema.set_defaults(run=_schema)
 
@@ -109,6 +126,14 @@ def _status(known: argparse.Namespace, options: list[str]) -> int:
     from cornerstone.present.progress import status
 
     print(status(_config(known)))
+    return 0
+
+
+def _add(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.adding.add import add
+
+    configs = known.config or [Path("config.yaml")]
+    print(add(known.model, configs, known.name, known.revision, known.show))
     return 0
 
 

@@ -40,12 +40,15 @@ class Repository:
         revision: the commit, 40 hexadecimal digits.
         kind: `model` or `dataset`.
         command: what the user runs, for messages.
+        id_in, revision_in: where the user says what, for messages.
     """
 
     id: str
     revision: str
     kind: str = "model"
     command: str = "snakemake fetch"
+    id_in: str = "`id` in config.yaml"
+    revision_in: str = "`revision` in config.yaml"
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,20 @@ def newest(name: str, kind: str) -> str:
     Raises:
         AssetError: see `listing`.
     """
+    return commit_of(Repository(name, "main", kind))
+
+
+def commit_of(repository: Repository) -> str:
+    """The commit that a repository's `revision` names: a branch, a tag, or a commit itself.
+
+    Raises:
+        AssetError: see `listing`.
+    """
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint())
-    info: Any = asked(Repository(name, "main", kind), lambda: api.repo_info(name, repo_type=kind, timeout=TIMEOUT))
+    options: dict[str, Any] = {"revision": repository.revision, "timeout": TIMEOUT}
+    info: Any = asked(repository, lambda: api.repo_info(repository.id, repo_type=repository.kind, **options))
     return str(info.sha)
 
 
@@ -241,13 +254,13 @@ def _reason(repository: Repository, error: BaseException) -> str:
         )
     if any(isinstance(each, RevisionNotFoundError) for each in causes):
         return (
-            f"{repository.id} has no commit {repository.revision}. Correct `revision` in config.yaml: the 40 digits of "
-            "a commit in the history of the repository's files."
+            f"{repository.id} has no commit {repository.revision}. Correct {repository.revision_in}: the 40 digits "
+            "of a commit in the history of the repository's files."
         )
     if any(isinstance(each, RepositoryNotFoundError) for each in causes) or status in (401, 403):
         return (
             f"{endpoint()} has no {repository.kind} {repository.id}, or you have no access to it (it answers {status}"
-            "). Correct `id` in config.yaml, or log in (`hf auth login`) if it is private."
+            f"). Correct {repository.id_in}, or log in (`hf auth login`) if it is private."
         )
     if any(isinstance(each, OfflineModeIsEnabled) for each in causes):
         return f"could not download {what}: HF_HUB_OFFLINE is set. Unset it, and run `{repository.command}`."

@@ -23,6 +23,7 @@ from tests.helpers import configured, raw
 COMMANDS = [
     ["where"],
     ["status"],
+    ["add", "model"],
     ["schema"],
     ["image", "build"],
     ["image", "verify"],
@@ -77,6 +78,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["where", "--colour"], "unknown: --colour"),
         (["where", "here"], "unknown: here"),
         (["status", "--folder"], "unknown: --folder"),
+        (["add"], "the following arguments are required: MODEL"),
+        (["add", "model", "other"], "unknown: other"),
         (["schema", "--config", "config.yaml"], "unknown: --config config.yaml"),
         (["results", "adopt", "--force"], "unknown: --force"),
         (["results", "adopt", "--sample", "few"], "invalid int value: 'few'"),
