@@ -34,7 +34,8 @@ def blocks_of(model: Any) -> tuple[str, Sequence[nn.Module]]:
     Raises:
         ModelError: it has no such list.
     """
-    if model.config.is_encoder_decoder:
+    # classes such as BartForCausalLM take the mark off their model's config
+    if model.config.is_encoder_decoder or getattr(type(model.config), "is_encoder_decoder", False):
         raise ModelError(
             f"the model type {model.config.model_type} is a decoder that attends to an encoder: what it does alone is "
             "not what it was trained for. Choose a decoder-only language model (docs/architectures.md)."
