@@ -11,6 +11,7 @@ ple         a gated embedding of the token itself (Gemma's per-layer embedding)
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 
@@ -44,6 +45,20 @@ def experts_in(modules: Iterable[nn.Module]) -> list[nn.Module]:
         if name.rpartition(".")[2] == "experts"
         and (isinstance(child, nn.ModuleList) or any(True for _ in child.parameters()))
     ]
+
+
+EXPERT_ARGUMENTS = (("top_k_index", "router_indices"), ("top_k_weights", "routing_weights"))
+"""What experts are called with beside the stream: which are chosen for each token, and with which weights."""
+
+
+def not_single_experts(sublayer: nn.Module, experts: nn.Module) -> str | None:
+    """Why single experts of a mixture can't be removed; None where they can."""
+    arguments = list(inspect.signature(type(experts).forward).parameters)[2:4]
+    if len(arguments) < 2 or any(name not in known for name, known in zip(arguments, EXPERT_ARGUMENTS, strict=True)):
+        return "its experts are not called with the weights that the router gave them"
+    if any("shared" in name for name, _ in sublayer.named_modules()):
+        return "it has shared experts beside those that a router chooses"
+    return None
 
 
 def goes_along(modules: Iterable[nn.Module]) -> bool:

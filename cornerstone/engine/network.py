@@ -118,8 +118,14 @@ class Network:
         for stage in self.stages:
             for switch in stage.switches:
                 if switch.experts:
-                    held = self._sublayers[switch.sublayer].experts
-                    count = getattr(held, "num_experts", None) or (len(held) if isinstance(held, nn.ModuleList) else 0)
+                    sublayer = self._sublayers[switch.sublayer]
+                    held = sublayer.experts
+                    if held is not None and (why := kinds.not_single_experts(sublayer, held)):
+                        raise ModelError(
+                            f"players: experts is not possible for a model of type {self.config.model_type}: {why}. "
+                            "Choose other `players` in its entry."
+                        )
+                    count = getattr(held, "num_experts", 0)
                     if len(switch.experts) != count:
                         raise ModelError(
                             f"config.yaml says experts: {len(switch.experts)}, but the mixtures of the weights have "
@@ -301,12 +307,14 @@ def _only(module: nn.Module | None, experts: tuple[int, ...]) -> Iterator[None]:
     """Give the other experts of a mixture weight 0. `module` is called with (x, chosen experts, their weights)."""
     assert module is not None  # `_check_experts` has seen it
 
-    def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        x, chosen, weights = inputs
-        kept = torch.isin(chosen, torch.tensor(experts, device=chosen.device))
-        return x, chosen, weights * kept.to(weights.dtype)
+    names = kinds.EXPERT_ARGUMENTS
 
-    handle = module.register_forward_pre_hook(hook)
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        x, chosen, weights = [*args, *(kwargs[name] for pair in names for name in pair if name in kwargs)]
+        kept = torch.isin(chosen, torch.tensor(experts, device=chosen.device))
+        return (x, chosen, weights * kept.to(weights.dtype)), {}
+
+    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ import torch
 
 from cornerstone.config.config import Config
 from cornerstone.config.models import Groups
-from cornerstone.engine import tries
+from cornerstone.engine.batching import batches_for
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.evaluate import result
 from cornerstone.evaluate.job import Job, Loaded
@@ -174,7 +174,7 @@ def computed(job: Job, loaded: Loaded, coalitions: Sequence[int]) -> list[np.nda
 def repacked(loaded: Loaded) -> Loaded:
     """The same documents in batches of about a third of the size."""
     largest = max(batch.tokens for batch in loaded.batches)
-    return replace(loaded, batches=tries.batches(loaded.packed, max(1, largest // 3)))
+    return replace(loaded, batches=batches_for(loaded.network.model, loaded.packed, max(1, largest // 3)))
 
 
 def keep(stale: Sequence[Stored], made_by: str, asked: str, found: Comparison) -> int:

@@ -16,6 +16,7 @@ from cornerstone.assets.documents import TaskDocuments, made_from, read
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep, tries
+from cornerstone.engine.batching import batches_for
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
@@ -195,9 +196,8 @@ class Job:
         device = loading.device_of(entry.device_map, entry.resources.gpus)
         shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
         packed = encode(shapes, tokenizer, [document.requests for document in data.documents])
-        unfolded = structure.unfolded(shapes)
-        batches = tries.batches(packed, entry.batch_tokens, unfolded)
-        if unfolded:
+        batches = batches_for(shapes, packed, entry.batch_tokens)
+        if structure.unfolded(shapes):
             log(f"{self.model} {self.task}: its sublayers see no token trie, so each choice is a row of its own")
         width = max(batch.input_ids.shape[1] for batch in batches)
         limit = limits.of_job(self.model, entry, self.asked_mb)

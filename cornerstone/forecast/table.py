@@ -10,7 +10,8 @@ import pandas as pd
 
 from cornerstone.assets import documents, fetch
 from cornerstone.config.config import Config
-from cornerstone.engine import encoding, tries
+from cornerstone.engine import encoding
+from cornerstone.engine.batching import batches_for
 from cornerstone.files import write_csv, write_text
 from cornerstone.forecast import outline
 from cornerstone.forecast.cost import ALL, DELETION, TaskCost
@@ -47,7 +48,7 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
             whole.need_metric(config.tasks[task].metric)
             scored = [d.requests for d in whole.first(config.limit(model, task)).documents]
             packed = encoding.encode(found.network.model, found.tokenizer, scored)
-            sizes = Documents.of(tries.batches(packed, entry.batch_tokens))
+            sizes = Documents.of(batches_for(found.network.model, packed, entry.batch_tokens))
             made.append(TaskCost(config, model, task, found.network, sizes, speed.tflops))
             rows += made[-1].rows()
         frame = pd.DataFrame(rows)
