@@ -91,9 +91,7 @@ def look(model_type: str) -> Verdict:
     except Exception as error:  # a type's default config may be no model at all
         return Verdict(False, reason=f"not tried: no tiny model could be made ({type(error).__name__})")
     try:
-        network = Network(
-            model, players := players_of(kinds := tuple(lay.kinds for lay in structure.layouts_of(model)))
-        )
+        network = Network(model, players := players_of(kinds := structure.kinds_of(model)))
         packed = encoding.encode(model, tiny.tokenizer(), REQUESTS)
         prove(network, packed)
     except ModelError as error:

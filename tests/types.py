@@ -114,7 +114,12 @@ def _layer_types(made: Any) -> list[str] | None:
 def make(model_type: str, seed: int = 0) -> Any:
     """A tiny random model, float32, in eval mode."""
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config(model_type), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(config(model_type), dtype=torch.float32).eval()
+    with torch.no_grad():  # norms and scales begin at 1 or 0, where a mistake with them would not be seen
+        for name, parameter in model.named_parameters():
+            if parameter.ndim <= 1 and "bias" not in name:
+                parameter += 0.1 * torch.randn_like(parameter)
+    return model
 
 
 MIXERS = (

@@ -31,7 +31,7 @@ def prove(model: Any) -> int | None:
     Raises:
         ModelError: they do not agree, which is said with block and deviation.
     """
-    kinds: Kinds = tuple(layout.kinds for layout in structure.layouts_of(model))
+    kinds: Kinds = structure.kinds_of(model)
     for config in small_copies(model.config, kinds_of_blocks(model)):
         copy = _made(type(model), config, kinds)
         if copy is not None:
@@ -56,7 +56,7 @@ def _made(architecture: Any, config: Any, kinds: Kinds) -> Any | None:
             outline = architecture(config)
         if sum(p.numel() for p in outline.parameters()) > LARGEST:
             return None
-        found = tuple(layout.kinds for layout in structure.layouts_of(outline))
+        found = structure.kinds_of(outline)
         if found != kinds[: len(found)]:
             return None
         with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -100,7 +100,7 @@ def compare(model: Any) -> None:
     Raises:
         ModelError: a difference beyond rounding.
     """
-    kinds: Kinds = tuple(layout.kinds for layout in structure.layouts_of(model))
+    kinds: Kinds = structure.kinds_of(model)
     tokens = _tokens(model)
     document = pack([(tokens[:-4], tokens[-4:]), (tokens[:-4], tokens[:3])], len(tokens))
     engine_proof.prove(Network(model, players_of(kinds), kinds), [document])

@@ -20,6 +20,7 @@ from cornerstone.engine import kinds
 from cornerstone.engine.layouts import BlockLayout
 from cornerstone.engine.recognition import block_layout
 from cornerstone.errors import ModelError
+from cornerstone.game.players import Kinds
 
 _ELSEWHERE = ("vision", "audio", "image", "encoder", "speech")
 """Parts of models of several kinds of input that are not the language model."""
@@ -69,6 +70,15 @@ def layouts_of(model: Any) -> tuple[BlockLayout, ...]:
         memo: dict[str, Any] = {}
         _layouts[model] = tuple(block_layout(block, None, memo) for block in blocks_of(model)[1])
     return _layouts[model]
+
+
+def kinds_of(model: Any) -> Kinds:
+    """The kinds of the sublayers of each block of a model; its parameters need no values.
+
+    Raises:
+        ModelError: see `layouts_of`.
+    """
+    return tuple(layout.kinds for layout in layouts_of(model))
 
 
 def running_layouts(model: Any, calls: Sequence[tuple[torch.Tensor, dict[str, Any]]]) -> tuple[BlockLayout, ...]:

@@ -50,7 +50,7 @@ def test_other_layouts_equal_resident(name: str, tmp_path: Path) -> None:
     types.make(name).save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     resident, tokenizer = loading.load(tmp_path, "float32", "cpu")
-    kinds = tuple(layout.kinds for layout in structure.layouts_of(resident))
+    kinds = structure.kinds_of(resident)
     players = players_of(kinds)
     documents = encoding.encode(resident, tokenizer, REQUESTS)
     whole = Network(resident, players, kinds)
@@ -70,7 +70,7 @@ def test_a_wrong_block_of_a_streamed_model_is_refused(block: int, tmp_path: Path
     types.make("deepseek_v3").save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     model, tokenizer, weights = streamed.load(tmp_path, "float32", CPU)
-    kinds = tuple(layout.kinds for layout in structure.layouts_of(model))
+    kinds = structure.kinds_of(model)
     network = Network(model, players_of(kinds), kinds, weights)
     broken = next(sublayer for sublayer in network._sublayers if sublayer.place == block)
     right = broken.code

@@ -35,6 +35,7 @@ OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
     "task names": ("present/tables.py", '"BoolQ"', '"Boolean questions"', PICTURES),
     "forecast": ("forecast/walk_time.py", "done - sum(computes)", "done + sum(computes)", set()),
     "cluster": ("cluster/slurm.py", "1 + GROWTH * (attempt - 1)", "1 + GROWTH * (attempt + 1)", set()),
+    "adding": ("adding/proof.py", "value += _SPREAD * torch", "value += _SPREAD + torch", set()),
     "files": ("files.py", "count /= 1000", "count /= 1024", set()),
 }
 

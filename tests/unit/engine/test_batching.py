@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from cornerstone.engine import sweep
+from cornerstone.engine import structure, sweep
 from cornerstone.engine.batching import batches_for, deepest
 from cornerstone.engine.network import Network
 from cornerstone.engine.tries import PackedDocument, pack
@@ -45,7 +45,7 @@ def test_long_rotary_embeddings_are_those_of_each_document_alone(most_tokens: in
         "original_max_position_embeddings": 64,
     }  # fmt: skip
     made = model("phi3", rope_parameters=rope, original_max_position_embeddings=64, sliding_window=None)
-    kinds = tuple(layout.kinds for layout in Network(made, ()).layouts)
+    kinds = structure.kinds_of(made)
     network = Network(made, players_of(kinds))
     batches = batches_for(made, DOCUMENTS, most_tokens)
     assert sorted(d for batch in batches for d in batch.documents) == [0, 1, 2, 2]  # one choice is short, one is long
@@ -66,7 +66,7 @@ def test_choices_are_rows_where_a_trie_cannot_be_seen(model_type: str, rows: int
     made = types.make(model_type)
     batches = batches_for(made, DOCUMENTS, 100_000)
     assert sum(len(batch.input_ids) for batch in batches) == rows
-    kinds = tuple(layout.kinds for layout in Network(made, ()).layouts)
+    kinds = structure.kinds_of(made)
     network = Network(made, players_of(kinds))
     (scores,) = sweep.choice_scores(network, batches, [(1 << len(network.players)) - 1])
     for choices, found in zip(REQUESTS, scores, strict=True):
@@ -78,6 +78,6 @@ def test_experts_that_can_not_be_players_are_refused(model_type: str, why: str) 
     from cornerstone.game.players import experts_of
 
     made = types.make(model_type)
-    kinds = tuple(layout.kinds for layout in Network(made, ()).layouts)
+    kinds = structure.kinds_of(made)
     with pytest.raises(ModelError, match=rf"players: experts is not possible for .* {model_type}: .*{why}"):
         Network(made, experts_of(kinds, 4), kinds)
