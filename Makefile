@@ -34,7 +34,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-models test-slurm bench bench-gpu bench-coverage bench-estimators lint image clean lock
+.PHONY: run study named plan test test-here test-models test-slurm test-workflow bench bench-gpu bench-coverage bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -49,19 +49,20 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# The tests of SLURM mostly wait for its clocks: they run beside the others, and are shown when they end.
+# Three runs side by side: the tests of SLURM mostly wait for its clocks. Two of them are shown when they end.
 test: .venv/dev lint
 	$(BIN)/python -m tests.hpc.install
-	@$(MAKE) --no-print-directory --jobs=2 test-here test-slurm
+	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
+	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
 
 test-here: .venv/dev
-	$(BIN)/python -m pytest --ignore tests/hpc
+	$(BIN)/python -m pytest --ignore tests/hpc --ignore tests/workflow
+
+test-workflow test-slurm: test-%: .venv/dev
+	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
 
 test-models: .venv/dev
 	$(BIN)/python -m pytest -m models tests/parity
-
-test-slurm: .venv/dev
-	@$(BIN)/python -m pytest tests/hpc >.venv/slurm.log 2>&1; code=$$?; cat .venv/slurm.log; exit $$code
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.performance

@@ -19,8 +19,11 @@ def _threads() -> None:
 
 @pytest.fixture(scope="session")
 def real_assets() -> Path:
-    """The embedded model and documents, fetched by the workflow itself if they are not there."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all", "--", "fetch"]
+    """The embedded model and documents, fetched by the workflow itself if they are not there.
+
+    Without Snakemake's lock: `make test` fetches them first, then several runs of tests look at them at once.
+    """
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock", "--quiet", "all", "--", "fetch"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return ROOT / "resources"
