@@ -122,6 +122,7 @@ def _short(message: str) -> str:
         (r"no list of \d+ blocks outside of an encoder", "an encoder, or no single list of blocks"),
         (r"is not recognised: (?P<why>.*?)\. What was looked for", "no sum of contributions: {why}"),
         (r"does not call its \d+ blocks one after another", "does not call its blocks one after another"),
+        (r"does not run sublayer by sublayer \((?P<why>\w+)", "refused: it does not run block by block ({why})"),
         (r"is not understood", "the proof at load refuses it: a block is more than the sum of its sublayers"),
         (r"are not those of transformers", "the proof at load refuses it: other scores than transformers"),
         (r"attends to an encoder", "attends to an encoder"),

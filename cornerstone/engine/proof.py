@@ -22,7 +22,7 @@ import torch
 from cornerstone.engine import structure, sweep, tries
 from cornerstone.engine.network import Context, Network
 from cornerstone.engine.stages import Stage
-from cornerstone.errors import ModelError
+from cornerstone.errors import CornerstoneError, ModelError, first_line
 
 FLOAT32 = 1e-5
 """Of the length of a token's stream."""
@@ -44,6 +44,11 @@ def prove(network: Network, documents: Sequence[tries.PackedDocument]) -> None:
     Raises:
         ModelError: something does not agree; the message names block, sublayer and deviation.
     """
+    with _one_message(network):
+        _prove(network, documents)
+
+
+def _prove(network: Network, documents: Sequence[tries.PackedDocument]) -> None:
     document = min(documents, key=lambda d: (len(d) * d.choices, d.tokens))
     sequences = [tries.choice_of(document, choice) for choice in range(document.choices)]
     with torch.inference_mode():
@@ -55,6 +60,21 @@ def prove(network: Network, documents: Sequence[tries.PackedDocument]) -> None:
             if number == 0:
                 _compare_blocks(network, calls)
         _compare_scores(network, document, theirs)
+
+
+@contextmanager
+def _one_message(network: Network) -> Iterator[None]:
+    """What the model's own code has to say of being run sublayer by sublayer, as one message."""
+    try:
+        yield
+    except (CornerstoneError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"a model of type {network.config.model_type} does not run sublayer by sublayer ({type(error).__name__}: "
+            f"{first_line(error)}): its blocks need more than what one of them is given. Choose another model "
+            "(docs/architectures.md)."
+        ) from error
 
 
 def _logits(network: Network, sequence: tries.PackedDocument) -> torch.Tensor:
@@ -97,6 +117,11 @@ def prove_streamed(network: Network, documents: Sequence[tries.PackedDocument]) 
     Raises:
         ModelError: see `prove`.
     """
+    with _one_message(network):
+        _prove_streamed(network, documents)
+
+
+def _prove_streamed(network: Network, documents: Sequence[tries.PackedDocument]) -> None:
     document = min(documents, key=lambda d: (len(d) * d.choices, d.tokens))
     sequence = tries.choice_of(document, 0)
     known: set[tuple[Any, ...]] = set()

@@ -154,6 +154,13 @@ def test_a_block_that_is_more_than_its_sublayers_is_refused() -> None:
         proven(loaded("zaya"))
 
 
+@pytest.mark.parametrize("model_type", ["gpt_neox_japanese", "hy_v4"])
+def test_a_model_whose_blocks_need_each_other_is_refused_in_one_message(model_type: str) -> None:
+    with pytest.raises(ModelError, match=f"a model of type {model_type} does not run sublayer by sublayer") as caught:
+        proven(loaded(model_type))
+    assert "\n" not in str(caught.value)
+
+
 def test_the_proof_costs_little() -> None:
     """Blocks run twice for one choice, the whole model once for each choice, and one sweep of one coalition."""
     network = loaded("llama")
