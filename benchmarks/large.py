@@ -233,14 +233,14 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
             made.append(self)
 
     original, job_module.Streamed = job_module.Streamed, Noted  # type: ignore[misc]
-    packed = job_module.tries.batches
+    packed = job_module.batches_for
 
     def batches(*args: Any) -> Any:
         found = packed(*args)
         tokens.append(sum(batch.tokens for batch in found))
         return found
 
-    job_module.tries.batches = batches  # type: ignore[assignment]
+    job_module.batches_for = batches  # type: ignore[assignment]
     try:
         fingerprint = of_result(checked, "large", "made-up")
         runner = job_module.Job(checked, "large", "made-up", marker, texts, fingerprint)
@@ -251,7 +251,7 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
         ]
         runner.run(targets)
     finally:
-        job_module.Streamed, job_module.tries.batches = original, packed  # type: ignore[misc]
+        job_module.Streamed, job_module.batches_for = original, packed  # type: ignore[misc]
     results = [result.read(target.path) for target in targets]
     digest = hashlib.sha256(json.dumps([r["documents"]["loglikelihood"] for r in results]).encode()).hexdigest()[:16]
     traffic = made[0].traffic if made else None
