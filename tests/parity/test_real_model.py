@@ -26,7 +26,7 @@ from tests.helpers import ROOT
 from tests.parity import stock
 
 TASKS = ("boolq", "piqa", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
-DOCUMENTS = 3
+DOCUMENTS = 2
 MODELS = {"smollm2-135m": [], "gemma3-270m": [], "qwen2.5-coder-0.5b": [ROOT / "studies" / "models.yaml"]}
 """Each with the config files that it is in, beside config.yaml."""
 REMOVED = ("full", "one attention", "one feed-forward", "a window of four", "a scattered ten")
