@@ -49,13 +49,13 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Three runs side by side, on one thread each: the tests of SLURM mostly wait for its clocks. Two are shown when they end.
+# Three runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Two are shown when they end.
 test: .venv/dev lint
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
 	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
 
-test-here test-workflow test-slurm: export OMP_NUM_THREADS = 1
+test-here test-workflow: export OMP_NUM_THREADS = 1
 
 test-here: .venv/dev
 	$(BIN)/python -m pytest --ignore tests/hpc --ignore tests/workflow
