@@ -98,7 +98,7 @@ class _Reader:
             if len(streams) > 1:  # x itself, or the least that was done to it
                 streams = (
                     [term for term in streams if term in self.states]
-                    or [t for t in streams if self._is_exact(t)]
+                    or [t for t in streams if self._is_stream(t, exact=True)]
                     or streams
                 )
             if len(streams) != 1:
@@ -143,33 +143,24 @@ class _Reader:
             chain.insert(0, chain[0].args[0])
         if chain[0].op != "call_module" or len(chain[0].all_input_nodes) < 2:
             return None
-        streams = [n for n in chain[0].all_input_nodes if self._is_exact(n)]
+        streams = [n for n in chain[0].all_input_nodes if self._is_stream(n, exact=True)]
         return (chain, streams[0]) if len(streams) == 1 else None
 
     @staticmethod
     def _fail_two(streams: list[fx.Node]) -> int:
         raise Unrecognised(f"'{streams[0].name}' and '{streams[1].name}' could both be the residual stream")
 
-    def _is_stream(self, node: fx.Node) -> bool:
-        """Whether a term of a sum is the stream: x, a sum with it, or a norm or a scalar multiple of such."""
+    def _is_stream(self, node: fx.Node, exact: bool = False) -> bool:
+        """Whether a value is the stream: x or a sum with it; unless `exact`, also a norm or scalar multiple of it."""
         if node in self.states:
             return True
         if node.op == "call_method" and node.target in SAME:
-            return isinstance(node.args[0], fx.Node) and self._is_stream(node.args[0])
+            return isinstance(node.args[0], fx.Node) and self._is_stream(node.args[0], exact)
         if is_sum(node):
             return any(self._is_stream(term) for term in terms(node))
-        inner = self._fixed_input(node)
-        return self._is_stream(inner) if inner is not None else self._beside(node) is not None
-
-    def _is_exact(self, node: fx.Node) -> bool:
-        """Whether a value is the stream with nothing done to it, no norm, no scale."""
-        if node in self.states:
-            return True
-        if node.op == "call_method" and node.target in SAME:
-            return isinstance(node.args[0], fx.Node) and self._is_exact(node.args[0])
-        if is_sum(node):
-            return any(self._is_stream(term) for term in terms(node))
-        return self._fixed_input(node) is None and self._beside(node) is not None
+        if (inner := self._fixed_input(node)) is not None:
+            return not exact and self._is_stream(inner)
+        return self._beside(node) is not None
 
     def _fixed_input(self, node: fx.Node) -> fx.Node | None:
         """What a norm, or a product with a number or a parameter of the block, is applied to; None if it is neither."""
