@@ -32,6 +32,7 @@ for _source, _tasks in cfg.source_tasks().items():
                 task: cfg.tasks[task].revision if _source == "hub" else None
                 for task in _tasks
             },
+            seed=cfg.documents.seed,
             code=code(*fingerprint.DOCUMENTS, script="fetch_documents"),
         message:
             f"Having lm-eval make the documents of {len(_tasks)} tasks ({_source})"

@@ -18,4 +18,4 @@ with log.script(snakemake.log[0]):
 
     params, wheels = snakemake.params, Path(Layout(load(snakemake.config)).wheels)
     for path, (task, revision) in zip(snakemake.output, params.revisions.items(), strict=True):
-        documents.ensure(Path(path), task, params.source, revision, wheels, params.code)
+        documents.ensure(Path(path), task, params.source, revision, wheels, params.code, params.seed)

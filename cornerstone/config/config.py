@@ -32,7 +32,7 @@ class Task(Section):
     """One lm-eval task."""
 
     metric: Literal["acc", "acc_norm"] = Field(description="The metric that is the coalition's value.")
-    limit: int | None = Field(None, ge=2, description="First n documents of this task; null: as `documents`.")
+    limit: int | None = Field(None, ge=2, description="Documents of this task; null: as `documents`.")
     revision: str | None = Field(
         None,
         description="Commit of the task's data set on the hub; embedded documents do not depend on it. null: the "
@@ -51,9 +51,10 @@ class Documents(Section):
     limit: int | None = Field(
         None,
         ge=2,
-        description="First n documents of each task; null: all. Time grows in proportion, standard errors "
-        "shrink with its root.",
+        description="Documents of each task; null: all. They are a random sample, stratified by the gold choice; a "
+        "larger one contains it. Time grows in proportion, standard errors shrink with its root.",
     )
+    seed: int = Field(0, ge=0, description="Seed of that sample.")
 
 
 class Deletion(Section):

@@ -68,7 +68,7 @@ class ModelDocuments(Section):
     """A model's own choice of documents; what is left out falls back to `documents`."""
 
     source: Literal["embedded", "hub"] | None = Field(None, description="See `documents.source`.")
-    limit: int | None = Field(None, ge=2, description="First n documents of every task.")
+    limit: int | None = Field(None, ge=2, description="Documents of every task.")
 
 
 class Runs(Section):

@@ -228,7 +228,8 @@ class Job:
         """
         whole = read(self.documents)
         source = self.config.documents_source(self.model)
-        wanted = made_from(self.task, source, self.config.revision(self.model, self.task))
+        revision = self.config.revision(self.model, self.task)
+        wanted = made_from(self.task, source, revision, self.config.documents.seed)
         if whole.made_from != wanted:
             raise AssetError(
                 f"{self.documents} was made from '{whole.made_from}', now '{wanted}' is asked for. Delete it and run "

@@ -63,6 +63,7 @@ def settings(config: Config, model: str, task: str) -> str:
         config.documents_source(model),
         config.limit(model, task),
         config.revision(model, task),
+        config.documents.seed,
     ]
     return _short(json.dumps(decisive, sort_keys=True))
 

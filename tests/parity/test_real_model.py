@@ -97,15 +97,16 @@ def test_equals_stock_lm_eval(index: int, ours: dict[str, Any], real: Real, task
     lm = stock.harness(real.model, real.tokenizer)
     places = removed(REMOVED[index], len(real.network.players))
     paths = [f"model.layers.{i // 2}.{'self_attn' if i % 2 == 0 else 'mlp'}" for i in places]
+    samples = {task: [d.doc_id for d in data.documents] for task, (data, _) in ours.items()}
     with warnings.catch_warnings(), stock.zeroed(real.model, paths):
         warnings.simplefilter("ignore")  # lm-eval's own
-        theirs = simple_evaluate(model=lm, tasks=task_objects, limit=DOCUMENTS, bootstrap_iters=0, log_samples=True)
+        theirs = simple_evaluate(model=lm, tasks=task_objects, samples=samples, bootstrap_iters=0, log_samples=True)
     assert theirs is not None
     for task in TASKS:
         data, scores = ours[task]
-        samples = sorted(theirs["samples"][task], key=lambda sample: sample["doc_id"])
-        assert [s["doc_hash"] for s in samples] == [d.doc_hash for d in data.documents]
-        for sample, mine in zip(samples, scores[index], strict=True):
+        found = sorted(theirs["samples"][task], key=lambda sample: samples[task].index(sample["doc_id"]))
+        assert [s["doc_hash"] for s in found] == [d.doc_hash for d in data.documents]
+        for sample, mine in zip(found, scores[index], strict=True):
             stock_scores = [float(response[0][0]) for response in sample["resps"]]
             np.testing.assert_allclose(mine.numpy(), stock_scores, rtol=1e-4)
         lists = [row.tolist() for row in scores[index]]

@@ -72,6 +72,11 @@ def manager(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     return made
 
 
+def by_number(made: tasks.TaskDocuments) -> list[tasks.Document]:
+    """Documents in the order of the split."""
+    return sorted(made.documents, key=lambda document: document.doc_id)
+
+
 def correct(scores: list[list[float]], made: list[tasks.Document], metric: str) -> np.ndarray:
     return Scores(scores, [d.lengths for d in made], [d.gold for d in made]).correct(metric)
 
@@ -113,10 +118,11 @@ def test_right_answers_by_hand() -> None:
 
 def test_documents_are_as_lm_eval_makes_them(manager: Manager) -> None:
     made = tasks.build("own", "hub", "abc", Path("/nowhere"))
-    assert [d.doc_id for d in made.documents] == [0, 1, 2]
-    assert [d.gold for d in made.documents] == [1, 0, 3]
-    assert made.documents[0].requests == [("Q: one?\nA:", f" {choice}") for choice in ("a", "bcdef", "gh")]
-    assert [d.lengths for d in made.documents] == [[1, 5, 2], [4, 4], [1, 2, 3, 3]]  # characters, not bytes
+    found = by_number(made)
+    assert [d.doc_id for d in found] == [0, 1, 2]
+    assert [d.gold for d in found] == [1, 0, 3]
+    assert found[0].requests == [("Q: one?\nA:", f" {choice}") for choice in ("a", "bcdef", "gh")]
+    assert [d.lengths for d in found] == [[1, 5, 2], [4, 4], [1, 2, 3, 3]]  # characters, not bytes
     assert (made.task, made.version, made.split, made.metrics) == ("own", "2.0", "validation", ["acc", "acc_norm"])
     assert made.source.startswith("hub:")
     assert made.source.endswith("@abc")
@@ -128,15 +134,35 @@ def test_documents_are_as_lm_eval_makes_them(manager: Manager) -> None:
 def test_hashes_are_lm_evals(manager: Manager) -> None:
     from lm_eval.utils import hash_string
 
-    made = tasks.build("own", "hub", None, Path("/nowhere")).documents
+    made = by_number(tasks.build("own", "hub", None, Path("/nowhere")))
     assert made[2].doc_hash == hash_string(json.dumps(ROWS[2], indent=2, ensure_ascii=False))
     assert "dataset_kwargs" not in manager.asked
 
 
 def test_questions_on_one_passage_are_a_cluster(manager: Manager) -> None:
     manager.task = lm_eval_task([{**ROWS[0], "passage": passage} for passage in ("river", "sea", "river")])
-    first, second, third = (d.cluster for d in tasks.build("own", "hub", None, Path("/nowhere")).documents)
+    first, second, third = (d.cluster for d in by_number(tasks.build("own", "hub", None, Path("/nowhere"))))
     assert first == third != second
+
+
+def test_documents_that_share_a_context_are_a_cluster(manager: Manager) -> None:
+    questions = [{**ROWS[0], "q": question} for question in ("a?", "b?", "a?", "c?")]
+    manager.task = lm_eval_task(questions)
+    made = tasks.build("own", "hub", None, Path("/nowhere"))
+    assert [d.cluster for d in by_number(made)] == ["0", "1", "0", "3"]
+    manager.task = lm_eval_task([{**row, "q": "the same?"} for row in questions])  # says nothing of any of them
+    assert len({d.cluster for d in tasks.build("own", "hub", None, Path("/nowhere")).documents}) == 4
+
+
+def test_documents_stand_in_a_random_order_of_their_own(manager: Manager) -> None:
+    manager.task = lm_eval_task([{**ROWS[0], "q": f"{i}?", "gold": int(i < 10)} for i in range(40)])
+    orders = []
+    for seed in range(2):
+        made = tasks.build("own", "hub", None, Path("/nowhere"), seed=seed)
+        orders.append([d.doc_id for d in made.documents])
+        assert sorted(orders[-1]) == list(range(40))
+        assert sum(d.gold for d in made.first(8).documents) == 2  # a quarter, as of all
+    assert orders[0] != orders[1]
 
 
 def test_choices_may_differ_in_the_context(manager: Manager) -> None:
