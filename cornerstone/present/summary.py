@@ -80,26 +80,23 @@ def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, estimator: str
 
 
 def _verdict(cornerstones: pd.DataFrame, level: float) -> str:
-    """Which layers are significantly more important than the median layer, in words."""
-    above = cornerstones.loc[cornerstones["above_median"].astype(bool), "player"].tolist()
+    """Which layers are significantly among the highest, and which above the median layer, in words."""
+    named = {
+        column: ", ".join(cornerstones.loc[cornerstones[column].astype(bool), "player"])
+        for column in ("cornerstone", "above_median")
+    }
     first = (
-        f"Significantly above the median layer on all documents ({level:.0%}, adjusted for testing every layer): "
-        f"**{', '.join(above)}**."
-        if above
-        else f"On all documents no layer is significantly above the median layer ({level:.0%}, adjusted for testing "
-        "every layer)."
+        f"Cornerstones, significantly among the three highest layers ({level:.0%}, adjusted for testing every layer): "
+        f"**{named['cornerstone'] or 'none'}**. Significantly above the median layer: "
+        f"{named['above_median'] or 'none'}."
     )
-    if cornerstones["cornerstone"].isna().all():
-        return f"{first} There are too few documents to choose layers on one half and test them on the other."
+    if cornerstones["chosen"].isna().all():
+        return f"{first} There are too few documents to choose layers on one half and value them on the other."
     chosen = cornerstones[cornerstones["chosen"].astype(bool)]
     held = "; ".join(
-        f"{player} {100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f}, p = {p:.2g})"
-        for player, value, low, high, p in chosen[["player", "held_out", "held_out_low", "held_out_high", "held_out_p"]]
+        f"{player} {100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+        for player, value, low, high in chosen[["player", "held_out", "held_out_low", "held_out_high"]]
         .to_numpy()
         .tolist()
     )
-    confirmed = chosen.loc[chosen["cornerstone"].astype(bool), "player"].tolist()
-    return (
-        f"{first} Highest on one half of the documents, tested on the other half: {held}. Cornerstones confirmed "
-        f"so: **{', '.join(confirmed) or 'none'}**."
-    )
+    return f"{first} Highest on one half of the documents, and their values on the other half: {held}."
