@@ -44,6 +44,11 @@ class Estimate:
         certain = 0.5 - 0.5 * np.sign(np.where(np.abs(self.value) > 1e-12, self.value, 0.0))
         return np.where(half > 0, special.stdtr(self.df, -np.where(half > 0, t, 0)), certain)
 
+    def p_differs(self) -> np.ndarray:
+        """Two-sided p-values [N] of "is 0"."""
+        above = self.p_above()
+        return 2 * np.minimum(above, 1 - above)
+
 
 def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Estimate:
     """Mean over documents with a cluster-robust standard error and a t interval.

@@ -92,8 +92,8 @@ FIGURES: Final = (
         ("interactions", "shapley"),
         "Interactions between pairs of players of {model}, mean over tasks: what removing both costs beyond "
         "what removing each costs (below 0: redundant; above 0: synergistic)",
-        "A dot marks pairs whose {level} interval over documents excludes 0, each by itself; with many pairs "
-        "some do by chance.",
+        "Dots mark the pairs that are found to interact at a false discovery rate of 5% (Benjamini and Hochberg): of "
+        "them at most one in twenty is expected to be there by chance.",
     ),
     FigureKind(
         "assumptions",
