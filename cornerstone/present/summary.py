@@ -11,8 +11,8 @@ import pandas as pd
 
 from cornerstone.analysis import paper
 from cornerstone.config.config import Config
-from cornerstone.config.pairs import Pair
-from cornerstone.files import write_text
+from cornerstone.config.pairs import Pair, name_of
+from cornerstone.files import read_csv, write_text
 from cornerstone.present.comparisons import findings as findings_of_pair
 from cornerstone.present.figures import figure
 
@@ -30,6 +30,25 @@ class Compared:
     concentration: pd.DataFrame
     agreement: pd.DataFrame | None
     figures: Sequence[Path]
+
+
+def compared(
+    pairs: Sequence[Pair], concentration: Sequence[str], agreement: Sequence[str], figures: Sequence[str]
+) -> dict[Pair, Compared]:
+    """What was found of each pair, from the files of all; a file's folder is named after its pair.
+
+    Args:
+        pairs: of models.
+        concentration: concentration.csv of each.
+        agreement: agreement.csv of those with equal players.
+        figures: pictures of all.
+    """
+    agreed = {Path(path).parent.name: read_csv(Path(path)) for path in agreement}
+    found = {}
+    for pair, share in zip(pairs, concentration, strict=True):
+        drawn = [Path(path) for path in figures if Path(path).parent.name == name_of(pair)]
+        found[pair] = Compared(read_csv(Path(share)), agreed.get(name_of(pair)), drawn)
+    return found
 
 
 def write(
@@ -50,7 +69,7 @@ def write(
         figures: model -> pictures, each named after the kind of its figure.
         tables: Markdown files.
         target: the page; pictures are named relative to its folder.
-        comparisons: what was found of each pair of models.
+        comparisons: what was found of each pair of models (`compared`).
     """
     level = config.intervals.level
     parts = ["# What was found\n"]

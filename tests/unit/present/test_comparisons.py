@@ -152,7 +152,6 @@ def test_the_summary_says_what_was_found(config: Config) -> None:
 
 
 def test_a_pair_has_its_place_on_the_page(config: Config, tmp_path: Path) -> None:
-    frames = read(config, TUNED)
     baselines = pd.DataFrame(
         {
             "model": model, "task": ["alpha"], "metric": "acc", "documents": 30, "split": "validation",
@@ -160,12 +159,18 @@ def test_a_pair_has_its_place_on_the_page(config: Config, tmp_path: Path) -> Non
         }
         for model in config.run
     )  # fmt: skip
-    picture = tmp_path / "figures" / "compare" / "base--tuned" / "agreement.png"
-    compared = summary.Compared(frames["concentration"], frames["agreement"], [picture])
+    folder = tmp_path / "figures" / "compare"
+    pictures = [str(folder / "base--tuned" / "agreement.png"), str(folder / "base--short" / "depth.png")]
+    shown = [Layout(config).compared(pair) for pair in config.pairs]
+    compared = summary.compared(
+        config.pairs, [each["concentration"] for each in shown], [shown[0]["agreement"]], pictures
+    )
+    assert compared[SHORT].agreement is None
+    assert [str(path) for path in compared[TUNED].figures] == pictures[:1]
     only = config.model_copy(update={"run": []})
     by_model = {model: baselines.explode("task").query("model == @model") for model in config.run}
-    summary.write(only, {}, by_model, {}, [], tmp_path / "summary.md", {TUNED: compared})
+    summary.write(only, {}, by_model, {}, [], tmp_path / "summary.md", compared)
     page = (tmp_path / "summary.md").read_text()
-    assert "## base and tuned" in page
+    assert page.index("## base and tuned") < page.index("## base and short")
     assert "![agreement](figures/compare/base--tuned/agreement.png)" in page
     assert "How far the rankings of the sublayers by base and tuned agree: alpha (acc, 30 documents" in page
