@@ -169,24 +169,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--documents", type=int, default=100)
+    parser.add_argument("--parts", nargs="+", default=["differences", "rankings", "shares"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     chosen = parser.parse_args()
     settings = {"repetitions": chosen.repetitions, "documents": chosen.documents, "level": LEVEL, "seed": chosen.seed}
     parts = {
-        "comparison_differences": partial(differences, chosen.repetitions),
-        "comparison_rankings": partial(rankings, chosen.repetitions, chosen.documents),
-        "comparison_shares": partial(concentrations, chosen.repetitions),
+        "differences": partial(differences, chosen.repetitions),
+        "rankings": partial(rankings, chosen.repetitions, chosen.documents),
+        "shares": partial(concentrations, chosen.repetitions),
     }
     headings = {
-        "comparison_differences": "Paired differences of the values of 60 players, of which none differs",
-        "comparison_rankings": "Rank correlation of the true values of 60 players",
-        "comparison_shares": f"Share of the top {CHOSEN} of 36 and of 60 players, and its difference",
+        "differences": "Paired differences of the values of 60 players, of which none differs",
+        "rankings": "Rank correlation of the true values of 60 players",
+        "shares": f"Share of the top {CHOSEN} of 36 and of 60 players, and its difference",
     }
-    for name, measure in parts.items():
+    for part in chosen.parts:
+        name, measure = f"comparison_{part}", parts[part]
         frame = measure(np.random.default_rng(chosen.seed))
         formats = dict.fromkeys([c for c in frame.columns if frame[c].dtype == float], ".2f")
-        body = f"# {headings[name]}\n\n{report.origin(settings)}\n\n{report.markdown(frame, formats)}"
+        body = f"# {headings[part]}\n\n{report.origin(settings)}\n\n{report.markdown(frame, formats)}"
         report.write(chosen.results, name, frame, body)
 
 
