@@ -7,12 +7,14 @@ from cornerstone.assets.identity import identity
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
+from cornerstone.config.pairs import name_of
 from cornerstone.errors import CornerstoneError
 from cornerstone.plan import fingerprint
 from cornerstone.plan.fingerprint import code
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import (
+    COMPARISON,
     ESTIMATES,
     VALUES,
     check_coalition,
@@ -24,7 +26,7 @@ from cornerstone.plan.snakemake import (
     share_memory,
     unplanned,
 )
-from cornerstone.present import figures, inner, progress, screen
+from cornerstone.present import comparisons, figures, inner, progress, screen
 from cornerstone.present.tables import TABLES
 
 ROOT = Path(workflow.basedir)

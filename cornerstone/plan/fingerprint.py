@@ -16,6 +16,7 @@ from pathlib import Path
 from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
 from cornerstone.config.config import Config
+from cornerstone.config.pairs import Pair
 from cornerstone.plan.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
@@ -93,6 +94,11 @@ def of_estimates(config: Config, model: str) -> str:
     decisive["metrics"] = {task: config.tasks[task].metric for task in config.run_tasks}
     decisive["values"] = {task: of_values(config, model, task) for task in config.run_tasks}
     return _short(json.dumps(decisive, sort_keys=True), code(*ESTIMATES))
+
+
+def of_comparison(config: Config, pair: Pair) -> str:
+    """16 hexadecimal digits that change with whatever decides the comparison of two models."""
+    return _short(*pair, *(of_estimates(config, model) for model in pair))
 
 
 @lru_cache

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.config.config import Config
+from cornerstone.config.pairs import name_of
 from cornerstone.errors import ConfigError
 from cornerstone.files import write_atomically, write_text
 from cornerstone.game import coalitions
@@ -153,10 +154,12 @@ ESTIMATES = "estimates"
 """The note of a model's estimates; all others are named after tasks."""
 VALUES = ".values"
 """Ending of the note of a task's table of values."""
+COMPARISON = ".comparison"
+"""The note of a pair of models that are compared."""
 
 
 def note(config: Config, model: str, what: str) -> str:
-    """An input of the rules that evaluate a model on a task, collect its values or estimate from them.
+    """An input of the rules that evaluate a model on a task, collect its values, estimate from them, or compare.
 
     It is newer than what they have made when that does not fit the config: see `note_stale`. Each folder of results has
     notes of its own.
@@ -186,15 +189,24 @@ def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
         for task in config.run_tasks:
             reasons[task + VALUES] = _differ(_said(made, "values", task), fingerprint.of_values(config, model, task))
         reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
-        for what, reason in reasons.items():
-            path = Path(note(config, model, what))
-            if reason:
-                # Snakemake takes a file as it was if it says the same, however new it is
-                write_text(path, f"{reason}, seen at {time.time_ns()}")
-                newer.append(str(path))
-            elif not path.is_file() or path.stat().st_size:
-                write_atomically(path, lambda temporary: os.utime(temporary, (0, 0)))  # older than anything
+        newer += [path for what, reason in reasons.items() if (path := _noted(note(config, model, what), reason))]
+    for pair in config.pairs:
+        made = Path(layout.comparison_provenance(pair))
+        reason = _differ(_said(made, "fingerprint"), fingerprint.of_comparison(config, pair))
+        newer += [path] if (path := _noted(note(config, name_of(pair), COMPARISON), reason)) else []
     return newer
+
+
+def _noted(name: str, reason: str) -> str:
+    """Write a note that is newer than anything where there is a reason, else older; return its name where newer."""
+    path = Path(name)
+    if reason:
+        # Snakemake takes a file as it was if it says the same, however new it is
+        write_text(path, f"{reason}, seen at {time.time_ns()}")
+        return name
+    if not path.is_file() or path.stat().st_size:
+        write_atomically(path, lambda temporary: os.utime(temporary, (0, 0)))
+    return ""
 
 
 def _differ(found: object, wanted: object) -> str:

@@ -176,15 +176,16 @@ TABLES: Final = (
 """All tables; a new one is an entry here."""
 
 
-def write(sources: Mapping[str, Sequence[Path]], paths: Sequence[Path]) -> None:
-    """Write all tables.
+def write(sources: Mapping[str, Sequence[Path]], paths: Sequence[Path], tables: Sequence[Table] = TABLES) -> None:
+    """Write some tables.
 
     Args:
-        sources: what a table reads -> the CSV file of each model.
+        sources: what a table reads -> the CSV file of each model, or pair of models.
         paths: where they go, in all formats.
+        tables: which; those of single models by default.
     """
     stems = {path.stem: path.with_suffix("") for path in paths}
-    for table in TABLES:
+    for table in tables:
         rows = pd.concat([read_csv(path) for path in sources[table.reads]], ignore_index=True)
         write_table(table.show(rows), stems[table.name], table.caption)
 
