@@ -235,8 +235,8 @@ def test_a_note_never_says_the_same_twice(site: Site) -> None:
 
 
 def test_many_results_are_looked_at_quickly(site: Site, looks: list[str]) -> None:
-    """The second look at some hundred files reads none of them."""
-    names = [f"drop-attn{i}-ffn{j}" for i in range(4) for j in range(4)]
+    """The second look reads none of them."""
+    names = [f"drop-attn{i}-ffn{j}" for i in range(4) for j in range(i, 4)]
     site.write(names)
     for _ in range(2):
         results = Results(site.config(), "tiny", "alpha")
