@@ -21,6 +21,7 @@ from cornerstone.plan.snakemake import (
     check_coalition,
     check_installed,
     chunk_note,
+    command_line,
     evaluate_rule,
     note,
     prepare_jobs,
@@ -41,7 +42,7 @@ try:
     cfg = load(config)
     plans = {model: Plan(cfg, model) for model in cfg.run}
     chunks = {model: plans[model].chunks for model in cfg.run}
-    asked_for = asked(cfg, workflow.is_main_process)
+    asked_for = asked(cfg, command_line(), workflow.is_main_process)
 except CornerstoneError as error:
     raise WorkflowError(str(error))
 

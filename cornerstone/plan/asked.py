@@ -12,13 +12,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.files import write_text
 from cornerstone.game import coalitions
 from cornerstone.plan.layout import Layout
-from cornerstone.plan.snakemake import NOTES, command_line
+from cornerstone.plan.snakemake import NOTES
 
 RULE = "evaluate_asked_"
 """How the names of rules begin that evaluate what is asked for."""
@@ -80,7 +81,7 @@ def _file(rule: str) -> Path:
     return NOTES / "asked" / f"{rule}.json"
 
 
-def asked(config: Config, main: bool) -> list[Asked]:
+def asked(config: Config, called: Any | None, main: bool) -> list[Asked]:
     """What is asked for in this run of Snakemake.
 
     In the process that decides what runs, this is read off the command line, and written down. In the processes of its
@@ -88,17 +89,17 @@ def asked(config: Config, main: bool) -> list[Asked]:
 
     Args:
         config: the configuration.
+        called: what Snakemake was called with (`plan.snakemake.command_line`).
         main: whether this process decides what runs.
 
     Raises:
         CoalitionError: a file is named like no coalition of its model.
         StoreError: a job does not find what was written down.
     """
-    called = command_line()
     if called is None:
         return []
     if not main:
-        rules = {target.rulename for target in called.target_jobs if target.rulename.startswith(RULE)}
+        rules = {target.rulename for target in called.target_jobs or () if target.rulename.startswith(RULE)}
         return [Asked.read(rule) for rule in sorted(rules)]
     targets = {*called.targets, *called.until, *called.prioritize}
     forced = {*called.forcerun, *(targets if called.force or called.forceall else ())}

@@ -74,17 +74,17 @@ def online() -> None:
 
 
 def command_line() -> Any | None:
-    """What this process of Snakemake was called with: targets, --forcerun and so on, as Snakemake itself reads them.
+    """What Snakemake's command was called with, as Snakemake itself has read it: `targets`, `forcerun` and so on.
 
-    Rules are read before Snakemake hands its settings to the workflow. None where Snakemake was not called by its
-    command, but by a program of somebody's.
+    Called while rules are read. That is before Snakemake hands its settings to the workflow, so they are taken from the
+    command that is running. None where Snakemake was called by a program of somebody's.
     """
-    called = Path(sys.argv[0])
-    if called.name != "snakemake" and called.parts[-2:] != ("snakemake", "__main__.py"):
-        return None
-    from snakemake.cli import get_argument_parser  # not above: only Snakemake's own processes have it
+    from snakemake.cli import main  # not above: only Snakemake's own processes have it
 
-    return get_argument_parser().parse_args(sys.argv[1:])
+    frame = sys._getframe()
+    while frame is not None and frame.f_code is not main.__code__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals.get("args")
 
 
 def check_coalition(config: Config, model: str, name: str) -> str:

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from snakemake.cli import parse_args
 
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.plan.asked import Asked, asked, of_files
+from cornerstone.plan.snakemake import command_line
 from tests.helpers import configured
 
 CONFIG = configured({"run": ["tiny", "other"]})
+
+
+def called(*arguments: str) -> Any:
+    """What Snakemake makes of a command line."""
+    return parse_args(["--cores", "1", "--workflow-profile", "none", *arguments])[1]
 
 
 def path(name: str, model: str = "tiny", task: str = "alpha") -> str:
@@ -51,26 +58,22 @@ def test_each_request_has_a_rule_of_its_own() -> None:
 def test_a_job_finds_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Snakemake tells its jobs the names of their rules, and nothing of the command line."""
     monkeypatch.chdir(tmp_path)
-    program = "/bin/snakemake"
-    monkeypatch.setattr(sys, "argv", [program, path("full"), "--cores", "1", "--forcerun", path("drop-ffn1")])
-    (found,) = asked(CONFIG, main=True)
+    (found,) = asked(CONFIG, called(path("full"), "--forcerun", path("drop-ffn1")), main=True)
     assert found == Asked("tiny", "alpha", ("drop-ffn1", "full"), ("drop-ffn1",))
-    monkeypatch.setattr(sys, "argv", [program, "--mode", "remote", "--target-jobs", f"{found.rule}:", "collect:task=a"])
-    assert asked(CONFIG, main=False) == [found]
-    monkeypatch.setattr(sys, "argv", ["/lib/snakemake/__main__.py", "--target-jobs", "evaluate_asked_0:"])
+    assert asked(CONFIG, called("--target-jobs", f"{found.rule}:", "collect:task=a"), main=False) == [found]
     with pytest.raises(StoreError, match=r"evaluate_asked_0\.json.*Run the same command again"):
-        asked(CONFIG, main=False)
+        asked(CONFIG, called("--target-jobs", "evaluate_asked_0:"), main=False)
 
 
 @pytest.mark.parametrize("option", ["--force", "--forceall"])
 def test_targets_that_are_forced(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["snakemake", "--cores", "1", option, "--", path("full")])
-    assert asked(CONFIG, main=True) == [Asked("tiny", "alpha", ("full",), ("full",))]
-    monkeypatch.setattr(sys, "argv", ["snakemake", "--cores", "1", option])
-    assert asked(CONFIG, main=True) == []
+    assert asked(CONFIG, called(option, "--", path("full")), main=True) == [
+        Asked("tiny", "alpha", ("full",), ("full",))
+    ]
+    assert asked(CONFIG, called(option), main=True) == []
 
 
-def test_a_program_of_somebodys_has_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/home/me/mine.py", path("full")])
-    assert asked(CONFIG, main=True) == []
+def test_a_program_of_somebodys_has_no_command_line() -> None:
+    assert command_line() is None
+    assert asked(CONFIG, None, main=True) == []
