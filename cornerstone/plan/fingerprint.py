@@ -48,8 +48,9 @@ DECISIVE = {
 def of_result(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a result.
 
-    These are: the weights and how they are computed, the documents, and the code of `RESULTS`. What only decides where
-    or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators) is left out.
+    These are: the weights and how they are computed, where documents come from, and the code of `RESULTS`. What only
+    decides where or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators)
+    is left out. So is the limit: a result says which documents it holds.
     """
     return _short(settings(config, model, task), code(*RESULTS))
 
@@ -62,7 +63,6 @@ def settings(config: Config, model: str, task: str) -> str:
     decisive["documents"] = [
         task,
         config.documents_source(model),
-        config.limit(model, task),
         config.revision(model, task),
         config.documents.seed,
     ]
@@ -82,8 +82,8 @@ def _content(config: Config, model: str) -> str | None:
 
 
 def of_values(config: Config, model: str, task: str) -> str:
-    """16 hexadecimal digits that change with whatever decides a table of values."""
-    return _short(of_result(config, model, task), code(*VALUES))
+    """16 hexadecimal digits that change with whatever decides a table of values, the number of documents included."""
+    return _short(of_result(config, model, task), str(config.limit(model, task)), code(*VALUES))
 
 
 def of_estimates(config: Config, model: str) -> str:
