@@ -108,7 +108,7 @@ def test_clusters_count_as_one_document() -> None:
         }
         for side in (first, second)
     ]
-    assert agreement(*doubled, 0.95, 0, 100)["mean"] == agreement(first, second, 0.95, 0, 100)["mean"]
+    assert agreement(doubled[0], doubled[1], 0.95, 0, 100)["mean"] == agreement(first, second, 0.95, 0, 100)["mean"]
 
 
 def test_replicates_are_halved_with_the_documents() -> None:
@@ -116,7 +116,8 @@ def test_replicates_are_halved_with_the_documents() -> None:
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 0.01, (30, 20))
     parts = [rng.normal(0, 1, 20) + noise for _ in range(10)]  # nothing but errors of the coalitions
-    found = agreement(*[{"a": Sample(Values.averaged(parts), np.arange(30).astype(str))}] * 2, 0.95, 0, 100)["a"]
+    side = {"a": Sample(Values.averaged(parts), np.arange(30).astype(str))}
+    found = agreement(side, side, 0.95, 0, 100)["a"]
     assert abs(found.within_first) < 0.5
     assert found.plain == pytest.approx(1)
 
@@ -128,6 +129,6 @@ def test_too_few_documents_and_values_that_are_not_linear_give_no_interval() -> 
         for side in two()
     ]
     for sides in ((first, second), resampled):
-        found = agreement(*sides, 0.95, 0, 100)["mean"]
+        found = agreement(sides[0], sides[1], 0.95, 0, 100)["mean"]
         assert np.isfinite(found.plain)
         assert np.isnan([found.corrected, found.low, found.high, found.within_first]).all()
