@@ -111,6 +111,17 @@ def test_clusters_count_as_one_document() -> None:
     assert agreement(doubled[0], doubled[1], 0.95, 0, 100)["mean"] == agreement(first, second, 0.95, 0, 100)["mean"]
 
 
+def test_the_names_of_clusters_do_not_matter() -> None:
+    """Prompts of two models may differ, and with them what a cluster is called; the documents are the same."""
+    first, second = two(documents=20)
+    groups = np.array([i // 2 for i in range(20)])
+    named = [
+        {t: Sample(s.values, np.array([name(g) for g in groups])) for t, s in side.items()}
+        for side, name in ((first, lambda g: f"{g:02}"), (second, lambda g: f"{99 - g}"), (second, lambda g: f"{g:02}"))
+    ]
+    assert agreement(named[0], named[1], 0.95, 0, 100) == agreement(named[0], named[2], 0.95, 0, 100)
+
+
 def test_replicates_are_halved_with_the_documents() -> None:
     """Coalitions that both halves share would make a model agree with itself by their errors alone."""
     rng = np.random.default_rng(3)
