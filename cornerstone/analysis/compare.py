@@ -14,6 +14,7 @@ from cornerstone.analysis import games, paired, shapley
 from cornerstone.analysis.agreement import agreement
 from cornerstone.analysis.concentration import concentration
 from cornerstone.analysis.paired import Side
+from cornerstone.analysis.resampling import grouping
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair
 from cornerstone.errors import StoreError
@@ -106,8 +107,8 @@ def _agreement(config: Config, first: Side, second: Side) -> pd.DataFrame:
 
 def _check_documents(pair: Pair, task: str, first: Game, second: Game) -> None:
     """Raise StoreError where two games are of different documents."""
-    same = np.array_equal(first.documents, second.documents) and np.array_equal(first.clusters, second.clusters)
-    if not same:
+    groups = [grouping(game.clusters) for game in (first, second)]
+    if not (np.array_equal(first.documents, second.documents) and np.array_equal(groups[0], groups[1])):
         raise StoreError(
             f"`compare`: {pair[0]} and {pair[1]} were scored on different documents of {task} "
             f"({len(first.documents)} and {len(second.documents)}). Run the workflow "

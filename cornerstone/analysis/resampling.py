@@ -33,8 +33,8 @@ class Sums:
     def of(cls, sample: Sample) -> Sums:
         """Those of a sample."""
         values = sample.values.documents[None] if sample.values.replicates is None else sample.values.replicates
-        labels, index = np.unique(sample.clusters, return_inverse=True)
-        parts = np.zeros((len(labels), len(values), values.shape[2]))
+        index = grouping(sample.clusters)
+        parts = np.zeros((index.max() + 1, len(values), values.shape[2]))
         np.add.at(parts, index, values.transpose(1, 0, 2))
         return cls(parts.transpose(1, 0, 2), np.bincount(index).astype(np.float64))
 
@@ -94,6 +94,17 @@ class Draw:
     def means(self, sums: Mapping[str, Sums]) -> dict[str, np.ndarray]:
         """The values [B, N] on each task."""
         return {task: each.means(self.clusters[task], self.replicates) for task, each in sums.items()}
+
+
+def grouping(clusters: np.ndarray) -> np.ndarray:
+    """The cluster of each document as a number from 0, in the order in which they come, whatever they are called.
+
+    >>> grouping(np.array(["b", "a", "b", "c"])).tolist()
+    [0, 1, 0, 2]
+    """
+    _, first, index = np.unique(clusters, return_index=True, return_inverse=True)
+    found: np.ndarray = first.argsort().argsort()[index]
+    return found
 
 
 def _half(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -108,7 +108,18 @@ def test_clusters_count_as_one_document() -> None:
         }
         for side in (first, second)
     ]
-    assert agreement(*doubled, 0.95, 0, 100)["mean"] == agreement(first, second, 0.95, 0, 100)["mean"]
+    assert agreement(doubled[0], doubled[1], 0.95, 0, 100)["mean"] == agreement(first, second, 0.95, 0, 100)["mean"]
+
+
+def test_the_names_of_clusters_do_not_matter() -> None:
+    """Prompts of two models may differ, and with them what a cluster is called; the documents are the same."""
+    first, second = two(documents=20)
+    groups = np.array([i // 2 for i in range(20)])
+    named = [
+        {t: Sample(s.values, np.array([name(g) for g in groups])) for t, s in side.items()}
+        for side, name in ((first, lambda g: f"{g:02}"), (second, lambda g: f"{99 - g}"), (second, lambda g: f"{g:02}"))
+    ]
+    assert agreement(named[0], named[1], 0.95, 0, 100) == agreement(named[0], named[2], 0.95, 0, 100)
 
 
 def test_replicates_are_halved_with_the_documents() -> None:
@@ -116,7 +127,8 @@ def test_replicates_are_halved_with_the_documents() -> None:
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 0.01, (30, 20))
     parts = [rng.normal(0, 1, 20) + noise for _ in range(10)]  # nothing but errors of the coalitions
-    found = agreement(*[{"a": Sample(Values.averaged(parts), np.arange(30).astype(str))}] * 2, 0.95, 0, 100)["a"]
+    side = {"a": Sample(Values.averaged(parts), np.arange(30).astype(str))}
+    found = agreement(side, side, 0.95, 0, 100)["a"]
     assert abs(found.within_first) < 0.5
     assert found.plain == pytest.approx(1)
 
@@ -128,6 +140,6 @@ def test_too_few_documents_and_values_that_are_not_linear_give_no_interval() -> 
         for side in two()
     ]
     for sides in ((first, second), resampled):
-        found = agreement(*sides, 0.95, 0, 100)["mean"]
+        found = agreement(sides[0], sides[1], 0.95, 0, 100)["mean"]
         assert np.isfinite(found.plain)
         assert np.isnan([found.corrected, found.low, found.high, found.within_first]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -123,7 +125,7 @@ def test_bands_sum_values_and_average_drops_of_models_of_any_depth() -> None:
     one, short = side("a", np.arange(8.0)), side("b", np.arange(4.0) - 7, blocks=2)
     frame = paired.by_band(one, short, 0.95)
     values = [{q: s["alpha"].values.documents.mean(axis=0) for q, s in each.samples.items()} for each in (one, short)]
-    rows = frame[frame["task"] == "alpha"].set_index(["quantity", "role", "band"]).sort_index()
+    rows: Any = frame[frame["task"] == "alpha"].set_index(["quantity", "role", "band"]).sort_index()
     last = rows.loc[("value", "all", 4)]
     assert last["first_value"] == pytest.approx(values[0]["value"][6:].sum())
     assert last["second_value"] == pytest.approx(values[1]["value"][3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,8 +91,9 @@ def test_differences_are_drawn_where_they_are(config: Config) -> None:
     drawn = figure("differences").draw({"differences": frames["differences"]}, "base and tuned")
     assert drawn.get_suptitle() == "tuned less base"
     mean = frames["differences"].query("task == 'mean'")
-    for ax, quantity in zip(drawn.axes, ("value", "drop"), strict=True):
-        rows = mean[mean["quantity"] == quantity]
+    axes: Any = drawn.axes
+    for ax, quantity in zip(axes, ("value", "drop"), strict=True):
+        rows: Any = mean[mean["quantity"] == quantity]
         points = {
             (x, round(y, 9)): (to_hex(line.get_color()).upper(), line.get_markerfacecolor() != "white")
             for line in ax.lines
@@ -108,9 +110,10 @@ def test_differences_are_drawn_where_they_are(config: Config) -> None:
 def test_rankings_are_drawn_with_their_correlations(config: Config, tmp_path: Path) -> None:
     frames = read(config, TUNED)
     drawn = figure("agreement").draw(frames, "base and tuned")
-    assert len(drawn.axes) == 4
+    axes: Any = drawn.axes
+    assert len(axes) == 4
     mean = frames["differences"].query("task == 'mean' and quantity == 'value'")
-    points = {tuple(point) for line in drawn.axes[0].lines[1:] for point in np.transpose(line.get_data())}
+    points = {tuple(point) for line in axes[0].lines[1:] for point in np.transpose(line.get_data())}
     assert points == set(zip(mean["first_rank"], mean["second_rank"], strict=True))
     assert drawn.axes[0].yaxis_inverted()  # the highest on top
     assert not drawn.axes[0].xaxis_inverted()
@@ -120,7 +123,7 @@ def test_rankings_are_drawn_with_their_correlations(config: Config, tmp_path: Pa
     agreed = frames["agreement"].query("quantity == 'value'").set_index("task")
     labels = [text.get_text() for text in drawn.axes[1].get_yticklabels()]
     assert labels == ["alpha", "beta", "Mean over tasks"]
-    plain = next(line for line in drawn.axes[1].lines if line.get_markerfacecolor() == "white")
+    plain = next(line for line in axes[1].lines if line.get_markerfacecolor() == "white")
     assert plain.get_xdata().tolist() == agreed["rank_correlation"].tolist()
     save_figure(drawn, [tmp_path / "agreement.png"])
     assert (tmp_path / "agreement.png").stat().st_size > 1000
@@ -130,7 +133,7 @@ def test_depth_shows_both_models_by_role(config: Config) -> None:
     frame = read(config, SHORT)["depth"]
     drawn = figure("depth").draw({"depth": frame}, "base and short")
     assert [ax.get_title(loc="left") for ax in drawn.axes] == ["attention or another mixer", "feed-forward"] * 2
-    line = drawn.axes[0].lines[0]
+    line: Any = drawn.axes[0].lines[0]
     rows = frame.query("model == 'base' and role == 'mixer' and quantity == 'value' and task == 'mean'")
     assert line.get_xdata().tolist() == pytest.approx(rows["depth"].tolist())
     assert line.get_ydata().tolist() == pytest.approx((100 * rows["value"]).tolist())
