@@ -6,7 +6,7 @@ so that what two players have in common on a document cancels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,25 +28,16 @@ class Sample:
         values: of N players on D documents.
         clusters: [D] labels; documents of one cluster are not independent.
         bound: the values lie in [-bound, bound]; None: no bound is known.
-        unit: what one document changes a value by where it changes it; None where there is no bound.
     """
 
     values: Values
     clusters: np.ndarray
     bound: float | None = 1
-    unit: float | None = 1
-
-    def __post_init__(self) -> None:
-        if self.bound is None:
-            object.__setattr__(self, "unit", None)
 
     def contrasts(self, weights: np.ndarray) -> Sample:
         """Weighted sums of the values; weights: [N, M]."""
-        if self.bound is None or self.unit is None:
-            return Sample(self.values.contrasts(weights), self.clusters, None, None)
-        size = np.abs(weights)
-        bound, unit = self.bound * size.sum(axis=0).max(), self.unit * size.max()
-        return Sample(self.values.contrasts(weights), self.clusters, bound, unit)
+        bound = None if self.bound is None else self.bound * np.abs(weights).sum(axis=0).max()
+        return Sample(self.values.contrasts(weights), self.clusters, bound)
 
 
 def estimates(samples: Mapping[str, Sample], level: float, weights: np.ndarray | None = None) -> dict[str, Estimate]:
@@ -69,8 +60,8 @@ def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarr
 
     Variances per document (where documents are clustered: per cluster) of bounded values are of one kind on all tasks,
     so all of them are drawn together. Values without a bound have another unit on each task: there each task is drawn
-    by itself. Before that, each variance gets that of one document more, among all documents of all tasks, on which the
-    quantity differs by its unit: what was not seen may still be there.
+    by itself. Before that, each variance gets that of one document more, among all that are drawn together, on which
+    the quantity is as far from its mean as where it is not 0 (root mean square): what was not seen may still be there.
 
     Returns:
         Nothing of estimators that are not linear, and where there are too few quantities to learn from.
@@ -85,8 +76,8 @@ def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarr
     groups = [list(samples)] if bounded else [[task] for task in samples]
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for tasks in groups:
-        count = sum(counts[task] for task in tasks)
-        each = [own[task][0] * counts[task] + (samples[task].unit or 0.0) ** 2 / count for task in tasks]
+        unseen = _square(samples, tasks) / sum(counts[task] for task in tasks)
+        each = [own[task][0] * counts[task] + unseen for task in tasks]
         df = [np.full(len(part), float(own[task][1])) for part, task in zip(each, tasks, strict=True)]
         if len(each[0]) < moderated.FEWEST or not any(own[task][0].any() for task in tasks):
             continue
@@ -94,6 +85,17 @@ def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarr
         parts = zip(np.split(variances, len(tasks)), np.split(freedom, len(tasks)), tasks, strict=True)
         found |= {task: (variance / counts[task], df) for variance, df, task in parts}
     return found
+
+
+def _square(samples: Mapping[str, Sample], tasks: Sequence[str]) -> float:
+    """The mean square of how far values that are not 0 are from the mean of their quantity, over all of the tasks."""
+    total, count = 0.0, 0
+    for task in tasks:
+        rows = samples[task].values.documents
+        there = np.abs(rows) > 1e-12
+        total += float(((rows - rows.mean(axis=0))[there] ** 2).sum())
+        count += int(there.sum())
+    return total / count if count else 0.0
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -243,6 +245,6 @@ def held_out(samples: Mapping[str, Sample], level: float, seed: int) -> HeldOut 
         if parts is None or replicates is None:
             return None
         for half, part, values in zip((first, second), parts, replicates, strict=True):
-            half[task] = Sample(values.of(part), sample.clusters[part], sample.bound, sample.unit)
+            half[task] = Sample(values.of(part), sample.clusters[part], sample.bound)
     chosen = np.argsort(-estimates(first, level)[MEAN].value, kind="stable")[:CHOSEN]
     return HeldOut(chosen, estimates(second, level)[MEAN])

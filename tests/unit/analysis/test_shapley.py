@@ -184,7 +184,8 @@ def test_ablations_by_hand() -> None:
     assert mean["metric"].unique().tolist() == ["acc"]
     # paired: drops are 1, 1, 0, 0 for attn0, and so on; one document more in all four, then drawn together
     own = np.array([np.var(drops, ddof=1) for drops in ([1, 1, 0, 0], [0, 0, 0, -1], [0] * 4, [0, 0, 1, 0])])
-    variances, _ = moderated(own + 1 / 4, np.full(4, 3.0))
+    unseen = np.mean([0.5**2, 0.5**2, 0.75**2, 0.75**2])  # what is not 0, less the mean of its drops
+    variances, _ = moderated(own + unseen / 4, np.full(4, 3.0))
     assert alpha["se"].to_numpy() == pytest.approx(np.sqrt(variances / 4))
 
 
