@@ -6,6 +6,7 @@ def evaluate_input(model):
     return {
         "marker": layout.model_marker(model),
         "documents": lambda w: layout.documents_for(model, w.task),
+        "reference": layout.reference(model),
         "note": note(cfg, model, "{task}"),
     }
 
