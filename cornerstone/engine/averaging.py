@@ -19,9 +19,9 @@ def reference(documents: Sequence[T], count: int) -> list[T]:
     return list(documents[-count:])
 
 
-def text_of(requests: Sequence[tuple[str, str]], gold: int) -> list[tuple[str, str]]:
-    """What of a reference document the model reads: the context with the right choice."""
-    return [requests[gold]]
+def text_of(requests: Sequence[tuple[str, str]], gold: int | Sequence[int]) -> list[tuple[str, str]]:
+    """What of a reference document the model reads: the context with the right choice (the first of several)."""
+    return [requests[gold if isinstance(gold, int) else gold[0]]]
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ heads, by the block's own code, in which the attention module is made to return 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +36,13 @@ class Mixed:
     """What all heads of an attention made of a state.
 
     Attributes:
+        projection: the output projection.
         heads: their results side by side, [..., heads x width], as the output projection is given them.
         returned: what the attention module returned.
         whole: the contribution of all heads, [B, T, H].
     """
 
+    projection: nn.Module
     heads: torch.Tensor
     returned: Any
     whole: torch.Tensor
@@ -52,9 +55,6 @@ class Heads:
         sublayer: the attention.
         count: query heads, as the config says.
         config: of the language model.
-
-    Attributes:
-        width: of each head's result.
 
     Raises:
         ModelError: the model has another number of heads, or its attention ends with no linear map of them.
@@ -70,10 +70,7 @@ class Heads:
                 f"config.yaml says heads: {count}, but the attention of block {sublayer.place} of the weights has "
                 f"{there}. Set heads: {there} in this model's entry; where blocks differ, choose other `players`."
             )
-        self.projection = self._projection(config.hidden_size)
-        widths = _widths(self.projection)
-        assert widths is not None
-        self.width = widths[0] // count
+        self._linear = self._linear_maps(config.hidden_size)
 
     def _mixer(self) -> nn.Module:
         """The module of the sublayer that is the attention."""
@@ -83,8 +80,8 @@ class Heads:
                 return module
         raise self._refusal("no module of it is an attention")
 
-    def _projection(self, hidden: int) -> nn.Module:
-        """The output projection: the last linear map from as many equal parts as there are heads to the stream."""
+    def _linear_maps(self, hidden: int) -> list[nn.Module]:
+        """Linear maps that take as many equal parts as there are heads to the stream; the last called is the output's."""
         fitting = [
             module
             for module in self.mixer.modules()
@@ -92,7 +89,12 @@ class Heads:
         ]
         if not fitting:
             raise self._refusal(f"no linear map in it takes {self.count} equal parts to the {hidden} of the stream")
-        return fitting[-1]
+        return fitting
+
+    @property
+    def entries(self) -> int:
+        """Of the output projection's matrix."""
+        return math.prod(_widths(self._linear[-1]) or ())
 
     def _refusal(self, why: str) -> ModelError:
         return ModelError(
@@ -105,22 +107,21 @@ class Heads:
         """Compute all heads at a state x, [B, T, H].
 
         Raises:
-            ModelError: the output projection is not called once.
+            ModelError: no linear map is called that could be the output projection.
         """
-        given: list[torch.Tensor] = []
+        given: list[tuple[nn.Module, torch.Tensor]] = []
         returned: list[Any] = []
-        handles = [
-            self.projection.register_forward_pre_hook(lambda module, args: given.append(args[0])),
-            self.mixer.register_forward_hook(lambda module, args, output: returned.append(output)),
-        ]
+        handles = [self.mixer.register_forward_hook(lambda module, args, output: returned.append(output))]
+        for linear in self._linear:
+            handles.append(linear.register_forward_pre_hook(lambda module, args: given.append((module, args[0]))))
         try:
             whole = self.sublayer.forward(x, arguments)  # not compiled: hooks would not be seen
         finally:
             for handle in handles:
                 handle.remove()
-        if len(given) != 1 or len(returned) != 1:
-            raise self._refusal(f"its last linear map is called {len(given)} times")
-        return Mixed(given[0], returned[0], whole)
+        if not given or len(returned) != 1:
+            raise self._refusal("its linear maps are not called as such")
+        return Mixed(*given[-1], returned[0], whole)
 
     def contribution(
         self,
@@ -143,9 +144,9 @@ class Heads:
             return mixed.whole
         stays = torch.zeros(self.count, dtype=torch.bool)
         stays[list(kept)] = True
-        stays = stays.repeat_interleave(self.width).to(mixed.heads.device)
+        stays = stays.repeat_interleave(mixed.heads.shape[-1] // self.count).to(mixed.heads.device)
         other = torch.zeros_like(mixed.heads[..., :1]) if instead is None else instead.to(mixed.heads)
-        projected = self.projection(torch.where(stays, mixed.heads, other))
+        projected = mixed.projection(torch.where(stays, mixed.heads, other))
         first, *rest = mixed.returned if isinstance(mixed.returned, tuple | list) else (mixed.returned,)
         projected = projected.view(first.shape)
         with _returns(self.mixer, projected if first is mixed.returned else (projected, *rest)):

@@ -106,10 +106,11 @@ def _read(path: Path, network: Network) -> Means:
 
 def _fits(means: Means, network: Network) -> bool:
     sublayers = sum(len(stage.switches) for stage in network.stages)
-    shapes = {place: (heads.count * heads.width,) for place in range(sublayers) if (heads := network.heads(place))}
+    heads = {place: each.count for place in range(sublayers) if (each := network.heads(place)) is not None}
     return (
         means.contributions.shape == (sublayers, network.hidden_size)
-        and {place: tuple(mean.shape) for place, mean in means.heads.items()} == shapes
+        and means.heads.keys() == heads.keys()
+        and all(mean.ndim == 1 and len(mean) % heads[place] == 0 for place, mean in means.heads.items())
         and _finite(means)
     )
 
