@@ -81,7 +81,7 @@ class Heads:
         raise self._refusal("no module of it is an attention")
 
     def _linear_maps(self, hidden: int) -> list[nn.Module]:
-        """Linear maps that take as many equal parts as there are heads to the stream; the last called is the output's."""
+        """Linear maps from as many equal parts as there are heads to the stream: the one called last ends it."""
         fitting = [
             module
             for module in self.mixer.modules()

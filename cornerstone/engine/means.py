@@ -2,8 +2,8 @@
 
 One vector for each sublayer, the mean of what it adds to the residual stream over all tokens of the documents, in one
 pass of the whole model. Adding a constant is not removing: a coalition then lacks what a sublayer says of the text at
-hand, and keeps what it always says (mean ablation; ways to remove are compared by Miller, Chughtai, Saunders 2024, arXiv
-2407.08734).
+hand, and keeps what it always says (mean ablation; Miller, Chughtai, Saunders 2024, arXiv 2407.08734, compare it with
+others).
 
 A contribution is what is added to the stream: behind norms and scales that belong to the sublayer. What a block does
 to the stream besides (a norm after the sum) is done to the sum with the mean in it.

@@ -8,7 +8,8 @@ of padded width S, and R rows at which a token is scored:
     heads          for each set of heads: sum over batches 2 * P * T, where heads are players
     head           coalitions * 2 * hidden * vocabulary * R
 
-P: entries of an attention's output projection. W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
+W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
+P: entries of an attention's output projection.
 h * d: query heads x width of a head; scores and weighted values are 2 * d operations each for every pair of positions,
 masked ones included, because masks are dense. Norms, activations and the softmax are left out.
 """
