@@ -221,12 +221,14 @@ def player_named(name: str, players: tuple[Player, ...]) -> Player:
             return player
     shown = [player.name for player in players]
     listed = ", ".join(shown if len(shown) <= 4 else [*shown[:2], "...", *shown[-2:]])
-    raise CoalitionError(
-        f"there is no player '{name}' in this model: its players are {listed}. {_hint(name, players[-1])}"
-    )
+    raise CoalitionError(f"there is no player '{name}' in this model: its players are {listed}. {_hint(name, players)}")
 
 
-def _hint(name: str, last: Player) -> str:
+def _hint(name: str, players: tuple[Player, ...]) -> str:
+    last = players[-1]
+    members = [player.name for player in players if re.fullmatch(rf"{re.escape(name)}[eh]\d+", player.name)]
+    if members:
+        return f"It is removed as the players {members[0]} to {members[-1]}, so name all of them."
     match = re.fullmatch(r"(ffn|moe)(\d+)", name)
     if match and last.kind in ("ffn", "moe") and match[1] != last.kind:
         return f"Its feed-forward sublayers are called {last.kind}, so write {last.kind}{match[2]}."

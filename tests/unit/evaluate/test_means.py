@@ -18,7 +18,7 @@ from cornerstone.engine import averaging
 from cornerstone.engine.means import Means
 from cornerstone.errors import AssetError, ConfigError, StoreError
 from cornerstone.evaluate import result as store
-from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.job import Job, Loaded
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from tests import tiny
@@ -43,6 +43,11 @@ def job(saved: Path, folder: Path, changes: dict[str, Any] | None = None, result
     tasks.write(DATA, folder / "alpha.json")
     tasks.write(REFERENCE, Path(Layout(config).documents_for("tiny", "beta")))
     return Job(config, "tiny", "alpha", marker, folder / "alpha.json", fingerprint.of_result(config, "tiny", "alpha"))
+
+
+def loaded(made: Job) -> Loaded:
+    """The job's model and all documents."""
+    return made.load(made.data())
 
 
 def scores(made: Job, *names: str) -> list[Any]:
@@ -80,12 +85,12 @@ def test_what_another_job_wrote_first_is_used(saved: Path, tmp_path: Path, monke
 
     monkeypatch.setattr("cornerstone.evaluate.means.mean_contributions", slow)
     made = job(saved, tmp_path)
-    used = made.load(made.data()).network.means
+    used = loaded(made).network.means
     monkeypatch.undo()
     (path,) = (tmp_path / "means").iterdir()
     first = load_file(path)["contributions"]
     path.unlink()
-    own = made.load(made.data()).network.means
+    own = loaded(made).network.means
     assert used is not None
     assert own is not None
     assert torch.equal(used.contributions, first)
@@ -100,26 +105,26 @@ def test_the_reference_documents_are_the_last_with_their_right_choice(
 
     real = means.encode
 
-    def encode(model: Any, tokenizer: Any, texts: Any) -> Any:
+    def encode(model: Any, tokenizer: Any, texts: Any, *rest: Any) -> Any:
         seen.extend(texts)
-        return real(model, tokenizer, texts)
+        return real(model, tokenizer, texts, *rest)
 
     monkeypatch.setattr(means, "encode", encode)
-    (made := job(saved, tmp_path)).load(made.data())
-    assert seen == [[document.requests[document.gold]] for document in REFERENCE.documents[2:]]
-    assert {text[0][1] for text in seen} == {" water.", " oil."}
+    loaded(job(saved, tmp_path))
+    right = [" water.", " oil.", " water.", " oil.", " water."]  # the gold choices go round
+    assert seen == [[("Eggs in hot", choice)] for choice in right[2:]]
 
 
 def test_a_damaged_file_is_one_message(saved: Path, tmp_path: Path) -> None:
     made = job(saved, tmp_path)
-    made.load(made.data())
+    loaded(made)
     (path,) = (tmp_path / "means").iterdir()
     os.truncate(path, 100)
     with pytest.raises(StoreError, match=r"means/tiny-[0-9a-f]{16}\.safetensors can't be used: .*Delete it"):
-        made.load(made.data())
+        loaded(made)
     save_file({"contributions": torch.zeros(6, 32)}, path)
     with pytest.raises(StoreError, match="it is of another model, or damaged"):
-        made.load(made.data())
+        loaded(made)
 
 
 def test_means_that_are_not_finite_are_not_written(
@@ -128,7 +133,7 @@ def test_means_that_are_not_finite_are_not_written(
     means = Means(torch.full((8, 32), float("inf")), {})
     monkeypatch.setattr("cornerstone.evaluate.means.mean_contributions", lambda *_: means)
     with pytest.raises(StoreError, match="mean contributions of tiny are no finite numbers"):
-        (made := job(saved, tmp_path)).load(made.data())
+        loaded(job(saved, tmp_path))
     assert not (tmp_path / "means").exists()
 
 
@@ -136,7 +141,7 @@ def test_missing_reference_documents_name_the_file(saved: Path, tmp_path: Path) 
     made = job(saved, tmp_path)
     Path(Layout(made.config).documents_for("tiny", "beta")).unlink()
     with pytest.raises(AssetError, match=r"documents/embedded/beta\.json: can't be read"):
-        made.load(made.data())
+        loaded(made)
 
 
 def test_what_is_decisive() -> None:
