@@ -1,11 +1,13 @@
 """The file of a model's mean contributions: made by the first job that needs it, read by all others.
 
-It is a safetensors file below `resources/means`, named after the model and what decides its numbers. Two jobs may make
-it at once: what the first one writes is what both use.
+It is a safetensors file beside the model's results, named after what decides its numbers. Two jobs may make
+it at once: what the first one writes is what both use. It stays as it is if the reference documents are made again: all
+results of a model are to have the same means.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,8 @@ def of(config: Config, model: str, network: Network, tokenizer: Any, room: Room)
 
 def _made(
     config: Config, model: str, asked: ReferenceDocuments, network: Network, tokenizer: Any, room: Room
-) -> tuple[Means, str]:
-    """Mean contributions, and what they are the means of."""
+) -> tuple[Means, dict[str, str]]:
+    """Mean contributions, and what the file says of them: over what, and a digest of these documents."""
     data = read(Path(Layout(config).documents_for(model, asked.task)))
     chosen = reference(data.documents, asked.limit)
     packed = encode(network.model, tokenizer, [text_of(document.requests, document.gold) for document in chosen])
@@ -77,14 +79,15 @@ def _made(
         if twice > 0:
             about += f" ({min(twice, len(chosen))} of them are scored, too)"
     log(f"{model}: mean contributions of its sublayers over {about}")
-    return mean_contributions(network, batches, runs), about
+    told = {"means_over": about, "documents": replace(data, documents=chosen).digest}
+    return mean_contributions(network, batches, runs), told
 
 
-def _write(means: Means, about: str, path: Path) -> None:
+def _write(means: Means, about: dict[str, str], path: Path) -> None:
     from safetensors.torch import save_file
 
     tensors = {_CONTRIBUTIONS: means.contributions, **{f"{_HEADS}{p}": mean for p, mean in means.heads.items()}}
-    save_file(tensors, path, {"means_over": about})
+    save_file(tensors, path, about)
 
 
 def _read(path: Path, network: Network) -> Means:

@@ -90,8 +90,11 @@ class Layout:
     # What evaluate jobs make.
 
     def means(self, model: str, digest: str) -> str:
-        """Mean contributions of a model's sublayers; what decides them is part of the name."""
-        return f"{self.resources}/means/{model}-{digest}.safetensors"
+        """Mean contributions of a model's sublayers; what decides them is part of the name.
+
+        It is among the results, as jobs in a container may write nowhere else.
+        """
+        return f"{self.results}/{model}/means-{digest}.safetensors"
 
     def coalitions(self, model: str, task: str) -> str:
         """Folder of the results of planned coalitions, and of those that somebody asked for."""

@@ -50,6 +50,11 @@ def loaded(made: Job) -> Loaded:
     return made.load(made.data())
 
 
+def the_file(folder: Path) -> Path:
+    (path,) = (folder / "results" / "tiny").glob("means-*.safetensors")
+    return path
+
+
 def scores(made: Job, *names: str) -> list[Any]:
     paths = [Path(Layout(made.config).coalition("tiny", "alpha", name)) for name in names]
     made.run_files(paths)
@@ -61,16 +66,16 @@ def test_the_first_job_makes_the_file_and_the_next_one_reads_it(
 ) -> None:
     full, dropped = scores(job(saved, tmp_path), "full", "drop-attn1")
     assert "3 documents of beta, the last of their order (3 of them are scored, too)" in capsys.readouterr().err
-    (path,) = (tmp_path / "means").iterdir()
+    path = the_file(tmp_path)
     assert load_file(path)["contributions"].shape == (8, 32)
     zero = scores(job(saved, tmp_path, {"models.tiny.removal": "zero"}, "zero"), "full", "drop-attn1")
     assert full == zero[0]
     assert dropped != zero[1]
-    made = job(saved, tmp_path, results="again")
     monkeypatch.setattr("cornerstone.evaluate.means.mean_contributions", lambda *_: pytest.fail("made again"))
-    assert scores(made, "full", "drop-attn1") == [full, dropped]
-    (found,) = Path(made.config.paths.results).rglob("drop-attn1.json")
+    (found,) = (tmp_path / "results").rglob("drop-attn1.json")
     assert store.read(found)["provenance"]["model"]["removal"] == MEAN
+    found.unlink()
+    assert scores(job(saved, tmp_path), "full", "drop-attn1") == [full, dropped]
 
 
 def test_what_another_job_wrote_first_is_used(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +92,7 @@ def test_what_another_job_wrote_first_is_used(saved: Path, tmp_path: Path, monke
     made = job(saved, tmp_path)
     used = loaded(made).network.means
     monkeypatch.undo()
-    (path,) = (tmp_path / "means").iterdir()
+    path = the_file(tmp_path)
     first = load_file(path)["contributions"]
     path.unlink()
     own = loaded(made).network.means
@@ -118,9 +123,9 @@ def test_the_reference_documents_are_the_last_with_their_right_choice(
 def test_a_damaged_file_is_one_message(saved: Path, tmp_path: Path) -> None:
     made = job(saved, tmp_path)
     loaded(made)
-    (path,) = (tmp_path / "means").iterdir()
+    path = the_file(tmp_path)
     os.truncate(path, 100)
-    with pytest.raises(StoreError, match=r"means/tiny-[0-9a-f]{16}\.safetensors can't be used: .*Delete it"):
+    with pytest.raises(StoreError, match=r"tiny/means-[0-9a-f]{16}\.safetensors can't be used: .*Delete it"):
         loaded(made)
     save_file({"contributions": torch.zeros(6, 32)}, path)
     with pytest.raises(StoreError, match="it is of another model, or damaged"):
@@ -134,7 +139,7 @@ def test_means_that_are_not_finite_are_not_written(
     monkeypatch.setattr("cornerstone.evaluate.means.mean_contributions", lambda *_: means)
     with pytest.raises(StoreError, match="mean contributions of tiny are no finite numbers"):
         loaded(job(saved, tmp_path))
-    assert not (tmp_path / "means").exists()
+    assert list(tmp_path.rglob("means-*")) == []
 
 
 def test_missing_reference_documents_name_the_file(saved: Path, tmp_path: Path) -> None:
