@@ -66,7 +66,7 @@ def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
             # Side by side, so that neither kind's interval hides the other's; several of a kind side by side, too.
             within, many = part.groupby("block").cumcount().to_numpy(), part["block"].value_counts().max()
             x = part["block"].to_numpy() + 0.3 * (side - (len(kinds) - 1) / 2)
-            x = x + 0.6 * (within / max(1, many - 1) - 0.5) * (many > 1)
+            x = x + 0.4 * (within / max(1, many - 1) - 0.5) * (many > 1)
             y = 100 * part["accuracy"].to_numpy()
             original = y + 100 * part["drop"].to_numpy()
             low, high = original - 100 * part["high"].to_numpy(), original - 100 * part["low"].to_numpy()
