@@ -8,18 +8,18 @@ and a larger one holds it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 
 
-def clusters(marks: Sequence[Sequence[Hashable]]) -> list[str]:
+def clusters(marks: Sequence[Collection[Hashable]]) -> list[str]:
     """Group documents that have something in common.
 
     Args:
         marks: [document] what each has that makes it depend on others: its contexts, the passage it is about. Documents
-            with an equal mark are in one cluster, and so are those that a chain of such documents joins. A mark that all
-            have (the same question of each) says nothing, and is passed over.
+            with an equal mark are in one cluster, and so are those that a chain of such documents joins. A mark that
+            all have (the same question of each) says nothing, and is passed over.
 
     Returns:
         [document] the index of the first document of its cluster, as text.

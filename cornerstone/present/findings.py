@@ -1,0 +1,261 @@
+"""Which of the paper's claims hold on which model: the tables of a page, from the CSV files of several models."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cornerstone.game.game import MEAN
+from cornerstone.present.tables import task_name
+
+TABLES = ("ablation", "baselines", "cornerstones", "deletion", "estimators", "hypotheses", "share")
+"""The CSV files of a model that the page is made from, by their stems."""
+CLOSE = 5.0
+"""Points of accuracy within which two accuracies count as the same, mean over tasks."""
+LITTLE = 2.0
+"""Points of accuracy that count as little; the paper's other layers cost 0.9 to 1.6 (its Table 3)."""
+ENOUGH = 1000
+"""Documents below which the share's interval does not hold what it says; see docs/method.md."""
+Z = 1.96
+"""Normal quantile of a two-sided 95 % interval."""
+
+Judge = Callable[[float, float], str]
+"""What an interval, from low to high in points, says of a claim."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with its interval, in points, and what it says of a claim."""
+
+    value: float
+    low: float
+    high: float
+    verdict: str
+    beside: str = ""
+
+    def __str__(self) -> str:
+        return f"**{self.verdict}**: {self.value:.1f} ({self.low:.1f} to {self.high:.1f}){self.beside}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The tables of one model, by the stems of their CSV files."""
+
+    name: str
+    tables: Mapping[str, pd.DataFrame]
+
+    @classmethod
+    def read(cls, folder: Path) -> Model:
+        """The tables in a model's folder of results.
+
+        Raises:
+            FileNotFoundError: one of `TABLES` is not there.
+        """
+        return cls(folder.name, {stem: pd.read_csv(folder / f"{stem}.csv") for stem in TABLES})
+
+    @property
+    def documents(self) -> int:
+        """Documents of all tasks."""
+        return int(self.tables["baselines"]["documents"].sum())
+
+    @property
+    def above_chance(self) -> Measured:
+        """Accuracy of the whole model less chance, mean over tasks, with a normal interval over documents."""
+        rows = self.tables["baselines"]
+        value = 100 * float((rows["original"] - rows["chance"]).mean())
+        half = 100 * Z * math.sqrt(float((rows["original_se"] ** 2).sum())) / len(rows)
+        verdict = "above chance" if value - half > 0 else "not clearly above chance"
+        return Measured(value, value - half, value + half, verdict)
+
+    def prediction(self, text: str) -> pd.Series | None:
+        """The row of hypotheses.csv of that text; None where there is none."""
+        rows = self.tables["hypotheses"]
+        found = rows[rows["prediction"] == text]
+        return None if found.empty else found.iloc[0]
+
+    @property
+    def worst(self) -> pd.Series:
+        """The row of ablation.csv, mean over tasks, of the sublayer whose removal costs most."""
+        rows = self.tables["ablation"]
+        rows = rows[rows["task"] == MEAN]
+        return rows.iloc[int(rows["drop"].to_numpy().argmax())]
+
+
+def early(model: Model) -> Measured | None:
+    """Claim: the first tenth of the layers has higher values than the rest."""
+    return _measured(model, "the first tenth of the layers has higher values than the rest", positive)
+
+
+def costs_more(model: Model) -> Measured | None:
+    """Claim: removing a cornerstone costs more than removing another layer."""
+    return _measured(model, "removing a cornerstone costs more than another layer", positive)
+
+
+def collapse(model: Model) -> Measured | None:
+    """Claim: without one cornerstone the model is at chance. Measured: what is left above chance."""
+    whole = model.above_chance
+
+    def verdict(low: float, high: float) -> str:
+        if whole.low <= 0:
+            return "can't tell"
+        if low >= -CLOSE and high <= CLOSE:
+            return "holds"
+        return "fails" if low > 0 else "open"
+
+    return _measured(model, "without one cornerstone, accuracy is at chance", verdict, f", of {whole.value:.1f}")
+
+
+def others(model: Model) -> Measured | None:
+    """Claim: removing one other layer costs little."""
+
+    def verdict(low: float, high: float) -> str:
+        return "holds" if high < LITTLE and low > -LITTLE else "fails" if low > LITTLE else "open"
+
+    return _measured(model, "removing one other layer costs nothing", verdict)
+
+
+def together(model: Model) -> Measured | None:
+    """Claim: the other layers share their work, so removing four neighbours costs more than their sum."""
+    return _measured(model, "removing 4 neighbours costs more than the sum of removing each", positive)
+
+
+def positive(low: float, high: float) -> str:
+    """The verdict on a claim that a number is above 0."""
+    return "holds" if low > 0 else "fails" if high < 0 else "open"
+
+
+CLAIMS = (
+    ("The first tenth of the layers has higher values than the rest (difference of the means)", early),
+    ("Without one cornerstone the model is at chance (accuracy above chance that is left)", collapse),
+    ("Removing a cornerstone costs more than removing another layer (difference)", costs_more),
+    ("Removing one other layer costs little (mean drop)", others),
+    ("Removing four neighbours costs more than removing each of them (difference)", together),
+)
+"""The paper's claims about one model, as text and what measures them."""
+
+
+def _measured(model: Model, text: str, verdict: Judge, beside: str = "") -> Measured | None:
+    row = model.prediction(text)
+    if row is None:
+        return None
+    value, low, high = (100 * float(row[column]) for column in ("value", "low", "high"))
+    return Measured(value, low, high, verdict(low, high), beside)
+
+
+def claims(models: Sequence[Model]) -> str:
+    """The table of claims: a row for each, a column for each model."""
+    lines = [_row(["claim of the paper", *(model.name for model in models)]), _row(["---"] * (len(models) + 1))]
+    for text, measure in CLAIMS:
+        lines.append(_row([text, *(str(measure(model) or "not measured") for model in models)]))
+    return "\n".join(lines)
+
+
+def accuracies(models: Sequence[Model]) -> str:
+    """Accuracy of the whole models by task, percent, and chance."""
+    first = models[0].tables["baselines"]
+    lines = [_row(["task", "chance", *(model.name for model in models)]), _row(["---"] * (len(models) + 2))]
+    for task, chance in first[["task", "chance"]].to_numpy().tolist():
+        cells = [task_name(task), f"{100 * chance:.0f}"]
+        for model in models:
+            row = model.tables["baselines"].set_index("task").loc[task]
+            cells.append(f"{100 * row['original']:.0f} ({int(row['documents'])} documents)")
+        lines.append(_row(cells))
+    cells = ["mean less chance", ""]
+    cells += [f"{m.above_chance.value:.1f} ({m.above_chance.low:.1f} to {m.above_chance.high:.1f})" for m in models]
+    return "\n".join([*lines, _row(cells)])
+
+
+def highest(models: Sequence[Model], count: int = 4) -> str:
+    """The highest layer Shapley values of each model, points."""
+    lines = [_row(["model", "layer", "value", "rank", "p"]), _row(["---"] * 5)]
+    for model in models:
+        for place, row in enumerate(model.tables["cornerstones"].sort_values("rank").head(count).to_dict("records")):
+            value, low, high = (100 * row[column] for column in ("value", "low", "high"))
+            p = "< 0.001" if row["p_above_median"] < 0.001 else f"{row['p_above_median']:.2g}"
+            ranks = f"{row['rank_low']} to {row['rank_high']}"
+            first = model.name if place == 0 else ""
+            lines.append(_row([first, row["player"], f"{value:.1f} ({low:.1f} to {high:.1f})", ranks, p]))
+    return "\n".join(lines)
+
+
+def worst(models: Sequence[Model]) -> str:
+    """The single removal that costs each model most, with an interval for all removals together (Bonferroni)."""
+    lines = [_row(["model", "layer", "drop (points)", "accuracy above chance"]), _row(["---"] * 4)]
+    for model in models:
+        row, whole = model.worst, model.above_chance
+        players = int(model.tables["ablation"]["position"].max()) + 1
+        half = 100 * _bonferroni(players) * float(row["se"])
+        drop = 100 * float(row["drop"])
+        cells = [model.name, row["player"], f"{drop:.1f} ({drop - half:.1f} to {drop + half:.1f})"]
+        lines.append(_row([*cells, f"{whole.value:.1f} before, {whole.value - drop:.1f} after"]))
+    return "\n".join(lines)
+
+
+def shares(models: Sequence[Model]) -> str:
+    """The share of the three highest layers in the sum of the values (the paper's Table 1), percent."""
+    lines = [_row(["model", "layers", "share (%)"]), _row(["---"] * 3)]
+    for model in models:
+        row = model.tables["share"].iloc[0]
+        interval = f" ({row['low']:.1f} to {row['high']:.1f})" if model.documents >= ENOUGH else ""
+        lines.append(_row([model.name, row["players"], f"{row['share_percent']:.1f}{interval}"]))
+    return "\n".join(lines)
+
+
+def deletion(models: Sequence[Model]) -> str:
+    """Accuracy when the share of the players that the curves end at is gone, points above chance."""
+    lines = [_row(["model", "removed", "least important first", "most important first"]), _row(["---"] * 4)]
+    for model in models:
+        rows = model.tables["deletion"]
+        rows = rows[(rows["task"] == MEAN) & (rows["order"] == "shapley")]
+        last = rows[rows["removed"] == rows["removed"].max()].set_index("direction")
+        chance = 100 * float(model.tables["baselines"]["chance"].mean())
+        cells = [model.name, f"{int(last['removed'].iloc[0])} of {int(last['players_total'].iloc[0])}"]
+        for direction in ("least", "most"):
+            value, low, high = (100 * float(last[c][direction]) - chance for c in ("accuracy", "low", "high"))
+            cells.append(f"{value:.1f} ({low:.1f} to {high:.1f})")
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+def _bonferroni(count: int) -> float:
+    """The normal quantile of a two-sided 95 % interval for each of `count` numbers together."""
+    from scipy import special
+
+    return float(special.ndtri(1 - 0.05 / 2 / count))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+SECTIONS: Mapping[str, Callable[[Sequence[Model]], str]] = {
+    "claims": claims,
+    "accuracies": accuracies,
+    "highest": highest,
+    "worst": worst,
+    "shares": shares,
+    "deletion": deletion,
+}
+"""What makes each table of the page, by the name of its place."""
+
+
+def filled(page: str, models: Sequence[Model]) -> str:
+    """A page of Markdown whose tables between `<!-- NAME: begin -->` and `<!-- NAME: end -->` are made anew.
+
+    Args:
+        page: the text; names are those of `SECTIONS`, others are left alone.
+        models: whose tables they are, in order.
+    """
+
+    def made(match: re.Match[str]) -> str:
+        section = SECTIONS.get(match["name"])
+        if section is None:
+            return match[0]
+        return f"<!-- {match['name']}: begin -->\n\n{section(models)}\n\n<!-- {match['name']}: end -->"
+
+    return re.sub(r"<!-- (?P<name>[a-z]+): begin -->.*?<!-- (?P=name): end -->", made, page, flags=re.DOTALL)
