@@ -8,6 +8,7 @@ def evaluate_input(model, task=None, what=None):
         "marker": layout.model_marker(model),
         "documents": lambda w: layout.documents_for(model, task or w.task),
         **({"note": note(cfg, model, what)} if what else {}),
+        "reference": layout.reference(model),
     }
 
 

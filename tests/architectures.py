@@ -1,12 +1,13 @@
 """Which model types work: each is compared with stock lm-eval on a tiny random model.
 
 `python -m tests.architectures` writes docs/architectures.md; tests/parity/test_types.py looks at each type again and
-compares with the page.
+compares with the page. `python -m tests.architectures --heads` prints whether heads can be players of those that work.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove
 from cornerstone.errors import ModelError
 from cornerstone.game import coalitions
-from cornerstone.game.players import Kinds, players_of, written_kinds
+from cornerstone.game.players import Kinds, heads_of, players_of, written_kinds
 from tests import tiny, types
 from tests.parity import stock
 
@@ -116,6 +117,20 @@ def look(model_type: str) -> Verdict:
     return Verdict(True, kinds, network.unfolded)
 
 
+def heads(model_type: str) -> str:
+    """Whether heads can be players of a type that works: `yes`, or why not."""
+    model = types.make(model_type)
+    kinds = structure.kinds_of(model)
+    if not any("attn" in block for block in kinds):
+        return "no: it has no attention"
+    try:
+        network = Network(model, heads_of(kinds, 4), kinds)
+        prove(network, encoding.encode(model, tiny.tokenizer(), REQUESTS[1:]))
+    except ModelError as error:
+        return f"no: {error}"
+    return "yes"
+
+
 def _short(message: str) -> str:
     """The reason in a refusal, without what to do."""
     for pattern, said in (
@@ -150,9 +165,14 @@ def rows_of(text: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page, or say of which types heads can be players."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
+    if sys.argv[1:] == ["--heads"]:
+        for name, row in rows_of(PAGE.read_text(encoding="utf-8")).items():
+            if "| yes |" in row:
+                print(f"{name}: {heads(name)}", flush=True)
+        return
     verdicts = {}
     for name in types.TYPES:
         verdicts[name] = look(name)

@@ -151,6 +151,13 @@ class Config(Section):
                 raise ValueError(f"`{key}` names an entry twice: {', '.join(map(str, values))}")
         for model in self.run:
             self._fits(model)
+            reference = self.models[model].reference
+            if reference is not None and reference.task not in self.tasks:
+                raise ValueError(
+                    f"`models.{model}.removal`: the mean is taken over documents of '{reference.task}', which is not "
+                    f"under `tasks`; name one of these in `removal: {{kind: mean, documents: {{task: ...}}}}`: "
+                    f"{', '.join(self.tasks)}"
+                )
         check_pairs(self.compare, self.models, self.run, self._scored_on)
         return self
 
@@ -215,9 +222,15 @@ class Config(Section):
         return self.tasks[task].revision if self.documents_source(model) == "hub" else None
 
     def source_tasks(self) -> dict[str, list[str]]:
-        """Document source -> tasks that some active model takes from it."""
-        sources = sorted({self.documents_source(model) for model in self.run})
-        return {source: list(self.run_tasks) for source in sources}
+        """Document source -> tasks that some active model takes from it, those of mean contributions included."""
+        wanted: dict[str, list[str]] = {}
+        for model in self.run:
+            wanted.setdefault(self.documents_source(model), list(self.run_tasks))
+        for model in self.run:
+            tasks, reference = wanted[self.documents_source(model)], self.models[model].reference
+            if reference is not None and reference.task not in tasks:
+                tasks.append(reference.task)
+        return dict(sorted(wanted.items()))
 
     def limit(self, model: str, task: str) -> int | None:
         """How many documents of a task a model is scored on: the model's, else the task's, else all's."""
@@ -267,7 +280,7 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain(problem: Any, where: str) -> str:
-    unseen = ("[key]", "[name]", "[runs]", "[groups]")
+    unseen = ("[key]", "[name]", "[runs]", "[groups]", "[mean]")
     key = ".".join(str(part) for part in problem["loc"] if part not in unseen) or "(top level)"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
@@ -279,8 +292,8 @@ def _explain(problem: Any, where: str) -> str:
         return f"{where}: {key}.kind: there is no {wrong!r}; choose {kinds}. See docs/configuration.md."
     if problem["type"] == "union_tag_not_found" and key.endswith("players"):
         return (
-            f"{where}: {key}: {problem['input']!r} says no players; write sublayers, blocks, experts, {{blocks: 3}} or "
-            "{groups: {name: [attn0, ...]}}. See docs/configuration.md."
+            f"{where}: {key}: {problem['input']!r} says no players; write sublayers, blocks, experts, heads, "
+            "{blocks: 3} or {groups: {name: [attn0, ...]}}. See docs/configuration.md."
         )
     if problem["type"] == "union_tag_not_found":
         return f"{where}: {key}.kind: is missing in {problem['input']!r}. See docs/configuration.md for the kinds."

@@ -8,7 +8,17 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
-from cornerstone.game.players import Kinds, Player, alike, experts_of, groups_of, players_of, read_kinds, runs_of
+from cornerstone.game.players import (
+    Kinds,
+    Player,
+    alike,
+    experts_of,
+    groups_of,
+    heads_of,
+    players_of,
+    read_kinds,
+    runs_of,
+)
 from cornerstone.settings import Section
 
 
@@ -97,10 +107,41 @@ def _form_of_players(value: Any) -> str | None:
 
 
 Players = Annotated[
-    Annotated[Literal["sublayers", "blocks", "experts"], Tag("[name]")]
+    Annotated[Literal["sublayers", "blocks", "experts", "heads"], Tag("[name]")]
     | Annotated[Runs, Tag("[runs]")]
     | Annotated[Groups, Tag("[groups]")],
     Discriminator(_form_of_players),
+]
+
+
+class ReferenceDocuments(Section):
+    """The documents over which mean contributions are taken."""
+
+    task: str = Field("boolq", description="A task under `tasks`; it need not be among `run_tasks`.")
+    limit: int = Field(
+        32,
+        ge=1,
+        description="How many: the last of the seeded order, whose first are scored. Of each, the context with the "
+        "right choice is read.",
+    )
+
+
+class MeanRemoval(Section):
+    """A removed sublayer adds its mean contribution."""
+
+    kind: Literal["mean"] = Field(description="The mean contribution stays.")
+    documents: ReferenceDocuments = Field(
+        default_factory=ReferenceDocuments, description="Over which documents it is the mean."
+    )
+
+
+def _form_of_removal(value: Any) -> str:
+    return "[mean]" if isinstance(value, MeanRemoval | dict) else "[name]"
+
+
+Removal = Annotated[
+    Annotated[Literal["zero", "mean"], Tag("[name]")] | Annotated[MeanRemoval, Tag("[mean]")],
+    Discriminator(_form_of_removal),
 ]
 
 
@@ -125,11 +166,20 @@ class Model(Weights):
         "recurrent, ffn, moe, ple (per-layer embedding).",
     )
     experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
+    heads: int | None = Field(
+        None, ge=2, description="Query heads of each attention; needed only for `players: heads`."
+    )
     players: Players = Field(
         "sublayers",
-        description="Who plays: each sublayer (the paper), each block, each attention and each expert of a mixture, "
-        "`{blocks: 3}` for runs of three blocks, or `{groups: {name: [attn0, block1, blocks2to5], ...}}`. Few players "
-        "have an exact answer (estimator `exact`).",
+        description="Who plays: each sublayer (the paper), each block, each attention and each expert of a mixture "
+        "(`experts`), each query head and each other sublayer (`heads`), `{blocks: 3}` for runs of three blocks, or "
+        "`{groups: {name: [attn0, block1, blocks2to5], ...}}`. Few players have an exact answer (estimator `exact`).",
+    )
+    removal: Removal = Field(
+        "zero",
+        description="What stands in a removed sublayer's place. `zero`: nothing (the paper). `mean`: its mean "
+        "contribution to the residual stream over reference documents, a constant vector; short for `{kind: mean, "
+        "documents: {task: boolq, limit: 32}}`.",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Number format of weights and hidden states. Scores change slightly with it."
@@ -171,15 +221,32 @@ class Model(Weights):
         if self.base is not None and (self.source not in ("folder", "hub") or self.file):
             raise ValueError("`base` is for a LoRA adapter, which is a folder or a hub repository")
         try:
-            moe = any("moe" in block for block in self.kinds())
-            if self.players == "experts" and not (self.experts and moe):
+            kinds = {kind for block in self.kinds() for kind in block}
+            if self.players == "experts" and not (self.experts and "moe" in kinds):
                 raise ConfigError(
                     "`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture"
+                )
+            if self.players == "heads" and not (self.heads and "attn" in kinds):
+                raise ConfigError(
+                    "`players: heads` needs `heads`, the number of query heads of each attention (num_attention_heads "
+                    "in the model's config.json), and sublayers of the kind attn"
+                )
+            if self.players == "experts" and self.reference is not None:
+                raise ConfigError(
+                    "`removal: mean` is not defined for `players: experts`, as an expert adds something only where the "
+                    "router chose it; set `removal: zero`, or other `players`"
                 )
             self.all_players()
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return self
+
+    @property
+    def reference(self) -> ReferenceDocuments | None:
+        """The documents over which mean contributions are taken; None where nothing stands in a sublayer's place."""
+        if isinstance(self.removal, MeanRemoval):
+            return self.removal.documents
+        return ReferenceDocuments() if self.removal == "mean" else None
 
     def kinds(self) -> Kinds:
         """The kinds of the sublayers of each block.
@@ -209,5 +276,7 @@ class Model(Weights):
                 return runs_of(self.kinds(), 1)
             case "experts":
                 return experts_of(self.kinds(), self.experts or 0)
+            case "heads":
+                return heads_of(self.kinds(), self.heads or 0)
             case _:
                 return players_of(self.kinds())

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cornerstone.config.config import Config, Deletion, Documents, Intervals, Paths, Task
-from cornerstone.config.models import Groups, Memory, Model, ModelDocuments, Resources, Runs
+from cornerstone.config.models import (
+    Groups,
+    MeanRemoval,
+    Memory,
+    Model,
+    ModelDocuments,
+    ReferenceDocuments,
+    Resources,
+    Runs,
+)
 from cornerstone.config.weights import Part, Weights
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS
 from cornerstone.estimators.base import Asked
@@ -42,6 +51,8 @@ def reference() -> str:
         ("models.<model>.base", Weights),
         ("models.<model>.players: runs", Runs),
         ("models.<model>.players: groups", Groups),
+        ("models.<model>.removal: mean", MeanRemoval),
+        ("models.<model>.removal: mean, documents", ReferenceDocuments),
         ("models.<model>.memory", Memory),
         ("models.<model>.resources", Resources),
         ("models.<model>.documents", ModelDocuments),

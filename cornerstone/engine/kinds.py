@@ -81,6 +81,11 @@ def of_modules(modules: Mapping[str, nn.Module], block: nn.Module) -> str:
     return "moe" if experts_in(working.values()) else "ffn"
 
 
+def mixes(module: nn.Module, block: str, name: str) -> bool:
+    """Whether a module is one that mixes tokens; `block`: class of the block that calls it `name`."""
+    return "norm" not in type(module).__name__.lower() and _mixer(module, block, name) is not None
+
+
 def _mixer(module: nn.Module, block: str, name: str = "") -> str | None:
     """The kind of a mixer, by its class or else its name; None for what is none. The model's own name is no hint."""
     words = re.findall(r"[A-Z]?[^A-Z]*", type(module).__name__)

@@ -8,8 +8,7 @@ blocks are made to return their input (`engine/structure`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +17,11 @@ from torch import nn
 
 from cornerstone.engine import kinds, structure
 from cornerstone.engine.attention import use_products
-from cornerstone.engine.layouts import Part
+from cornerstone.engine.heads import Heads, Mixed
 from cornerstone.engine.masks import Masks, written_out
+from cornerstone.engine.means import Means
 from cornerstone.engine.stages import Stage, Step, stages_of
+from cornerstone.engine.sublayers import Sublayer
 from cornerstone.engine.tries import Batch
 from cornerstone.engine.weights import Resident, Weights
 from cornerstone.errors import ModelError
@@ -55,6 +56,7 @@ class Network:
 
     Attributes:
         stages: the sublayers in execution order, grouped by what they read, and which players switch them.
+        means: what stands in the place of sublayers and heads that are removed; None: nothing.
         unfolded: whether each choice of a document must be a row of its own (`structure.unfolded`).
 
     Raises:
@@ -71,6 +73,7 @@ class Network:
     ) -> None:
         self.model = model
         self.weights: Weights = weights or Resident()
+        self.means: Means | None = None
         self.players = players
         self.config = model.config.get_text_config(decoder=True)
         self.path, self.blocks = structure.blocks_of(model)
@@ -91,19 +94,19 @@ class Network:
         )
         self.head: nn.Module = model.get_output_embeddings()
         self._sublayers = [
-            _Sublayer(block, part, place)
+            Sublayer(block, part, place)
             for place, (block, layout) in enumerate(zip(self.blocks, self.layouts, strict=True))
             for part in layout.sublayers
         ]
         self._fixed = {
-            (place, i): _Sublayer(self.blocks[place], step.fixed, place)
+            (place, i): Sublayer(self.blocks[place], step.fixed, place)
             for place, layout in enumerate(self.layouts)
             for i, step in enumerate(layout.steps)
             if step.fixed
         }
         longest = getattr(self.config, "max_position_embeddings", None)
         self._masks = Masks(self._arguments_of_one, longest, self.dtype, self.device)
-        self._check_experts()
+        self._heads = self._members()
         use_products(model)
         if compiled:
             from accelerate.hooks import remove_hook_from_submodules
@@ -114,23 +117,27 @@ class Network:
             for sublayer in self._sublayers:  # all of a kind share one compilation, for any number of documents
                 sublayer.compile(dynamic=True, recompile_limit=_COMPILATIONS)
 
-    def _check_experts(self) -> None:
-        for stage in self.stages:
-            for switch in stage.switches:
-                if switch.experts:
-                    sublayer = self._sublayers[switch.sublayer]
-                    held = sublayer.experts
-                    if held is not None and (why := kinds.not_single_experts(sublayer, held)):
-                        raise ModelError(
-                            f"players: experts is not possible for a model of type {self.config.model_type}: {why}. "
-                            "Choose other `players` in its entry."
-                        )
-                    count = getattr(held, "num_experts", 0)
-                    if len(switch.experts) != count:
-                        raise ModelError(
-                            f"config.yaml says experts: {len(switch.experts)}, but the mixtures of the weights have "
-                            f"{count or 'no'} experts. Correct it in this model's entry."
-                        )
+    def _members(self) -> dict[int, Heads]:
+        """Check the sublayers of which parts are players; those whose heads are, by place in execution order."""
+        found = {}
+        for switch in (switch for stage in self.stages for switch in stage.switches if switch.members):
+            sublayer = self._sublayers[switch.sublayer]
+            if switch.heads:
+                found[switch.sublayer] = Heads(sublayer, len(switch.members), self.config)
+                continue
+            held = sublayer.experts
+            if held is not None and (why := kinds.not_single_experts(sublayer, held)):
+                raise ModelError(
+                    f"players: experts is not possible for a model of type {self.config.model_type}: {why}. "
+                    "Choose other `players` in its entry."
+                )
+            count = getattr(held, "num_experts", 0)
+            if len(switch.members) != count:
+                raise ModelError(
+                    f"config.yaml says experts: {len(switch.members)}, but the mixtures of the weights have "
+                    f"{count or 'no'} experts. Correct it in this model's entry."
+                )
+        return found
 
     @property
     def hidden_size(self) -> int:
@@ -179,29 +186,52 @@ class Network:
             arguments.append(kept)
         return calls[0][0], Context(tuple(arguments))
 
-    def contribution(self, step: Step, x: torch.Tensor, context: Context) -> torch.Tensor:
+    def contribution(
+        self, step: Step, x: torch.Tensor, context: Context, mixed: dict[int, Mixed] | None = None
+    ) -> torch.Tensor:
         """What a sublayer adds to the residual stream x, [B, T, H] to [B, T, H].
 
         Args:
-            step: the sublayer, and which of its experts take part (None: all of it). An expert that does not
-                is given weight 0 after routing; the weights of the others stay as the router set them.
+            step: the sublayer, and which of its experts or heads take part (None: all of it). An expert that does not
+                is given weight 0 after routing; the weights of the others stay as the router set them. For a head that
+                does not, zeros (or its mean, see `means`) go into the output projection.
             x: the residual stream.
             context: what `embed` returned beside it.
+            mixed: sublayer -> what its heads made of this x, as far as it is known: attention is computed once for all
+                sets of heads.
         """
-        position, experts = step
+        position, members = step
         sublayer = self._sublayers[position]
-        arguments = sublayer.arguments(context)
-        if experts is None:
-            return sublayer(x.to(sublayer.device), arguments)
-        with _only(sublayer.experts, experts):  # a hook, which compiled code would not see
-            return sublayer.forward(x.to(sublayer.device), arguments)
+        arguments = sublayer.arguments(context.arguments)
+        x = x.to(sublayer.device)
+        if (heads := self._heads.get(position)) is not None:
+            known = mixed if mixed is not None else {}
+            if position not in known:
+                known[position] = heads.mix(x, arguments)
+            instead = None if self.means is None else self.means.of_heads(position)
+            return heads.contribution(known[position], members, x, arguments, instead)
+        if members is None:
+            return sublayer(x, arguments)
+        return sublayer.of_experts(members, x, arguments)
+
+    def stand_in(self, removed: Sequence[int], x: torch.Tensor) -> torch.Tensor | None:
+        """What is added to the stream x in the place of sublayers that are removed, [H]; None: nothing."""
+        return None if self.means is None or not removed else self.means.of(removed, x)
+
+    def heads(self, position: int) -> Heads | None:
+        """The heads of a sublayer, where they are players."""
+        return self._heads.get(position)
+
+    def arguments(self, position: int, context: Context) -> dict[str, Any]:
+        """What a sublayer is given beside the stream."""
+        return self._sublayers[position].arguments(context.arguments)
 
     def passed(self, stage: Stage, x: torch.Tensor, context: Context) -> torch.Tensor:
         """The residual stream as it passes by a stage: x itself, or what the stage does to it in any case."""
         if stage.fixed is None:
             return x
         fixed = self._fixed[stage.fixed]
-        return fixed(x.to(fixed.device), fixed.arguments(context))
+        return fixed(x.to(fixed.device), fixed.arguments(context.arguments))
 
     @property
     def last_by_token(self) -> bool:
@@ -247,33 +277,6 @@ class Network:
         return logits[0]
 
 
-class _Sublayer(nn.Module):
-    """A part of a block, with the modules that it calls."""
-
-    def __init__(self, block: nn.Module, part: Part, place: int) -> None:
-        super().__init__()
-        self.code, self.names, self.place = part.code, part.arguments, place
-        for path in (*part.modules, *part.parameters):
-            name = path.partition(".")[0]
-            setattr(self, name, getattr(block, name))
-        self.device = next(block.parameters()).device
-        self.by_token = part.kind in ("ffn", "moe") and not part.arguments and not kinds.goes_along(self.children())
-
-    @property
-    def experts(self) -> nn.Module | None:
-        """What holds the experts of a mixture."""
-        return next(iter(kinds.experts_in(self.children())), None)
-
-    def arguments(self, context: Context) -> dict[str, Any]:
-        """Those of the block's arguments that it uses, where it computes."""
-        given = context.arguments[self.place]
-        return {name: _to(given[name], self.device) for name in self.names}
-
-    def forward(self, x: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
-        """The contribution to the residual stream x."""
-        return self.code(self, x, **arguments)
-
-
 def _check(said: Kinds, layouts: Any) -> None:
     """Compare what the config says of the sublayers with what there is."""
     found: Kinds = tuple(layout.kinds for layout in layouts)
@@ -300,31 +303,3 @@ def _check(said: Kinds, layouts: Any) -> None:
 def _parts(rows: torch.Tensor, size: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Cut [R, ...] into parts of `size` rows, with where each starts."""
     return ((i * size, part) for i, part in enumerate(rows.split(size)))
-
-
-@contextmanager
-def _only(module: nn.Module | None, experts: tuple[int, ...]) -> Iterator[None]:
-    """Give the other experts of a mixture weight 0. `module` is called with (x, chosen experts, their weights)."""
-    assert module is not None  # `_check_experts` has seen it
-
-    names = kinds.EXPERT_ARGUMENTS
-
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        x, chosen, weights = [*args, *(kwargs[name] for pair in names for name in pair if name in kwargs)]
-        kept = torch.isin(chosen, torch.tensor(experts, device=chosen.device))
-        return (x, chosen, weights * kept.to(weights.dtype)), {}
-
-    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    """Move a tensor, or the tensors of a tuple or dictionary, to a device; leave the rest."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, tuple):
-        return tuple(_to(item, device) for item in value)
-    return value

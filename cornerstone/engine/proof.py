@@ -2,7 +2,8 @@
 
 The model runs by itself on one document. What each of its blocks made of the residual stream is compared with what
 this package makes of it (x + contributions), and the document's scores with those of a sweep. A layout that was read
-wrongly, whatever the reason, is seen here.
+wrongly, whatever the reason, is seen here. Where heads are players, the contribution of all heads of an attention must
+be that of the attention.
 
 A sum in another order differs by rounding. In float32 a token's stream may deviate by `FLOAT32` of its length. In half
 precision, where one addition rounds by up to half of `eps`, the typical (median) component may deviate by `HALF` x eps
@@ -158,6 +159,9 @@ def _compare_block(network: Network, block: int, x: torch.Tensor, context: Conte
     ours = x
     contributions: dict[int, torch.Tensor] = {}
     for stage in network.stages[before : before + len(network.layouts[block].steps)]:
+        for place in (switch.sublayer for switch in stage.switches):
+            if (heads := network.heads(place)) is not None:
+                heads.prove(ours.to(heads.sublayer.device), network.arguments(place, context))
         ours, added = _whole(network, stage, ours, context)
         contributions |= added
     off, limit = _deviation(ours, theirs.to(ours.device))

@@ -17,17 +17,19 @@ class Switch:
 
     Attributes:
         sublayer: its place in execution order.
-        owner: position of the player that it belongs to; None when it always runs, or when experts decide.
-        experts: position of each expert's player; empty where the sublayer is switched as a whole.
+        owner: position of the player that it belongs to; None when it always runs, or when its members decide.
+        members: position of the player of each of its experts or heads; empty where it is switched as a whole.
+        heads: whether the members are heads.
     """
 
     sublayer: int
     owner: int | None
-    experts: tuple[int, ...] = ()
+    members: tuple[int, ...] = ()
+    heads: bool = False
 
 
 Step = tuple[int, tuple[int, ...] | None]
-"""A sublayer that runs, and which of its experts do (None: all of it)."""
+"""A sublayer that runs, and which of its experts or heads do (None: all of it)."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,18 @@ class Stage:
         """What of this stage runs in a coalition (bitmask over the players)."""
         steps: list[Step] = []
         for switch in self.switches:
-            if switch.experts:
-                experts = tuple(e for e, owner in enumerate(switch.experts) if coalition >> owner & 1)
-                if experts:
-                    steps.append((switch.sublayer, None if len(experts) == len(switch.experts) else experts))
+            if switch.members:
+                kept = tuple(i for i, owner in enumerate(switch.members) if coalition >> owner & 1)
+                if kept:
+                    steps.append((switch.sublayer, None if len(kept) == len(switch.members) else kept))
             elif switch.owner is None or coalition >> switch.owner & 1:
                 steps.append((switch.sublayer, None))
         return tuple(steps)
+
+    def removed(self, kept: Sequence[Step]) -> tuple[int, ...]:
+        """The sublayers of this stage of which nothing runs, where `kept` is what runs."""
+        running = {sublayer for sublayer, _ in kept}
+        return tuple(switch.sublayer for switch in self.switches if switch.sublayer not in running)
 
 
 def stages_of(players: tuple[Player, ...], blocks: Sequence[Sequence[tuple[int, bool]]]) -> list[Stage]:
@@ -71,8 +78,8 @@ def stages_of(players: tuple[Player, ...], blocks: Sequence[Sequence[tuple[int, 
     """
     owners: dict[int, dict[int | None, int]] = {}
     for player in players:
-        for sublayer, expert in player.parts:
-            owners.setdefault(sublayer, {})[expert] = player.position
+        for sublayer, member in player.parts:
+            owners.setdefault(sublayer, {})[member] = player.position
     stages, sublayer = [], 0
     for block, steps in enumerate(blocks):
         for place, (count, fixed) in enumerate(steps):
@@ -80,8 +87,9 @@ def stages_of(players: tuple[Player, ...], blocks: Sequence[Sequence[tuple[int, 
             for _ in range(count):
                 owner = dict(owners.get(sublayer, {}))
                 whole = owner.pop(None, None)
-                experts = tuple(p for expert, p in sorted((e, p) for e, p in owner.items() if e is not None))
-                switches.append(Switch(sublayer, whole, experts))
+                members = tuple(p for member, p in sorted((m, p) for m, p in owner.items() if m is not None))
+                heads = any(players[member].kind == "head" for member in members)
+                switches.append(Switch(sublayer, whole, members, heads))
                 sublayer += 1
             stages.append(Stage(tuple(switches), (block, place) if fixed else None))
     return stages

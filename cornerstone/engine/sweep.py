@@ -11,7 +11,8 @@ goes through the depth once and advances all states together:
     drop-attn0      └── drop ─────── keep ─────── keep ──►
 
 so what two coalitions have in common before they differ is computed once, and each sublayer's weights are
-used for all states before the next sublayer's are touched.
+used for all states before the next sublayer's are touched. Passing by adds nothing, or a constant (the sublayer's
+mean contribution): either way it is the stage's own, so sharing is the same.
 
 Each state goes through a sublayer by itself, as one [B, T, H] tensor whose shape depends on the documents
 alone. So scores do not depend on which coalitions are walked together, in which order, or in what memory.
@@ -23,11 +24,12 @@ batches along: where weights are streamed from disk, each is read once for all o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from cornerstone.engine.heads import Mixed
 from cornerstone.engine.network import Context, Network
 from cornerstone.engine.stages import Stage, Step
 from cornerstone.engine.tries import Batch
@@ -67,7 +69,7 @@ def sweep(
     Returns:
         For each batch [C, M] float32: for each coalition, the natural log-probability of each target of the batch.
     """
-    used = sorted(work_by_sublayer(coalitions, network.stages))
+    used = sorted(place for place in work_by_sublayer(coalitions, network.stages) if place >= 0)
     with network.weights.walk(used):
         contexts, states = [], []
         for batch in batches:
@@ -99,47 +101,68 @@ def sweep(
 def _advance(
     network: Network, states: list[State], coalitions: Sequence[int], stage: Stage, context: Context
 ) -> tuple[list[State], int]:
-    """Take all states of a batch through a stage; the sublayer evaluations that it took. Empties `states`."""
+    """Take all states of a batch through a stage; the evaluations that it took (`work`). Empties `states`."""
     advanced: list[State] = []
     evaluations = 0
     while states:
         state = states.pop()  # popped, so that its memory goes as soon as its successors exist
         groups = split(state.members, coalitions, stage)
-        steps = dict.fromkeys(step for kept in groups for step in kept)
-        contributions = {step: network.contribution(step, state.x, context) for step in steps}
+        evaluations += evaluated(stage, groups).total()
+        uses = Counter(step for kept in groups for step in kept)
+        left, mixed = uses.copy(), dict[int, Mixed]()
+        contributions: dict[Step, torch.Tensor] = {}
         passed = network.passed(stage, state.x, context)
-        evaluations += len(steps)
         for kept, members in groups.items():
-            contribution = contributions[kept[0]] if kept else None
-            if contribution is not None and len(steps) == len(kept) == 1 and contribution.is_contiguous():
-                # nobody else adds it: the sum may take its place in memory
-                x = torch.add(passed.to(contribution.device), contribution, out=contribution)
-            else:
-                x = passed
-                for step in kept:
-                    x = x.to(contributions[step].device) + contributions[step]
-            advanced.append(State(x, members))
+            x = passed
+            for step in kept:
+                if step not in contributions:
+                    contributions[step] = network.contribution(step, state.x, context, mixed)
+                left[step] -= 1
+                contribution = contributions[step] if left[step] else contributions.pop(step)
+                if uses[step] == len(kept) == 1 and contribution.is_contiguous():
+                    # nobody else adds it: the sum may take its place in memory
+                    x = torch.add(x.to(contribution.device), contribution, out=contribution)
+                else:
+                    x = x.to(contribution.device) + contribution
+            instead = network.stand_in(stage.removed(kept), x)
+            advanced.append(State(x if instead is None else x + instead, members))
     return advanced, evaluations
 
 
 def work(coalitions: Sequence[int], stages: Sequence[Stage]) -> int:
-    """How many sublayer evaluations a walk makes for these coalitions (for one batch)."""
+    """How many evaluations a walk makes for these coalitions (for one batch): see `work_by_sublayer`."""
     return sum(work_by_sublayer(coalitions, stages).values())
 
 
-def work_by_sublayer(coalitions: Sequence[int], stages: Sequence[Stage]) -> dict[int, int]:
-    """How often a walk evaluates each sublayer for these coalitions (for one batch): place -> count."""
+def work_by_sublayer(coalitions: Sequence[int], stages: Sequence[Stage]) -> Counter[int]:
+    """How often a walk evaluates each sublayer for these coalitions (for one batch): place -> count.
+
+    Where heads are players, a sublayer is evaluated once for a state, and its output projection once more for each set
+    of heads but the whole: these are counted under ~place (a negative number).
+    """
     groups = [list(range(len(coalitions)))]
-    total: dict[int, int] = {}
+    total = Counter[int]()
     for stage in stages:
         advanced: list[list[int]] = []
         for members in groups:
             parts = split(members, coalitions, stage)
-            for sublayer, _ in {step for kept in parts for step in kept}:
-                total[sublayer] = total.get(sublayer, 0) + 1
+            total.update(evaluated(stage, parts))
             advanced.extend(parts.values())
         groups = advanced
     return total
+
+
+def evaluated(stage: Stage, parts: Iterable[tuple[Step, ...]]) -> Counter[int]:
+    """What a stage evaluates for one state, counted as `work_by_sublayer` does; `parts`: the distinct things kept."""
+    heads = {switch.sublayer for switch in stage.switches if switch.heads}
+    total = Counter[int]()
+    for sublayer, members in {step for kept in parts for step in kept}:
+        if sublayer not in heads:
+            total[sublayer] += 1
+        else:
+            total[sublayer] = 1
+            total[~sublayer] += members is not None
+    return +total
 
 
 def choice_scores(

@@ -26,7 +26,7 @@ from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
-from cornerstone.evaluate import result, table
+from cornerstone.evaluate import means, result, table
 from cornerstone.evaluate.stale import Results
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
@@ -134,7 +134,8 @@ class Job:
     @property
     def described(self) -> dict[str, Any]:
         """What results say of the model."""
-        return {**self.entry.model_dump(include={"source", "id", "revision", "file", "dtype"}), "name": self.model}
+        told = {**self.entry.model_dump(include={"source", "id", "revision", "file", "dtype"}), "name": self.model}
+        return told if self.entry.reference is None else {**told, "removal": self.entry.model_dump()["removal"]}
 
     def run_files(self, paths: Sequence[Path], again: Collection[Path] = ()) -> int:
         """`run` for files that are named after their coalitions.
@@ -283,8 +284,9 @@ class Job:
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
         (prove_streamed if room.streamed else prove)(network, list(packed.values()))
+        network.means = means.of(self.config, self.model, network, tokenizer, room)
         if isinstance(weights, Streamed):
-            weights.traffic = Traffic()  # the proof's walks are none of the sweep's
+            weights.traffic = Traffic()  # these walks are none of the sweep's
         return Loaded(network, packed, entry.batch_tokens, room)
 
     def wanted(self) -> Wanted:

@@ -45,7 +45,7 @@ class Effort:
     """What evaluating some coalitions on a task takes.
 
     Attributes:
-        evaluations: how often each sublayer is evaluated, for one batch: place -> count.
+        evaluations: how often each sublayer is evaluated, for one batch: see `sweep.work_by_sublayer`.
         walks: how often all weights are read; 0 where they stay in memory.
     """
 
@@ -166,7 +166,9 @@ class TaskCost:
         reads = [unit / rate / 1e9 for unit in self.units]
         computes = []
         for first in range(0, step * len(self.units), step):
-            work = {sublayer: needed.evaluations[sublayer] for sublayer in range(first, first + step)}
+            unit = range(first, first + step)
+            work = {place: needed.evaluations[place] for place in (*unit, *(~place for place in unit))}
+            work = {place: count for place, count in work.items() if count}
             flops = self.arithmetic.flops(work, 0, self.documents)
             computes.append(flops / needed.walks / self.tflops / 1e12)
         return needed.walks * walk_time(reads, computes, SLOTS).waited / 3600

@@ -5,9 +5,11 @@ of padded width S, and R rows at which a token is scored:
 
     attention      n * sum over batches (2 * W * T  +  4 * h * d * T * S)
     feed-forward   n * sum over batches  2 * W * T   (the last one, where it runs by itself: R in place of T)
+    heads          for each set of heads: sum over batches 2 * P * T, where heads are players
     head           coalitions * 2 * hidden * vocabulary * R
 
 W: entries of the sublayer's weight matrices; of a mixture's experts, those of the experts that a token is sent to.
+P: entries of an attention's output projection.
 h * d: query heads x width of a head; scores and weighted values are 2 * d operations each for every pair of positions,
 masked ones included, because masks are dense. Norms, activations and the softmax are left out.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cornerstone.engine.network import Network
 from cornerstone.engine.tries import Batch
@@ -67,6 +69,7 @@ class Arithmetic:
         largest: (rows, columns) of the largest matrix of the feed-forward sublayers.
         mixing: places of the sublayers that are attention.
         last_by_token: whether the last sublayer is computed only where a token is scored.
+        projections: place of each attention whose heads are players -> entries of its output projection.
     """
 
     weights: tuple[float, ...]
@@ -75,6 +78,7 @@ class Arithmetic:
     largest: tuple[int, int]
     mixing: frozenset[int]
     last_by_token: bool = True
+    projections: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: Network) -> Arithmetic:
@@ -93,12 +97,18 @@ class Arithmetic:
             largest=(rows, columns),
             mixing=frozenset(i for i, (kind, _) in enumerate(found) if kind == "attn"),
             last_by_token=network.last_by_token,
+            projections={
+                place: heads.entries for place in range(len(found)) if (heads := network.heads(place)) is not None
+            },
         )
 
     def flops(self, evaluations: Mapping[int, int], coalitions: int, documents: Documents) -> float:
-        """Floating-point operations of a walk: how often each sublayer is evaluated, for how many coalitions."""
+        """Floating-point operations of a walk: its `sweep.work_by_sublayer`, and how many coalitions it has."""
         total = 2.0 * self.head * documents.rows * coalitions
         for sublayer, count in evaluations.items():
+            if sublayer < 0:
+                total += count * 2 * self.projections[~sublayer] * documents.tokens
+                continue
             only_rows = sublayer == len(self.weights) - 1 and self.last_by_token
             tokens = documents.rows if only_rows else documents.tokens
             total += count * 2 * self.weights[sublayer] * tokens

@@ -2,8 +2,9 @@
 
 A block of a transformer holds sublayers, most often attention and feed-forward, each of which adds its contribution to
 the residual stream. Removing a sublayer sets that contribution to zero. In the paper each sublayer is a player. A
-player can also be a group of sublayers (a block, a run of blocks, any set of them), or one expert of a mixture of
-experts: its part of that sublayer's sum is set to zero, and the weights of the others stay as they are.
+player can also be a group of sublayers (a block, a run of blocks, any set of them), one expert of a mixture of experts
+(its part of that sublayer's sum is set to zero, and the weights of the others stay as they are), or one query head of
+an attention (its part of what the output projection reads is set to zero).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Kinds = tuple[tuple[str, ...], ...]
 """The kinds of the sublayers of each block, in execution order."""
 
 Part = tuple[int, int | None]
-"""A sublayer by its place in execution order, and one of its experts (None: the whole sublayer)."""
+"""A sublayer by its place in execution order, and one of its experts or heads (None: the whole sublayer)."""
 
 
 def alike(blocks: int, feed_forward: str = "ffn") -> Kinds:
@@ -107,9 +108,9 @@ class Player:
 
     Attributes:
         position: its place among the players, counted from 0; bit `position` of a coalition's mask.
-        kind: one of `KINDS`, `expert`, or `group`.
+        kind: one of `KINDS`, `expert`, `head`, or `group`.
         block: the block of its first sublayer.
-        name: such as `attn0`, `moe31`, `moe3e5` (expert 5 of moe3), `block7`, `blocks0to2`.
+        name: such as `attn0`, `moe31`, `moe3e5` (expert 5 of moe3), `attn3h5` (head 5), `block7`, `blocks0to2`.
         parts: what it removes.
     """
 
@@ -132,12 +133,23 @@ def players_of(kinds: Kinds) -> tuple[Player, ...]:
 
 def experts_of(kinds: Kinds, experts: int) -> tuple[Player, ...]:
     """Each expert of a mixture as a player, and each other sublayer: attn0, moe0e0, moe0e1, ..., attn1, ..."""
+    return _members_of(kinds, "moe", "expert", experts)
+
+
+def heads_of(kinds: Kinds, heads: int) -> tuple[Player, ...]:
+    """Each query head of an attention as a player, and each other sublayer: attn0h0, attn0h1, ..., ffn0, ..."""
+    return _members_of(kinds, "attn", "head", heads)
+
+
+def _members_of(kinds: Kinds, split: str, kind: str, count: int) -> tuple[Player, ...]:
+    """The sublayers as players; each of the kind `split` as `count` players of another kind."""
     players: list[Player] = []
     for sublayer in players_of(kinds):
-        if sublayer.kind == "moe":
+        if sublayer.kind == split:
+            names = [f"{sublayer.name}{kind[0]}{i}" for i in range(count)]
             players += [
-                Player(len(players) + e, "expert", sublayer.block, f"{sublayer.name}e{e}", ((sublayer.position, e),))
-                for e in range(experts)
+                Player(len(players) + i, kind, sublayer.block, name, ((sublayer.position, i),))
+                for i, name in enumerate(names)
             ]
         else:
             players.append(Player(len(players), sublayer.kind, sublayer.block, sublayer.name, sublayer.parts))
@@ -209,12 +221,14 @@ def player_named(name: str, players: tuple[Player, ...]) -> Player:
             return player
     shown = [player.name for player in players]
     listed = ", ".join(shown if len(shown) <= 4 else [*shown[:2], "...", *shown[-2:]])
-    raise CoalitionError(
-        f"there is no player '{name}' in this model: its players are {listed}. {_hint(name, players[-1])}"
-    )
+    raise CoalitionError(f"there is no player '{name}' in this model: its players are {listed}. {_hint(name, players)}")
 
 
-def _hint(name: str, last: Player) -> str:
+def _hint(name: str, players: tuple[Player, ...]) -> str:
+    last = players[-1]
+    members = [player.name for player in players if re.fullmatch(rf"{re.escape(name)}[eh]\d+", player.name)]
+    if members:
+        return f"It is removed as the players {members[0]} to {members[-1]}, so name all of them."
     match = re.fullmatch(r"(ffn|moe)(\d+)", name)
     if match and last.kind in ("ffn", "moe") and match[1] != last.kind:
         return f"Its feed-forward sublayers are called {last.kind}, so write {last.kind}{match[2]}."

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
@@ -40,9 +41,11 @@ COUNTED = (".py", ".mplstyle")
 
 DECISIVE = {
     *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "sublayers", "experts", "players"),
-    *("dtype", "batch_tokens", "compile"),
+    *("heads", "removal", "dtype", "batch_tokens", "compile"),
 }
 """Keys of a model's entry that decide its numbers."""
+LATER = {"heads": None, "removal": "zero"}
+"""Keys among these that older versions did not have, with what they did: so much is left out, and their results fit."""
 
 
 def of_result(config: Config, model: str, task: str) -> str:
@@ -57,9 +60,7 @@ def of_result(config: Config, model: str, task: str) -> str:
 
 def settings(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with the settings that decide a result, whatever the code."""
-    entry = config.models[model]
-    decisive = entry.model_dump(include=DECISIVE)
-    decisive |= beyond_keys(entry, _content(config, model))
+    decisive = _of_model(config, model)
     decisive["documents"] = [
         task,
         config.documents_source(model),
@@ -67,6 +68,25 @@ def settings(config: Config, model: str, task: str) -> str:
         config.documents.seed,
     ]
     return _short(json.dumps(decisive, sort_keys=True))
+
+
+def of_means(config: Config, model: str) -> str:
+    """16 hexadecimal digits that change with whatever decides a model's mean contributions."""
+    return _short(json.dumps(_of_model(config, model), sort_keys=True), code(*RESULTS))
+
+
+def _of_model(config: Config, model: str) -> dict[str, Any]:
+    """What decides a model's numbers, whatever it is scored on."""
+    entry = config.models[model]
+    decisive = entry.model_dump(include=DECISIVE)
+    decisive = {key: value for key, value in decisive.items() if key not in LATER or value != LATER[key]}
+    decisive |= beyond_keys(entry, _content(config, model))
+    if (reference := entry.reference) is not None:
+        decisive["removal"] = [
+            *("mean", reference.task, reference.limit),
+            *(config.documents_source(model), config.revision(model, reference.task), config.documents.seed),
+        ]
+    return decisive
 
 
 def _content(config: Config, model: str) -> str | None:

@@ -83,7 +83,19 @@ class Layout:
         """JSON file of coalitions that were drawn at random for an estimator."""
         return f"{self.resources}/plans/{name}-{digest}.json"
 
+    def reference(self, model: str) -> list[str]:
+        """The documents over which a model's mean contributions are taken, where these stand in for what is removed."""
+        found = self.config.models[model].reference
+        return [] if found is None else [self.documents_for(model, found.task)]
+
     # What evaluate jobs make.
+
+    def means(self, model: str, digest: str) -> str:
+        """Mean contributions of a model's sublayers; what decides them is part of the name.
+
+        It is among the results, as jobs in a container may write nowhere else.
+        """
+        return f"{self.results}/{model}/means-{digest}.safetensors"
 
     def coalitions(self, model: str, task: str) -> str:
         """Folder of the results of planned coalitions, and of those that somebody asked for."""

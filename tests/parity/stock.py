@@ -1,9 +1,9 @@
-"""Stock lm-eval on a model whose removed sublayers are hooked to zero. Shares no code with the engine."""
+"""Stock lm-eval on a model whose removed sublayers are hooked to zero or a vector. Shares no code with the engine."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,45 @@ def zeroed(model: Any, paths: Iterable[str]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def replaced(model: Any, vectors: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Make the outputs of the modules at some paths a vector [H], the same for every token."""
+
+    def hook(path: str) -> Any:
+        def constant(module: Any, inputs: Any, output: Any) -> Any:
+            first = output[0] if isinstance(output, tuple | list) else output
+            vector = vectors[path].to(first.dtype).expand_as(first)
+            return type(output)([vector, *output[1:]]) if isinstance(output, tuple | list) else vector
+
+        return constant
+
+    handles = [model.get_submodule(path).register_forward_hook(hook(path)) for path in vectors]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def mean_outputs(model: Any, paths: Sequence[str], texts: Iterable[Sequence[int]]) -> dict[str, torch.Tensor]:
+    """The mean output of modules over all tokens of some texts, each run by itself: path -> [H] float64."""
+    seen: dict[str, list[torch.Tensor]] = {path: [] for path in paths}
+
+    def note(path: str) -> Any:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            seen[path].append((output[0] if isinstance(output, tuple | list) else output).flatten(0, -2).double())
+
+        return hook
+
+    handles = [model.get_submodule(path).register_forward_hook(note(path)) for path in paths]
+    with torch.inference_mode():
+        for tokens in texts:
+            model(input_ids=torch.tensor([list(tokens)]))
+    for handle in handles:
+        handle.remove()
+    return {path: torch.cat(parts).mean(0) for path, parts in seen.items()}
 
 
 def harness(model: Any, tokenizer: Any, batch_size: int = 8) -> HFLM:

@@ -12,7 +12,7 @@ from cornerstone.engine.stages import stages_of
 from cornerstone.engine.sweep import choice_scores, work
 from cornerstone.engine.tries import Batch, batches
 from cornerstone.game.coalitions import full
-from cornerstone.game.players import alike, players_of
+from cornerstone.game.players import alike, heads_of, players_of
 from cornerstone.schedule.groups import groups_within
 from tests import tiny
 from tests.helpers import PARALLEL, SEQUENTIAL, packed
@@ -64,6 +64,23 @@ def test_memory_changes_no_bit(name: str, coalitions: list[int], budget: float) 
     for group in groups:
         for coalition, found in scores(name, group).items():
             assert torch.equal(found, reference(name, coalition))
+
+
+@cache
+def of_heads() -> Network:
+    return tiny.network(tiny.make("gpt2"), "gpt2", heads_of(alike(tiny.BLOCKS), 4))
+
+
+@few
+@given(data=st.data(), group=st.lists(st.integers(0, 2**20 - 1), unique=True, min_size=1, max_size=7))
+def test_company_and_order_change_no_bit_where_heads_play(data: st.DataObject, group: list[int]) -> None:
+    done: list[int] = []
+    order = data.draw(st.permutations(group))
+    found = choice_scores(of_heads(), documents(48)[:2], order, done.append)
+    for coalition, rows in zip(order, found, strict=True):
+        (alone,) = choice_scores(of_heads(), documents(48)[:2], [coalition])
+        assert torch.equal(torch.cat(rows), torch.cat(alone))
+    assert sum(done) == work(group, of_heads().stages) * sum(batch.tokens for batch in documents(48)[:2])
 
 
 @few

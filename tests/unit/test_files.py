@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,19 @@ def test_two_writers_do_not_mix(tmp_path: Path) -> None:
     files.write_atomically(path, outer)
     assert path.read_text() == "outer, first half; second half"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_first_of_several_writers_wins(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
+    path = tmp_path / "new" / "a.txt"
+    files.write_once(path, lambda temporary: temporary.write_text("one"))
+    assert path.read_text() == "one"
+    if links:
+        files.write_once(path, lambda temporary: temporary.write_text("two"))
+        assert path.read_text() == "one"
+    assert left_over(tmp_path) == []
 
 
 def test_files_get_ordinary_permissions(tmp_path: Path) -> None:

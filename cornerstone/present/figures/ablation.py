@@ -63,15 +63,19 @@ def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
             extent.append(level)
         for side, kind in enumerate(kinds):
             part = rows[(rows["task"] == task) & (rows["kind"] == kind)].sort_values("block")
-            # Side by side, so that neither kind's interval hides the other's.
+            # Side by side, so that neither kind's interval hides the other's; several of a kind side by side, too.
+            within, many = part.groupby("block").cumcount().to_numpy(), part["block"].value_counts().max()
             x = part["block"].to_numpy() + 0.3 * (side - (len(kinds) - 1) / 2)
+            x = x + 0.4 * (within / max(1, many - 1) - 0.5) * (many > 1)
             y = 100 * part["accuracy"].to_numpy()
             original = y + 100 * part["drop"].to_numpy()
             low, high = original - 100 * part["high"].to_numpy(), original - 100 * part["low"].to_numpy()
             colour = KINDS[kind][1]
             whiskers(ax, x, low, high, colour=colour, width=0.7, alpha=0.45)
             # Not clipped: half of a point at 0 or 100 % would be lost on the frame.
-            ax.plot(x, y, "o-", color=colour, markersize=2.4, linewidth=0.6, clip_on=False, zorder=3)
+            ax.plot(
+                x, y, "o-" if many == 1 else "o", color=colour, markersize=2.4, linewidth=0.6, clip_on=False, zorder=3
+            )
             extent += [*y, *low, *high]
         ax.set_title(task_name(task))
         ax.set_ylim(*limits(extent, 0))

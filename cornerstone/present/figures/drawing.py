@@ -28,9 +28,15 @@ GREY, MID_GREY, PALE_GREY = "#555555", "#9A9A9A", "#DDDDDD"
 
 KINDS: Final[dict[str, tuple[str, str]]] = {
     "attn": ("attention", BLUE),
+    "head": ("attention head", BLUE),
+    "linear": ("linear attention", SKY),
+    "mamba": ("state space model", GREEN),
+    "conv": ("convolution", PURPLE),
+    "recurrent": ("recurrent network", ORANGE),
     "ffn": ("feed-forward", VERMILLION),
     "moe": ("mixture of experts", VERMILLION),
     "expert": ("expert", VERMILLION),
+    "ple": ("per-layer embedding", MID_GREY),
     "group": ("group of sublayers", BLUE),
 }
 """Kind of player -> its name for readers and its colour."""

@@ -32,6 +32,8 @@ from cornerstone.present.tables import task_name
 # In a pie two cornerstones of one kind need two colours.
 SHADES: Final[dict[str, tuple[str, ...]]] = {
     "attn": (BLUE, SKY, GREEN),
+    "head": (BLUE, SKY, GREEN),
+    **dict.fromkeys(("linear", "mamba", "conv", "recurrent", "ple"), (SKY, GREEN, BLUE)),
     "ffn": (VERMILLION, ORANGE, YELLOW),
     "moe": (VERMILLION, ORANGE, YELLOW),
     "expert": (VERMILLION, ORANGE, YELLOW),

@@ -49,7 +49,7 @@ def test_the_difference_is_the_second_less_the_first_on_each_document() -> None:
         by_document = samples[1][task].values.documents - samples[0][task].values.documents
         assert rows["difference"].to_numpy() == pytest.approx(by_document.mean(axis=0))
         plain = by_document.std(axis=0, ddof=1) / np.sqrt(20)
-        assert rows["se"].to_numpy() == pytest.approx(plain, rel=0.4)  # moderated
+        assert rows["se"].to_numpy() == pytest.approx(plain, rel=0.5)  # moderated
     assert frame["difference"].to_numpy() == pytest.approx((frame["second_value"] - frame["first_value"]).to_numpy())
     mean = frame[(frame["task"] == "mean") & (frame["quantity"] == "drop")]
     assert mean["differs"].tolist() == (mean["p_holm"] <= 0.1).tolist()

@@ -140,7 +140,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"interactions": [{"kind": "exact", "index": "STII"}]}, ["interactions.0.exact.index:", "it is 'STII'"]),
         ({"value_functions": ["accuracy"]}, ["value_functions.0:", "'margin' or 'log-probability'", "'accuracy'"]),
         ({"value_functions": ["margin"] * 2}, ["`value_functions` names an entry twice: margin, margin"]),
-        ({"models.tiny.players": "heads"}, ["models.tiny.players:", "'blocks' or 'experts'", "it is 'heads'"]),
+        ({"models.tiny.players": "rows"}, ["models.tiny.players:", "'experts' or 'heads'", "it is 'rows'"]),
         ({"models.tiny.players": None}, ["models.tiny.players: None says no players; write sublayers, blocks"]),
         ({"models.tiny.players": {"block": 3}}, ["models.tiny.players: {'block': 3} says no players", "{blocks: 3}"]),
         ({"models.tiny.players": {"blocks": 0}}, ["models.tiny.players.blocks:", "it is 0"]),
@@ -198,11 +198,17 @@ def test_one_message_names_key_and_value(changes: dict[str, Any], parts: list[st
         ("blocks", ["block0", "block1", "block2", "block3"]),
         ({"blocks": 3}, ["blocks0to2", "block3"]),
         ({"groups": {"late": ["blocks2to3"], "early": ["attn0", "moe1"]}}, ["early", "late"]),
+        ("heads", [f"{part}" for block in range(4) for part in (f"attn{block}h0", f"attn{block}h1", f"moe{block}")]),
         ("experts", [f"{part}" for block in range(4) for part in (f"attn{block}", f"moe{block}e0", f"moe{block}e1")]),
     ],
 )
-def test_players_have_five_forms(form: Any, names: list[str]) -> None:
-    moe = {"models.tiny.feed_forward": "moe", "models.tiny.experts": 2, "estimators": windows(1)}
+def test_players_have_six_forms(form: Any, names: list[str]) -> None:
+    moe = {
+        "models.tiny.feed_forward": "moe",
+        "models.tiny.experts": 2,
+        "models.tiny.heads": 2,
+        "estimators": windows(1),
+    }
     text = yaml.safe_dump(raw({**moe, "models.tiny.players": form}))
     made = load(yaml.safe_load(text)).models["tiny"]
     assert [player.name for player in made.all_players()] == names

@@ -23,7 +23,7 @@ from cornerstone.forecast import table as forecast
 from cornerstone.forecast.cost import ALL, TaskCost
 from cornerstone.forecast.flop import Arithmetic, Documents
 from cornerstone.game.coalitions import parse, window_coalitions
-from cornerstone.game.players import alike, experts_of, players_of
+from cornerstone.game.players import alike, experts_of, heads_of, players_of
 from cornerstone.plan.plan import Plan, union
 from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import MOST_TOGETHER, Division, walks
@@ -160,6 +160,19 @@ def test_operations_where_experts_play() -> None:
     work = cost.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
     forecast = Arithmetic.of(net).flops(work, len(coalitions), Documents.of(made))
     assert forecast == pytest.approx(counted, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_operations_where_heads_play(name: str) -> None:
+    """Attention is computed once for all sets of heads, the output projection once more for each."""
+    players = heads_of(alike(tiny.BLOCKS), 4)
+    coalitions = union(players, [window_coalitions(players, 3)])
+    net, made, counted = real_sweep(name, coalitions, players)
+    work = cost.effort(tuple(coalitions), players, tuple(net.stages), 1, LARGE).evaluations
+    forecast = Arithmetic.of(net).flops(work, len(coalitions), Documents.of(made))
+    assert forecast == pytest.approx(counted, rel=0 if name == "gpt2" else 1e-3)
+    sublayers = sum(work[p] for p in range(8))
+    assert work.total() - sublayers == sum(work[~p] for p in range(0, 8, 2)) > 0
 
 
 TEXTS = [

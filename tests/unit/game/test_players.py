@@ -4,12 +4,14 @@ import pytest
 
 from cornerstone.engine.stages import stages_of
 from cornerstone.errors import CoalitionError, ConfigError
+from cornerstone.game import coalitions
 from cornerstone.game.players import (
     Kinds,
     Player,
     alike,
     experts_of,
     groups_of,
+    heads_of,
     player_named,
     players_of,
     read_kinds,
@@ -107,6 +109,26 @@ def test_experts_stand_in_execution_order() -> None:
     assert players[5].parts == ((3, 1),)
 
 
+def test_heads_stand_in_execution_order_and_other_sublayers_stay_whole() -> None:
+    players = heads_of(read_kinds(["attn+moe", "linear+ffn", "attn+attn+ffn"]), 2)
+    assert names(players) == [
+        "attn0h0", "attn0h1", "moe0", "linear1", "ffn1", "attn2h0", "attn2h1", "attn2bh0", "attn2bh1", "ffn2",
+    ]  # fmt: skip
+    assert [player.position for player in players] == list(range(10))
+    assert [player.parts for player in players[6:8]] == [((4, 1),), ((5, 0),)]
+    assert {player.kind for player in players} == {"head", "moe", "linear", "ffn"}
+    assert coalitions.parse("drop-attn0h1-ffn2", players) == 0b0111111101
+    assert coalitions.name(0b0111111101, players) == "drop-attn0h1-ffn2"
+
+
+def test_a_sublayer_whose_heads_play_is_no_player() -> None:
+    players = heads_of(alike(2), 4)
+    with pytest.raises(CoalitionError, match=r"no player 'attn1' .* removed as the players attn1h0 to attn1h3"):
+        coalitions.parse("drop-attn1", players)
+    with pytest.raises(CoalitionError, match=r"no player 'attn1h4' .*Use one of these names"):
+        coalitions.parse("drop-attn1h4", players)
+
+
 def test_groups_stand_in_order_of_their_first_sublayer() -> None:
     players = groups_of(alike(4), {"late": ["block3", "ffn1"], "early": ["attn0", "blocks1to1"][:1]})
     assert names(players) == ["early", "late"]
@@ -136,6 +158,14 @@ def test_stages_say_what_runs() -> None:
     assert [stage.kept(0b1111) for stage in experts] == [((0, None),), ((1, None),)]
     assert [stage.kept(0b1010) for stage in experts] == [(), ((1, (0, 2)),)]
     assert experts[1].kept(0b0001) == ()
+    assert experts[1].removed(()) == (1,)
+    assert experts[1].removed(((1, (0, 2)),)) == ()
+    assert [switch.heads for stage in experts for switch in stage.switches] == [False, False]
+    heads = stages_of(heads_of(alike(1), 3), [PARALLEL])
+    assert heads[0].kept(0b1111) == ((0, None), (1, None))
+    assert heads[0].kept(0b0101) == ((0, (0, 2)),)
+    assert heads[0].removed(heads[0].kept(0b1000)) == (0,)
+    assert [switch.heads for switch in heads[0].switches] == [True, False]
     (both,) = stages_of(players_of(alike(1)), [PARALLEL])
     assert both.kept(0b11) == ((0, None), (1, None))
     assert both.kept(0b10) == ((1, None),)

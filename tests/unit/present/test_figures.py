@@ -18,11 +18,12 @@ from matplotlib.text import Text
 from cornerstone.config.config import Config
 from cornerstone.errors import CornerstoneError
 from cornerstone.files import read_csv
+from cornerstone.game import players
 from cornerstone.plan.layout import Layout
 from cornerstone.present import figures
 from cornerstone.present.figures import drawing
 from cornerstone.present.figures.ablation import ablation
-from cornerstone.present.figures.shares import shares
+from cornerstone.present.figures.shares import SHADES, shares
 from cornerstone.present.figures.values import values
 from cornerstone.present.tables import TASK_NAMES
 
@@ -310,6 +311,22 @@ def test_unfit_frames_are_refused() -> None:
         values(mixed, MODEL)
     with pytest.raises(CornerstoneError, match="no baseline for boolq"):
         ablation(frames["ablation"], frames["baselines"].query("task != 'boolq'"), MODEL)
+
+
+def test_every_kind_of_player_has_a_name_and_colours() -> None:
+    kinds = {*players.KINDS, "expert", "head", "group"}
+    assert kinds == drawing.KINDS.keys() == SHADES.keys()
+
+
+def test_heads_of_a_block_are_drawn_side_by_side() -> None:
+    frames = make(8)
+    frame = frames["ablation"].assign(kind="head", block=frames["ablation"]["position"] // 4)
+    ax = ablation(frame, frames["baselines"], MODEL).axes[0]
+    (points,) = [line for line in ax.lines if line.get_marker() == "o"]
+    x = np.asarray(points.get_xdata(), float)
+    assert len(set(np.round(x, 6))) == len(x) == 8
+    assert set(np.round(x).astype(int)) == {0, 1}
+    assert points.get_linestyle() == "None"
 
 
 def test_captions_name_what_was_measured() -> None:
