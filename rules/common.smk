@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from cornerstone.assets.identity import identity
+from cornerstone.assets.recipe import fetched
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
@@ -39,6 +40,7 @@ try:
     cfg = load(config)
     plans = {model: Plan(cfg, model) for model in cfg.run}
     names = {model: plans[model].names for model in cfg.run}
+    recipes = fetched(cfg)
 except CornerstoneError as error:
     raise WorkflowError(str(error))
 
@@ -57,4 +59,4 @@ container: lambda wildcards: None
 
 wildcard_constraints:
     model="|".join(cfg.run),
-    task="|".join(cfg.run_tasks),
+    task="|".join(cfg.scored_tasks),

@@ -43,9 +43,9 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
         speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
         rows: list[dict[str, Any]] = []
         made: list[TaskCost] = []
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             whole = documents.read(Path(layout.documents_for(model, task)))
-            whole.need_metric(config.tasks[task].metric)
+            whole.need_metric(config.task(task).metric)
             scored = [d.requests for d in whole.first(config.limit(model, task)).documents]
             packed = encoding.encode(found.network.model, found.tokenizer, scored)
             sizes = Documents.of(batches_for(found.network.model, packed, entry.batch_tokens))

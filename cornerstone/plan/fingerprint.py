@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
+from cornerstone.assets.recipe import recipe
 from cornerstone.config.config import Config
 from cornerstone.plan.layout import Layout
 
@@ -58,13 +59,7 @@ def settings(config: Config, model: str, task: str) -> str:
     entry = config.models[model]
     decisive = entry.model_dump(include=DECISIVE)
     decisive |= beyond_keys(entry, _content(config, model))
-    decisive["documents"] = [
-        task,
-        config.documents_source(model),
-        config.limit(model, task),
-        config.revision(model, task),
-        config.documents.seed,
-    ]
+    decisive["documents"] = [*recipe(config, model, task).decisive, config.limit(model, task)]
     return _short(json.dumps(decisive, sort_keys=True))
 
 
@@ -82,7 +77,7 @@ def _content(config: Config, model: str) -> str | None:
 
 def of_values(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a table of values."""
-    return _short(of_result(config, model, task), code(*VALUES))
+    return _short(of_result(config, model, task), str(config.temperature), code(*VALUES))
 
 
 def of_estimates(config: Config, model: str) -> str:
@@ -91,7 +86,8 @@ def of_estimates(config: Config, model: str) -> str:
         include={"estimators", "interactions", "value_functions", "deletion", "intervals", "seed", "run_tasks"}
     )
     decisive["metrics"] = {task: config.tasks[task].metric for task in config.run_tasks}
-    decisive["values"] = {task: of_values(config, model, task) for task in config.run_tasks}
+    decisive["groups"] = {task: [config.members(task), config.tasks[task].by_size] for task in config.run_tasks}
+    decisive["values"] = {task: of_values(config, model, task) for task in config.scored_tasks}
     return _short(json.dumps(decisive, sort_keys=True), code(*ESTIMATES))
 
 

@@ -181,9 +181,9 @@ def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
     """
     layout, newer = Layout(config), []
     for model, plan in plans.items():
-        reasons = {task: _stale(layout, config, task, plan) for task in config.run_tasks}
+        reasons = {task: _stale(layout, config, task, plan) for task in config.scored_tasks}
         made = Path(layout.provenance(model))
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             reasons[task + VALUES] = _differ(_said(made, "values", task), fingerprint.of_values(config, model, task))
         reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
         for what, reason in reasons.items():

@@ -149,7 +149,7 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
             steps = deletion_steps(players, config.deletion.share, config.deletion.points)
             count = 2 * len(config.deletion.orders) * len(steps)
             parts[log] = Part(log, model, task, count, guessed=True)
-    planned = sum(len(Plan(config, model).names) for model in config.run) * len(config.run_tasks)
+    planned = sum(len(Plan(config, model).names) for model in config.run) * len(config.scored_tasks)
     return Work(parts, planned, weight_of(config))
 
 
@@ -192,7 +192,7 @@ def status(config: Config) -> str:
     lines = []
     for model in config.run:
         planned = set(Plan(config, model).names)
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             folder = Path(layout.coalitions(model, task))
             there = len(planned & {path.stem for path in folder.glob("[!.]*.json")})
             lines.append(f"{model} {task}: {there} of {len(planned)} coalitions are there")
