@@ -22,6 +22,7 @@ import torch
 
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config.config import load
 from cornerstone.engine.loading import shapes_only
 from cornerstone.engine.streaming.checkpoint import Reader, parameters
@@ -194,7 +195,7 @@ def documents(count: int, context: int) -> tasks.TaskDocuments:
         source="embedded",
         split="validation",
         metrics=["acc"],
-        made_from=tasks.made_from("made-up", "embedded", None),
+        made_from=Recipe("made-up").made_from,
         total=count,
         documents=made,
     )
@@ -256,13 +257,13 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
     digest = hashlib.sha256(json.dumps([r["documents"]["loglikelihood"] for r in results]).encode()).hexdigest()[:16]
     traffic = made[0].traffic if made else None
     return Outcome(
-        seconds=traffic.seconds if traffic else sum(r["provenance"]["seconds"] for r in results),
+        seconds=traffic.seconds if traffic else sum(job["seconds"] for r in results for job in r["provenance"]["jobs"]),
         waited=traffic.waited if traffic else 0.0,
         walks=traffic.walks if traffic else 0,
         read=traffic.bytes if traffic else 0,
         from_disk=_from_disk(),
         peak=_peak(),
-        tokens=tokens[0],
+        tokens=sum(tokens),
         scores=digest,
     )
 

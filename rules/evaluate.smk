@@ -14,6 +14,7 @@ def evaluate_params(model):
     return {
         "model": model,
         "fingerprint": lambda w: fingerprint.of_result(cfg, model, w.task),
+        "limit": lambda w: cfg.limit(model, w.task),
     }
 
 

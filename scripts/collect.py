@@ -12,6 +12,7 @@ with log.script(snakemake.log[0]):
     from cornerstone.assets import documents
     from cornerstone.config.config import load
     from cornerstone.evaluate import table
+    from cornerstone.evaluate.wanted import Wanted
 
     config = load(snakemake.config)
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
@@ -20,6 +21,7 @@ with log.script(snakemake.log[0]):
         config.models[model].all_players(),
         snakemake.params.fingerprint,
         snakemake.params.made_by,
-        documents.read(Path(snakemake.input.documents)).first(config.limit(model, task)),
+        Wanted(documents.read(Path(snakemake.input.documents)), config.limit(model, task)),
+        config,
         Path(snakemake.output[0]),
     )

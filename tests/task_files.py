@@ -29,7 +29,12 @@ SHARES = [{"metric": name, "aggregation": "mean", "higher_is_better": True} for 
 TASKS: dict[str, dict[str, Any]] = {
     "choose": {"metric_list": [*SHARES, {"metric": "acc_bytes", "aggregation": "mean", "higher_is_better": True}]},
     "many": {"doc_to_target": "many", "metric_list": SHARES},
-    "described": {"description": "About {{q}}\n\n", "gen_prefix": "So:", "fewshot_split": "train", "metric_list": SHARES},
+    "described": {
+        "description": "About {{q}}\n\n",
+        "gen_prefix": "So:",
+        "fewshot_split": "train",
+        "metric_list": SHARES,
+    },
     "first": {"fewshot_split": "train", "fewshot_config": {"sampler": "first_n"}, "metric_list": SHARES},
     "whole": {"metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]},
     "fill": {"doc_to_text": "gold", "doc_to_target": "laughed at it.", "metric_list": SHARES},

@@ -102,7 +102,10 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
                 "original_se": whole.se[0],
                 "empty": game(0).mean(),
                 "chance": np.average([part.chance for part in parts], weights=sizes),
-                **{column: sum(len(part.remarked().get(what, [])) for part in parts) for what, column in REMARKS.items()},
+                **{
+                    column: sum(len(part.remarked().get(what, [])) for part in parts)
+                    for what, column in REMARKS.items()
+                },
             }
         )
     return pd.DataFrame(rows)

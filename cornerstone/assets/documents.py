@@ -106,6 +106,27 @@ class TaskDocuments:
         content = json.dumps([self.kind, *(asdict(document) for document in self.documents)])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
+    @cached_property
+    def ids(self) -> list[int]:
+        """[document] its index in the split."""
+        return [document.doc_id for document in self.documents]
+
+    @cached_property
+    def golds(self) -> list[int | list[int]]:
+        """[document] the right choice, or choices."""
+        return [document.gold for document in self.documents]
+
+    @cached_property
+    def lengths(self) -> list[list[int]]:
+        """[document][choice], characters."""
+        return [document.lengths for document in self.documents]
+
+    @cached_property
+    def counts(self) -> dict[str, list[list[int]]]:
+        """By `bytes` and `words`: [document][choice], where all documents have them."""
+        counted = {"bytes": [each.bytes for each in self.documents], "words": [each.words for each in self.documents]}
+        return {name: rows for name, rows in counted.items() if all(rows)}
+
     @property
     def chance(self) -> float:
         """Expected accuracy of a uniform guess; not a number where there is nothing to choose."""
@@ -132,7 +153,7 @@ class TaskDocuments:
 
     def remarked(self) -> dict[str, list[int]]:
         """The `remarks` on documents that are here."""
-        here = {document.doc_id for document in self.documents}
+        here = set(self.ids)
         found = {what: [i for i in ids if i in here] for what, ids in self.remarks.items()}
         return {what: ids for what, ids in found.items() if ids}
 
@@ -143,8 +164,12 @@ class TaskDocuments:
             TaskError: when it does not; the message lists those it has.
         """
         if metric not in self.metrics:
-            have = f"it has {', '.join(self.metrics)}. Choose one of them" if self.metrics else (
-                "nor any other that can be scored here (a mean over documents, or a perplexity). Drop it from `run_tasks`"
+            have = (
+                f"it has {', '.join(self.metrics)}. Choose one of them"
+                if self.metrics
+                else (
+                    "nor any other that can be scored here (a mean over documents, or a perplexity). Drop it from `run_tasks`"
+                )
             )
             raise TaskError(f"config.yaml: tasks.{self.task}.metric: {self.task} does not define '{metric}', {have}.")
         lacking = [function for function in functions if function not in self.functions]
@@ -153,7 +178,6 @@ class TaskDocuments:
                 f"config.yaml: value_functions: {self.task} ({self.kind}) has no {', '.join(lacking)}; it has "
                 f"{', '.join(self.functions)}. Take {'it' if len(lacking) == 1 else 'them'} out, or the task."
             )
-
 
 
 def write(documents: TaskDocuments, path: Path) -> None:

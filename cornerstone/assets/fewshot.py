@@ -26,7 +26,9 @@ def prepare(recipe: Recipe, task: Any) -> None:
         return
     said = task.fewshot_cfg
     scored = task.config.test_split or task.config.validation_split
-    others = [split for split in (task.config.training_split, task.config.validation_split) if split not in (None, scored)]
+    others = [
+        split for split in (task.config.training_split, task.config.validation_split) if split not in (None, scored)
+    ]
     if said.split is None and said.samples is None and not others:
         raise TaskError(
             f"{key}: {count} examples are asked for, and the data has no split for them (it has '{scored}', which is "

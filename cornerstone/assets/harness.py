@@ -67,7 +67,9 @@ def check_files(folder: Path) -> None:
         if wrong and "task" in keys and not isinstance(dict(_plain(node)).get("task"), list):
             near = difflib.get_close_matches(wrong[0], sorted(known), 1)
             hint = f"; `{near[0]}`?" if near else ""
-            raise TaskError(f"{path}:{keys[wrong[0]]}: lm-eval's tasks have no key `{wrong[0]}`{hint} Correct the file.")
+            raise TaskError(
+                f"{path}:{keys[wrong[0]]}: lm-eval's tasks have no key `{wrong[0]}`{hint} Correct the file."
+            )
 
 
 def _plain(node: yaml.MappingNode) -> Iterator[tuple[str, Any]]:
@@ -128,7 +130,9 @@ def _leaves(name: str, members: Any, manager: Any) -> Iterator[str]:
             yield from _leaves(str(member["group"]), member["task"], manager)
             continue
         if isinstance(member, dict) and len(member) > 1:
-            raise TaskError(f"group '{name}' of lm-eval changes its tasks ({member}), so they are no tasks of their own.")
+            raise TaskError(
+                f"group '{name}' of lm-eval changes its tasks ({member}), so they are no tasks of their own."
+            )
         inner = str(next(iter(member.values())) if isinstance(member, dict) else member)
         if inner in manager.all_groups:
             yield from _leaves(inner, manager.task_index[inner].cfg.get("task"), manager)

@@ -8,12 +8,12 @@ and a larger one holds it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 
 
-def clusters(marks: Sequence[Sequence[Hashable]]) -> list[str]:
+def clusters(marks: Sequence[Collection[Hashable]]) -> list[str]:
     """Group documents that have something in common.
 
     Args:

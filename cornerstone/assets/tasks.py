@@ -158,7 +158,11 @@ def _documents(
 
 
 def document_of(
-    task: Any, doc_id: int, doc: dict[str, Any], system_instruction: str | None = None, chat: dict[str, Any] | None = None
+    task: Any,
+    doc_id: int,
+    doc: dict[str, Any],
+    system_instruction: str | None = None,
+    chat: dict[str, Any] | None = None,
 ) -> tuple[Document, str | None]:
     """One document of a task object as `Task.build_all_requests` of lm-eval makes it, and why it can't be scored."""
     from lm_eval.utils import handle_non_serializable, hash_string
@@ -215,9 +219,7 @@ def _gold(task: Any, doc: dict[str, Any], choices: Sequence[str]) -> tuple[list[
     return distinct, None
 
 
-def _text(
-    task: Any, doc_id: int, doc: dict[str, Any], instance: Any, hashed: str
-) -> tuple[Document, str | None]:
+def _text(task: Any, doc_id: int, doc: dict[str, Any], instance: Any, hashed: str) -> tuple[Document, str | None]:
     """A document without choices. What it counts as is asked of the task's own scoring, by made-up likelihoods."""
     rolling = task.OUTPUT_TYPE == "loglikelihood_rolling"
     context, text = ("", str(instance.args[0])) if rolling else (str(instance.args[0]), str(instance.args[1]))
@@ -273,7 +275,13 @@ def _few(ids: Sequence[int]) -> str:
 
 
 def ensure(
-    path: Path, recipe: Recipe, metric: str, functions: Sequence[str], wheels: Path, code: str, folder: Path | None = None
+    path: Path,
+    recipe: Recipe,
+    metric: str,
+    functions: Sequence[str],
+    wheels: Path,
+    code: str,
+    folder: Path | None = None,
 ) -> None:
     """Make a task's file of documents, unless it is there and was made from the same settings by the same code.
 

@@ -215,9 +215,7 @@ class Network:
         rows = batch.rows.to(x.device)
         return x[rows[:, 0], rows[:, 1]][None]
 
-    def log_probabilities(
-        self, x: torch.Tensor, batch: Batch, likeliest: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def log_probabilities(self, x: torch.Tensor, batch: Batch, likeliest: torch.Tensor | None = None) -> torch.Tensor:
         """Natural log-probability of each target of the batch, [M] float32 on the CPU.
 
         Args:

@@ -59,13 +59,8 @@ class Scores:
         greedy: Sequence[Sequence[int]] = (),
     ) -> Scores:
         """The scores of a task's documents, in their order; `tokens` and `greedy` are the model's."""
-        counts: dict[str, Counts] = {"tokens": tokens} if tokens is not None else {}
-        for name in ("bytes", "words"):
-            found = [getattr(document, name) for document in data.documents]
-            if all(found):
-                counts[name] = found
-        lengths = [document.lengths for document in data.documents]
-        return cls(loglikelihoods, lengths, [document.gold for document in data.documents], counts, greedy)
+        counts = {**data.counts, **({"tokens": tokens} if tokens is not None else {})}
+        return cls(loglikelihoods, data.lengths, data.golds, counts, greedy)
 
     @cached_property
     def _right(self) -> list[Sequence[int]]:
@@ -126,7 +121,11 @@ class Scores:
             if not self.greedy:
                 raise KeyError("greedy")
             return (self._wide(self.greedy, 0).astype(bool) & self._golden).any(axis=1).astype(np.float64)
-        scores = {"acc": lambda: self._padded, "acc_norm": lambda: self._normalised, "acc_bytes": lambda: self._by("bytes")}
+        scores = {
+            "acc": lambda: self._padded,
+            "acc_norm": lambda: self._normalised,
+            "acc_bytes": lambda: self._by("bytes"),
+        }
         chosen = scores[name]().argmax(axis=1)
         return self._golden[np.arange(len(chosen)), chosen].astype(np.float64)
 
@@ -171,14 +170,13 @@ class Scores:
 
     def functions(self, names: Sequence[str], temperature: float) -> dict[str, np.ndarray]:
         """Value functions by name, each float64 [D]: those of `names` whose counts are known."""
-        found = {}
+        made = {
+            "margin": lambda: self.margin,
+            SOFT: lambda: self.soft_accuracy(temperature),
+            "log-probability": lambda: self.log_probability,
+        }
+        found = {name: value() for name, value in made.items() if name in names}
         for unit, counted in PER.items():
             if per(unit) in names and (counted == "characters" or counted in self.counts):
                 found[per(unit)] = np.where(self._golden, self._by(counted), -np.inf).max(axis=1, initial=-np.inf)
-        if "log-probability" in names:
-            found["log-probability"] = self.log_probability
-        if "margin" in names:
-            found["margin"] = self.margin
-        if SOFT in names:
-            found[SOFT] = self.soft_accuracy(temperature)
         return found

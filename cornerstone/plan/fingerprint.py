@@ -17,6 +17,7 @@ from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
 from cornerstone.assets.recipe import recipe
 from cornerstone.config.config import Config
+from cornerstone.game.functions import SOFT
 from cornerstone.plan.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
@@ -48,8 +49,9 @@ DECISIVE = {
 def of_result(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a result.
 
-    These are: the weights and how they are computed, the documents, and the code of `RESULTS`. What only decides where
-    or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators) is left out.
+    These are: the weights and how they are computed, where documents come from, and the code of `RESULTS`. What only
+    decides where or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators)
+    is left out. So is the limit: a result says which documents it holds.
     """
     return _short(settings(config, model, task), code(*RESULTS))
 
@@ -59,7 +61,7 @@ def settings(config: Config, model: str, task: str) -> str:
     entry = config.models[model]
     decisive = entry.model_dump(include=DECISIVE)
     decisive |= beyond_keys(entry, _content(config, model))
-    decisive["documents"] = [*recipe(config, model, task).decisive, config.limit(model, task)]
+    decisive["documents"] = recipe(config, model, task).decisive
     return _short(json.dumps(decisive, sort_keys=True))
 
 
@@ -76,8 +78,10 @@ def _content(config: Config, model: str) -> str | None:
 
 
 def of_values(config: Config, model: str, task: str) -> str:
-    """16 hexadecimal digits that change with whatever decides a table of values."""
-    return _short(of_result(config, model, task), str(config.temperature), code(*VALUES))
+    """16 hexadecimal digits that change with whatever decides a table of values, the number of documents included."""
+    temperature = config.temperature if SOFT in config.value_functions else None
+    worth = [config.limit(model, task), config.value_functions, temperature]
+    return _short(of_result(config, model, task), json.dumps(worth), code(*VALUES))
 
 
 def of_estimates(config: Config, model: str) -> str:

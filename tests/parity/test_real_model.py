@@ -110,7 +110,7 @@ def test_equals_stock_lm_eval(index: int, ours: dict[str, Any], real: Real, task
             stock_scores = [float(response[0][0]) for response in sample["resps"]]
             np.testing.assert_allclose(mine.numpy(), stock_scores, rtol=1e-4)
         lists = [row.tolist() for row in scores[index]]
-        scored = Scores(lists, [d.lengths for d in data.documents], [d.gold for d in data.documents])
+        scored = Scores.of(data, lists)
         for metric in data.metrics:
-            accuracy = scored.correct(metric).mean()
+            accuracy = scored.said(metric)
             assert accuracy == theirs["results"][task][f"{metric},none"]
