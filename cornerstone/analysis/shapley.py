@@ -83,8 +83,11 @@ def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
 
 
 def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
-    """A row per task: the original accuracy, the accuracy without any sublayer, chance (not a number where there is nothing to
-    choose), and the documents, with what is odd about some (`TaskDocuments.remarks`)."""
+    """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents.
+
+    Chance is not a number where there is nothing to choose. What is odd about some documents is counted, too
+    (`TaskDocuments.remarks`).
+    """
     rows = []
     for task, game in games.items():
         whole = intervals.over_documents(game.full[:, None], game.clusters, config.intervals.level)

@@ -164,13 +164,9 @@ class TaskDocuments:
             TaskError: when it does not; the message lists those it has.
         """
         if metric not in self.metrics:
-            have = (
-                f"it has {', '.join(self.metrics)}. Choose one of them"
-                if self.metrics
-                else (
-                    "nor any other that can be scored here (a mean over documents, or a perplexity). Drop it from `run_tasks`"
-                )
-            )
+            have = f"it has {', '.join(self.metrics)}. Choose one of them"
+            if not self.metrics:
+                have = "nor any other that can be scored here (docs/tasks.md). Drop it from `run_tasks`"
             raise TaskError(f"config.yaml: tasks.{self.task}.metric: {self.task} does not define '{metric}', {have}.")
         lacking = [function for function in functions if function not in self.functions]
         if lacking:
@@ -181,7 +177,7 @@ class TaskDocuments:
 
 
 def write(documents: TaskDocuments, path: Path) -> None:
-    """Write a task's documents as JSON, atomically. A context that all choices of a document share stands there once."""
+    """Write a task's documents as JSON, atomically. A context that a document's choices share stands there once."""
     raw = asdict(documents)
     for document in raw["documents"]:
         contexts, continuations = zip(*document.pop("requests"), strict=True)

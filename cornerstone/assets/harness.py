@@ -15,19 +15,26 @@ from cornerstone.assets import embedded, hub
 from cornerstone.assets.recipe import OWN_TASKS, Recipe
 from cornerstone.errors import AssetError, TaskError, first_line
 from cornerstone.files import write_text
+from cornerstone.game.functions import LOGARITHMS, SHARES
 from cornerstone.log import log
 
 LOCK = "data-sets.lock"
 """File beside the documents from the hub: which commit of each data set was taken where the config names none."""
+DEFAULTS = {
+    "multiple_choice": ("acc", "acc_norm"),
+    "loglikelihood": ("perplexity", "acc"),
+    "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),
+}
+"""The metrics of a task whose file names none, by its kind, as lm-eval has them."""
 STOCK = True
 """Whether lm-eval's own tasks are in the index; tests do without, as reading them takes many seconds."""
 
 
-@lru_cache(maxsize=2)
-def index(include_path: tuple[str, ...] = ()) -> Any:
-    """lm-eval's index of tasks: its own, the package's, and the user's.
+@lru_cache(maxsize=4)
+def index(include_path: tuple[str, ...] = (), stock: bool = True) -> Any:
+    """lm-eval's index of tasks: its own, the package's, and the user's, of which later ones take precedence.
 
-    Reading lm-eval's thousands of files takes many seconds, so it is made once.
+    Reading lm-eval's thousands of files takes many seconds: it is done once, and not at all where `stock` is False.
 
     Raises:
         TaskError: a task file of the user's is no YAML, or says what lm-eval does not know.
@@ -36,7 +43,7 @@ def index(include_path: tuple[str, ...] = ()) -> Any:
 
     for folder in include_path:
         check_files(Path(folder))
-    return TaskManager(include_path=[str(OWN_TASKS), *include_path], include_defaults=STOCK)
+    return TaskManager(include_path=[str(OWN_TASKS), *include_path], include_defaults=stock and STOCK)
 
 
 def check_files(folder: Path) -> None:
@@ -84,6 +91,9 @@ def known(task: str, include_path: tuple[str, ...] = ()) -> Any:
     Raises:
         TaskError: it has not; the message names those with a similar name. Or it is a group.
     """
+    few = index(include_path, stock=False)
+    if task in few.all_subtasks:
+        return few
     manager = index(include_path)
     if task in manager.all_subtasks:
         return manager
@@ -121,6 +131,33 @@ def group(name: str, include_path: tuple[str, ...] = ()) -> tuple[list[str], boo
     if len(weights) > 1:
         raise TaskError(f"group '{name}' of lm-eval weighs its metrics in several ways. Name its tasks one by one.")
     return list(dict.fromkeys(_leaves(name, entry.cfg.get("task"), manager))), weights != {False}
+
+
+def entry(name: str, include_path: tuple[str, ...] = ()) -> str:
+    """The entry of a task or group of lm-eval for `tasks` in config.yaml, as YAML.
+
+    The metric is acc_norm where the (first) task's file names it, else the first that can be scored here.
+
+    Raises:
+        TaskError: there is no such task or group, or it can't be scored.
+    """
+    from cornerstone.assets.tasks import check_kind  # which imports this module
+
+    try:
+        members, by_size, inner = [], True, name
+        said = stock(name, include_path)
+    except TaskError:
+        members, by_size = group(name, include_path)
+        inner = members[0]
+        said = stock(inner, include_path)
+    check_kind(inner, said)
+    listed = said.get("metric_list") or [{"metric": metric} for metric in DEFAULTS[said["output_type"]]]
+    metrics = [metric for metric in (*SHARES, *LOGARITHMS) if metric in {each.get("metric") for each in listed}]
+    if not metrics:
+        raise TaskError(f"'{inner}' has no metric that can be scored here (docs/tasks.md).")
+    found: dict[str, Any] = {"metric": "acc_norm" if "acc_norm" in metrics else metrics[0]}
+    found |= ({"subtasks": members} if members else {}) | ({} if by_size else {"by_size": False})
+    return yaml.safe_dump({name: found}, default_flow_style=None, sort_keys=False, width=120)
 
 
 def _leaves(name: str, members: Any, manager: Any) -> Iterator[str]:
@@ -166,12 +203,13 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
     """
     import jinja2
 
-    task, path = recipe.task, Path(known(recipe.task, recipe.include_path).task_index[recipe.task].yaml_path)
+    task, manager = recipe.task, known(recipe.task, recipe.include_path)
+    path = Path(manager.task_index[task].yaml_path)
     # lm-eval's way to change where a task's documents come from: a task file that includes the stock one
     own = workspace.resolve() / f"{task}.yaml"
     own.write_text(yaml.safe_dump({"include": str(path), "task": task, **_changes(recipe, locked, wheels, own.parent)}))
     try:
-        return index(recipe.include_path).load(str(own))["tasks"][task]
+        return manager.load(str(own))["tasks"][task]
     except jinja2.TemplateError as error:
         raise TaskError(f"{path}: a template of task '{task}' can't be filled in: {first_line(error)}.") from error
     except Exception as error:  # lm-eval and datasets raise nearly every kind

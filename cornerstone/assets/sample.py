@@ -18,8 +18,8 @@ def clusters(marks: Sequence[Collection[Hashable]]) -> list[str]:
 
     Args:
         marks: [document] what each has that makes it depend on others: its contexts, the passage it is about. Documents
-            with an equal mark are in one cluster, and so are those that a chain of such documents joins. A mark that all
-            have (the same question of each) says nothing, and is passed over.
+            with an equal mark are in one cluster, and so are those that a chain of such documents joins. A mark that
+            all have (the same question of each) says nothing, and is passed over.
 
     Returns:
         [document] the index of the first document of its cluster, as text.

@@ -89,8 +89,8 @@ def check_kind(name: str, said: dict[str, Any]) -> None:
         raise TaskError(f"{start} has {what}, which can't be scored here. {drop}")
     if kind == "generate_until":
         raise TaskError(
-            f"{start} has the model write its answer (generate_until). Each coalition would write another one, token by "
-            f"token, so that they could share no computation. {drop}"
+            f"{start} has the model write its answer (generate_until). Each coalition would write another one, token "
+            f"by token, so that they could share no computation. {drop}"
         )
     if said.get("process_results") and kind == "multiple_choice":
         function = str(said["process_results"]).rpartition(".")[2]

@@ -152,8 +152,8 @@ class Config(Section):
         if len(units) > 1:
             raise ValueError(
                 f"`run_tasks`: the metrics {', '.join(units)} have no common mean over tasks ({', '.join(logarithms)} "
-                "would not be a share of documents). Run tasks of one such metric at a time, each with a `paths.results` "
-                "of its own"
+                "would not be a share of documents). Run tasks of one such metric at a time, each time with another "
+                "`paths.results`"
             )
 
     def _fits(self, model: str) -> None:

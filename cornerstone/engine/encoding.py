@@ -14,6 +14,11 @@ from cornerstone.errors import ModelError, TaskError
 Requests = Sequence[tuple[str, str]]
 """(context, continuation) of each choice of a document."""
 
+NO_PREFIX = (
+    "the tokenizer has neither a token for the beginning of a text nor one for its end, and a context is empty: lm-eval"
+    " puts one of them there. Add one to tokenizer_config.json, or choose tasks without empty contexts."
+)
+
 
 def encode(
     model: Any,
@@ -42,11 +47,10 @@ def encode(
     encoder = _encoder(model, tokenizer)
     try:
         encoded = _windows(encoder, documents) if rolling else _choices(encoder, documents)
-    except TypeError as error:  # what tokenizers raise for a token that is None
-        raise ModelError(
-            "the tokenizer has neither a token for the beginning of a text nor one for its end, and a context is empty: "
-            "lm-eval puts one of them there. Add one to tokenizer_config.json, or choose tasks without empty contexts."
-        ) from error
+    except TypeError as error:  # what some tokenizers raise for a token that is None
+        raise ModelError(NO_PREFIX) from error
+    if any(None in context for requests in encoded for context, _ in requests):
+        raise ModelError(NO_PREFIX)
     rows = model.get_input_embeddings().weight.shape[0]
     packed = []
     for i, requests in enumerate(encoded):
@@ -56,8 +60,8 @@ def encode(
                 size = f"{len(continuation)} tokens" if continuation else "no token"
                 raise TaskError(
                     f"document {name}: choice {choice} has {size} in this model's vocabulary; 1 to "
-                    f"{encoder.max_length} can be scored, as that is what the model reads. Leave the task out, or choose "
-                    "a model that reads more."
+                    f"{encoder.max_length} can be scored, as that is what the model reads. Leave the task out, or "
+                    "choose a model that reads more."
                 )
         if not requests:
             raise TaskError(f"document {name} has no token in this model's vocabulary. Leave it out.")

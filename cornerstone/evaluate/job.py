@@ -6,7 +6,6 @@ import importlib.metadata
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep
 from cornerstone.engine.batching import batches_by_piece, batches_for
 from cornerstone.engine.blocks import Piece
-from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
-from cornerstone.evaluate import result, table
+from cornerstone.evaluate import result, table, tokens
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player
@@ -95,15 +93,6 @@ class Loaded:
         """The documents of some pieces, each piece packed by itself."""
         documents = [self.packed[place] for piece in pieces for place in piece.places]
         return batches_by_piece(self.network.model, documents, pieces, self.most_tokens)
-
-    def scored(
-        self, piece: Piece, loglikelihoods: Sequence[Sequence[float]], greedy: Sequence[torch.Tensor]
-    ) -> result.Scored:
-        """What a coalition says of a piece, with what its documents are in the model's tokens."""
-        packed = [self.packed[place] for place in piece.places]
-        tokens = [[sum(each.predicted)] if self.rolling else each.predicted for each in packed]
-        cut = [each.cut for each in packed]
-        return result.Scored(piece, loglikelihoods, tokens, cut, [row.tolist() for row in greedy])
 
     def part(self, pieces: Sequence[Piece], targets: Sequence[Target]) -> Part:
         """How targets, in sweep order, are walked over the documents of some pieces.
@@ -273,14 +262,7 @@ class Job:
         device = loading.device_of(entry.device_map, entry.resources.gpus)
         shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
         places = sorted({place for pieces in lacking for piece in pieces for place in piece.places})
-        documents = [wanted.whole.documents[place] for place in places]
-        requests, names = [document.requests for document in documents], [document.doc_id for document in documents]
-        packed = dict(zip(places, encode(shapes, tokenizer, requests, names, wanted.whole.rolling), strict=True))
-        if cut := sum(document.cut for document in packed.values()):
-            log(
-                f"{self.model} {self.task}: {cut} of {len(packed)} documents are longer than the model reads, and lose "
-                "their beginning, as in lm-eval"
-            )
+        packed = tokens.encoded(f"{self.model} {self.task}", shapes, tokenizer, wanted, places)
         batches = [
             batch
             for piece in {piece for pieces in lacking for piece in pieces}
@@ -335,11 +317,7 @@ class Job:
         for i, (target, rows) in enumerate(zip(targets, scores, strict=True)):
             # a second job for the same file may have been faster: what it wrote stays, with its date
             if self._lacks(target, wanted):
-                left, best = iter(rows), iter(greedy[i] if greedy is not None else ())
-                scored = [
-                    loaded.scored(piece, list(islice(left, piece.count)), list(islice(best, piece.count)))
-                    for piece in part.pieces
-                ]
+                scored = tokens.scored(part.pieces, rows, greedy[i] if greedy else (), loaded.packed, loaded.rolling)
                 result.write(target.path, target.coalition, self.players, wanted, scored, origin, seconds, target.again)
             forget_backup(target.path)
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from lm_eval.evaluator import simple_evaluate
 
-from cornerstone.assets import documents, fetch
+from cornerstone.assets import documents, fetch, harness
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config.config import load_files
 from cornerstone.config.models import Model
 from cornerstone.engine import encoding, loading, sweep, tries
@@ -86,9 +87,7 @@ def ours(real_assets: Path, real: Real) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def task_objects(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """lm-eval's own task objects, reading the embedded documents."""
-    return [
-        documents._load(task, "embedded", None, real_assets / "wheels", tmp_path_factory.mktemp(task)) for task in TASKS
-    ]
+    return [harness.load(Recipe(task), None, real_assets / "wheels", tmp_path_factory.mktemp(task)) for task in TASKS]
 
 
 @pytest.mark.parity

@@ -126,9 +126,9 @@ def test_a_text_task_with_scoring_of_its_own(both: Both, tmp_path: Path) -> None
         "def score(doc, results):\n"
         "    (found,) = results\n"
         "    words, size = 2 * len(doc['text'].split()), len(doc['text'])\n"
-        "    return {'word_perplexity': (found, words), 'byte_perplexity': (found, size), 'bits_per_byte': (found, size)}\n"
+        "    return {'word_perplexity': (found, words), 'byte_perplexity': (found, size)}\n"
     )
-    page = task_files.TASKS["read"]
+    page = {**task_files.TASKS["read"], "metric_list": [{"metric": "word_perplexity"}, {"metric": "byte_perplexity"}]}
     own = Both.__new__(Both)
     own.__dict__.update(vars(both), folder=task_files.write(tmp_path, {"page": page}))
     file = tmp_path / "page.yaml"
@@ -141,7 +141,7 @@ def test_a_group_counts_its_documents_as_lm_eval_does(both: Both, tmp_path: Path
     for by_size in (True, False):
         tasks_of = {"small": {"metric_list": task_files.SHARES}, "large": {"metric_list": task_files.SHARES}}
         folder = task_files.write(tmp_path / str(by_size), tasks_of)
-        group = {"group": "all", "task": ["small", "large"]}
+        group: dict[str, Any] = {"group": "all", "task": ["small", "large"]}
         group["aggregate_metric_list"] = [{"metric": "acc_norm", "weight_by_size": by_size}]
         (folder / "all.yaml").write_text(yaml.safe_dump(group))
         more = folder / "large.yaml"

@@ -13,6 +13,7 @@ from cornerstone.game.game import MEAN
 from cornerstone.present.figures.drawing import (
     BLACK,
     WIDTH,
+    points_label,
     styled,
 )
 from cornerstone.present.figures.rows import rows_of
@@ -55,7 +56,7 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Fig
     ax.set_xlabel("earlier player")
     ax.set_ylabel("later player")
     bar = figure.colorbar(image, ax=ax, shrink=0.75)
-    bar.set_label("interaction (percentage points): redundant < 0 < synergistic")
+    bar.set_label(f"interaction ({points_label(rows)}): redundant < 0 < synergistic")
     note = "dot: interval excludes 0" if clear.any() else "no interval excludes 0"
     ax.text(0.98, 0.98, note, transform=ax.transAxes, ha="right", va="top", fontsize="small")
     return figure

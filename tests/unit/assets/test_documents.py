@@ -10,7 +10,6 @@ from cornerstone.assets.documents import EQUAL
 from cornerstone.errors import AssetError, TaskError
 from tests.helpers import documents, left_over
 
-
 DATA = documents([[("q é", " a"), ("q é", " b")], [("r", " a"), ("r", " b"), ("r", " c"), ("r", " d")]])
 
 

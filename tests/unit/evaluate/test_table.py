@@ -15,7 +15,6 @@ from cornerstone.game.coalitions import full, without
 from tests.helpers import configured, left_over
 from tests.unit.evaluate.test_result import DATA, ORIGIN, PLAYERS, SCORES, write
 
-
 CONFIG = configured({"value_functions": ["margin", "log-probability"]})
 
 
