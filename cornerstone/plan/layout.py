@@ -97,6 +97,10 @@ class Layout:
         """Result of one coalition."""
         return f"{self.coalitions(model, task)}/{name}.json"
 
+    def chunk(self, model: str, task: str, number: int | str) -> str:
+        """JSON file that says that the results of a chunk of the plan are there: what Snakemake looks at."""
+        return f"{self.results}/{model}/{task}/chunks/{number}.json"
+
     def deletion_coalitions(self, model: str, task: str) -> str:
         """Folder of the results that only deletion curves want: known when values are estimated, so in no plan."""
         return f"{self.results}/{model}/{task}/deletion"
