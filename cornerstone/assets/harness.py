@@ -143,8 +143,9 @@ def entry(name: str, include_path: tuple[str, ...] = ()) -> str:
     """
     from cornerstone.assets.tasks import check_kind  # which imports this module
 
+    members: list[str] = []
+    by_size, inner = True, name
     try:
-        members, by_size, inner = [], True, name
         said = stock(name, include_path)
     except TaskError:
         members, by_size = group(name, include_path)
@@ -204,7 +205,7 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
     import jinja2
 
     task, manager = recipe.task, known(recipe.task, recipe.include_path)
-    path = Path(manager.task_index[task].yaml_path)
+    path = Path(manager.task_index[task].yaml_path).resolve()
     # lm-eval's way to change where a task's documents come from: a task file that includes the stock one
     own = workspace.resolve() / f"{task}.yaml"
     own.write_text(yaml.safe_dump({"include": str(path), "task": task, **_changes(recipe, locked, wheels, own.parent)}))
