@@ -86,8 +86,7 @@ class Config(Section):
         "evaluations (docs/tasks.md): `margin`, log-likelihood per character of the gold choice less that of the best "
         "other; `soft-accuracy`, the gold choice's share in a softmax over the choices; `log-probability`, natural "
         "logarithm, of the gold choice, as it is or `-per-character`, `-per-byte`, `-per-token`, `-per-word`. A task "
-        "without choices has no `margin` and no `soft-accuracy`, one with choices nothing per word. All are less noisy "
-        "than accuracy.",
+        "without choices has no `margin` and no `soft-accuracy`, one with choices nothing per word.",
     )
     temperature: float = Field(
         0.1,
