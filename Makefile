@@ -68,6 +68,7 @@ test-models: .venv/dev
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.performance
+	$(BIN)/python -m benchmarks.blocks
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.workflow

@@ -11,13 +11,12 @@ def evaluate_input(model, task=None, what=None):
     }
 
 
-def evaluate_params(model, task=None, chunk=None, named=False):
+def evaluate_params(model, task=None, chunk=None):
     return {
         "model": model,
         "task": lambda w: task or w.task,
         "fingerprint": lambda w: fingerprint.of_result(cfg, model, task or w.task),
         "chunk": chunk,
-        "named": named,
     }
 
 
@@ -129,7 +128,7 @@ for _asked in asked_for:
                 cfg.models[_asked.model], Path(layout.model_marker(_asked.model))
             ),
         params:
-            **evaluate_params(_asked.model, _asked.task, named=True),
+            **evaluate_params(_asked.model, _asked.task),
         message:
             f"Evaluating {len(_asked.names)} coalitions of {_asked.model} on {_asked.task}{resources_message(cfg.models[_asked.model])}"
         script:

@@ -26,12 +26,14 @@ from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import result, table, tokens
+from cornerstone.evaluate.stale import Results
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player
 from cornerstone.log import Progress, log
 from cornerstone.plan.fingerprint import settings
 from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import Division, Grouping
@@ -146,6 +148,12 @@ class Job:
         targets = [Target(coalitions.parse(path.stem, self.players), path, path in again) for path in paths]
         order = {c: i for i, c in enumerate(coalitions.in_sweep_order({t.coalition for t in targets}, self.players))}
         return self.run(sorted(targets, key=lambda target: order[target.coalition]))
+
+    def run_chunk(self, number: int) -> None:
+        """`run` for a chunk of the plan; then write the file that says that its results are there."""
+        layout, names = Layout(self.config), Plan(self.config, self.model).chunks[number]
+        self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names])
+        Results(self.config, self.model, self.task).say_covered(number, names)
 
     def run_table(self, coalitions_of_table: Sequence[int], target: Path, made_by: str) -> None:
         """Evaluate coalitions that are not there yet, then write all of them as one table (Parquet).

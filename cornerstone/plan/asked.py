@@ -81,6 +81,18 @@ def _file(rule: str) -> Path:
     return NOTES / "asked" / f"{rule}.json"
 
 
+def forced(config: Config, rule: str) -> list[Path]:
+    """The results that a rule makes whatever is there.
+
+    Raises:
+        StoreError: see `Asked.read`.
+    """
+    if not rule.startswith(RULE):
+        return []
+    found = Asked.read(rule)
+    return [Path(Layout(config).coalition(found.model, found.task, name)) for name in found.again]
+
+
 def asked(config: Config, called: Any | None, main: bool) -> list[Asked]:
     """What is asked for in this run of Snakemake.
 

@@ -7,6 +7,7 @@ import os
 import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from cornerstone.config.config import Config
@@ -81,7 +82,7 @@ def command_line() -> Any | None:
     """
     from snakemake.cli import main  # not above: only Snakemake's own processes have it
 
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not main.__code__:
         frame = frame.f_back
     return None if frame is None else frame.f_locals.get("args")

@@ -75,7 +75,7 @@ def path_of(name: str, task: str = "arc_easy") -> str:
 
 
 def test_what_is_asked_for_by_name_is_made_and_nothing_else(workflow: Workflow) -> None:
-    """In a folder without results: planned or not, one job for each task, which walks all of its coalitions together."""
+    """In a folder without results: planned or not, one job for each task, which walks its coalitions together."""
     shutil.rmtree(workflow.folder / "results")
     shutil.rmtree(workflow.folder / ".snakemake")
     one, several = path_of("drop-ffn1"), [path_of(name) for name in ("full", "drop-attn0-ffn2", "drop-ffn1")]

@@ -7,7 +7,7 @@ import pytest
 from snakemake.cli import parse_args
 
 from cornerstone.errors import CoalitionError, StoreError
-from cornerstone.plan.asked import Asked, asked, of_files
+from cornerstone.plan.asked import Asked, asked, forced, of_files
 from cornerstone.plan.snakemake import command_line
 from tests.helpers import configured
 
@@ -61,6 +61,8 @@ def test_a_job_finds_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.Monk
     (found,) = asked(CONFIG, called(path("full"), "--forcerun", path("drop-ffn1")), main=True)
     assert found == Asked("tiny", "alpha", ("drop-ffn1", "full"), ("drop-ffn1",))
     assert asked(CONFIG, called("--target-jobs", f"{found.rule}:", "collect:task=a"), main=False) == [found]
+    assert forced(CONFIG, found.rule) == [Path(path("drop-ffn1"))]
+    assert forced(CONFIG, "evaluate_any_tiny") == []
     with pytest.raises(StoreError, match=r"evaluate_asked_0\.json.*Run the same command again"):
         asked(CONFIG, called("--target-jobs", "evaluate_asked_0:"), main=False)
 
