@@ -149,7 +149,7 @@ def _add(known: argparse.Namespace, options: list[str]) -> int:
 
 
 def _task(known: argparse.Namespace, options: list[str]) -> int:
-    from cornerstone.assets.harness import entry
+    from cornerstone.assets.groups import entry
 
     print(entry(known.task, tuple(_config(known).include_path)), end="")
     return 0

@@ -13,7 +13,7 @@ import yaml
 from lm_eval.tasks import TaskManager
 
 from cornerstone.analysis.games import pooled
-from cornerstone.assets import harness, tasks
+from cornerstone.assets import groups, harness, tasks
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.assets.recipe import Recipe
 from cornerstone.engine import sweep
@@ -161,7 +161,7 @@ def test_a_group_counts_its_documents_as_lm_eval_does(both: Both, tmp_path: Path
         )
         found = own.theirs("all", "ffn1")["groups"]["all"]["acc_norm,none"]
         assert pooled(config, "all", games)(0).mean() == pytest.approx(found)
-        assert harness.group("all", (str(folder),)) == (["small", "large"], by_size)
+        assert groups.group("all", (str(folder),)) == (["small", "large"], by_size)
 
 
 def compare(both: Both, task: str, said: dict[str, Any], asked: dict[str, Any]) -> tuple[TaskDocuments, Scores]:

@@ -14,7 +14,7 @@ import pytest
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import hash_string
 
-from cornerstone.assets import documents, embedded, harness, tasks
+from cornerstone.assets import documents, embedded, groups, harness, tasks
 from cornerstone.assets.documents import EQUAL, Document, TaskDocuments
 from cornerstone.assets.recipe import Recipe
 from cornerstone.errors import AssetError, CornerstoneError, ModelError, TaskError
@@ -278,9 +278,9 @@ def test_unknown_tasks_and_groups(tmp_path: Path) -> None:
         build(folder, "helaswag")
     with pytest.raises(TaskError, match=r"'common' is a group of lm-eval\. `cornerstone task common` writes"):
         build(folder, "common")
-    assert harness.group("common", (str(folder),)) == (["hellaswag"], True)
+    assert groups.group("common", (str(folder),)) == (["hellaswag"], True)
     with pytest.raises(TaskError, match=r"no group or tag 'comon'\. Did you mean common\?"):
-        harness.group("comon", (str(folder),))
+        groups.group("comon", (str(folder),))
 
 
 @pytest.mark.parametrize(
@@ -389,8 +389,8 @@ def test_entries_for_the_config(tmp_path: Path) -> None:
         "group: all\ntask: [both]\naggregate_metric_list: [{metric: acc, weight_by_size: false}]\n"
     )
     where = (str(folder),)
-    assert harness.entry("read", where) == "read: {metric: word_perplexity}\n"
-    assert harness.entry("both", where) == "both:\n  metric: acc_norm\n  subtasks: [one, two]\n"
-    assert harness.entry("all", where) == "all:\n  metric: acc_norm\n  subtasks: [one, two]\n  by_size: false\n"
+    assert groups.entry("read", where) == "read: {metric: word_perplexity}\n"
+    assert groups.entry("both", where) == "both:\n  metric: acc_norm\n  subtasks: [one, two]\n"
+    assert groups.entry("all", where) == "all:\n  metric: acc_norm\n  subtasks: [one, two]\n  by_size: false\n"
     with pytest.raises(TaskError, match="no group or tag 'al'"):
-        harness.entry("al", where)
+        groups.entry("al", where)
