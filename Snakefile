@@ -38,8 +38,4 @@ rule all:
 rule fetch:
     input:
         [layout.model_marker(model) for model in cfg.run],
-        [
-            layout.documents(recipe)
-            for _, made in recipes.values()
-            for recipe in made
-        ],
+        [layout.documents(recipe) for _, made in recipes.values() for recipe in made],
