@@ -41,8 +41,4 @@ rule all:
 rule fetch:
     input:
         [layout.model_marker(model) for model in cfg.run],
-        [
-            layout.documents(source, task)
-            for source, tasks in cfg.source_tasks().items()
-            for task in tasks
-        ],
+        [layout.documents(recipe) for _, made in recipes.values() for recipe in made],

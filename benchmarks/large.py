@@ -22,6 +22,7 @@ import torch
 
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config.config import load
 from cornerstone.engine.loading import shapes_only
 from cornerstone.engine.streaming.checkpoint import Reader, parameters
@@ -194,7 +195,7 @@ def documents(count: int, context: int) -> tasks.TaskDocuments:
         source="embedded",
         split="validation",
         metrics=["acc"],
-        made_from=tasks.made_from("made-up", "embedded", None),
+        made_from=Recipe("made-up").made_from,
         total=count,
         documents=made,
     )

@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 
-from cornerstone.assets import documents as tasks
+from cornerstone.assets import harness
 from cornerstone.assets.documents import Document
+from cornerstone.assets.recipe import Recipe
 from cornerstone.engine.loading import load
 from cornerstone.engine.structure import blocks_of, layouts_of
 from cornerstone.game.players import Player
@@ -86,7 +87,7 @@ class Peers:
         if wheels is not None:
             with tempfile.TemporaryDirectory() as workspace:
                 for task in documents:
-                    self._tasks[task] = tasks._load(task, "embedded", None, wheels, Path(workspace))
+                    self._tasks[task] = harness.load(Recipe(task), None, wheels, Path(workspace))
 
     @classmethod
     def load(cls, folder: Path, dtype: str, *what: Any) -> Peers:

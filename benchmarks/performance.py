@@ -73,7 +73,7 @@ class Bench:
         self.shapes = Shapes.of(self.network)
         scored = {
             task: tasks.read(resources / "documents" / "embedded" / f"{task}.json").first(documents).documents
-            for task in config.run_tasks
+            for task in config.scored_tasks
         }
         self.tasks = []
         for name, chosen in scored.items():

@@ -42,7 +42,7 @@ import yaml
 
 from benchmarks import report
 from cornerstone.assets.documents import Document, TaskDocuments
-from cornerstone.config.config import load
+from cornerstone.config.config import load, load_files
 from cornerstone.evaluate import result, table
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game.coalitions import name
@@ -244,7 +244,7 @@ def dry_run() -> list[Row]:
 def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list[Row]:
     """Read result files of made-up scores into a table, and write it."""
     players = players_of(alike(8))
-    data = Wanted(made_up(documents, choices))
+    data, asked = Wanted(made_up(documents, choices)), load_files([ROOT / "config.yaml"])
     origin = result.Origin("0" * 16, "0" * 16, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="cornerstone-") as made:
@@ -252,10 +252,13 @@ def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list
         for coalition in range(files):
             paths.append(Path(made) / "coalitions" / f"{name(coalition, players)}.json")
             scores = (10 * rng.standard_normal((documents, choices)) - 50).tolist()
-            scored = [result.Scored(p, scores[p.first : p.first + p.count]) for p in data.missing([])]
+            scored = [
+                result.Scored(p, scores[p.first : p.first + p.count], [[1] * choices] * p.count, [False] * p.count)
+                for p in data.missing([])
+            ]
             result.write(paths[-1], coalition, players, data, scored, origin, 1.0)
         wall, cpu = time.perf_counter(), time.process_time()
-        table.write(paths, players, "0" * 16, "0" * 16, data, Path(made) / "values.parquet")
+        table.write(paths, players, "0" * 16, "0" * 16, data, asked, Path(made) / "values.parquet")
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     what = f"{files:,} files of {documents} documents to a table"
     return [at_most(f"{what}: wall time", wall, 60, "s"), Row(f"{what}: CPU time", cpu, "s")]

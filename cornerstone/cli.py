@@ -3,6 +3,7 @@
 cornerstone where            where the results are, and the main finding
 cornerstone status           how far a run is
 cornerstone add MODEL        write the entry of a model of the hub, of a folder, of a .gguf file into config.yaml
+cornerstone task NAME        show the entry of a task or group of lm-eval for config.yaml
 cornerstone schema           write the JSON schema and docs/configuration.md anew
 cornerstone image build      build the image of the GPU rules (`make image`); verify, checksum
 cornerstone results adopt    let results of an older version stay, where today's code gives the same numbers
@@ -73,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--print", action="store_true", dest="show", help="print the entry only, change nothing")
     add.set_defaults(run=_add)
 
+    task = commands.add_parser(
+        "task",
+        parents=[configured],
+        help="show the entry of a task or group of lm-eval for config.yaml",
+        description="Looks a task, group or tag up among those of lm-eval and of `include_path`, and prints its entry "
+        "for `tasks` in config.yaml: its metric, and of a group all its tasks. It changes nothing.",
+    )
+    task.add_argument("task", metavar="NAME", help="such as hellaswag, mmlu, mmlu_stem")
+    task.set_defaults(run=_task)
+
     schema = commands.add_parser("schema", help="write schemas/config.schema.json and docs/configuration.md anew")
     schema.set_defaults(run=_schema)
 
@@ -134,6 +145,13 @@ def _add(known: argparse.Namespace, options: list[str]) -> int:
 
     configs = known.config or [Path("config.yaml")]
     print(add(known.model, configs, known.name, known.revision, known.show))
+    return 0
+
+
+def _task(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.assets.groups import entry
+
+    print(entry(known.task, tuple(_config(known).include_path)), end="")
     return 0
 
 

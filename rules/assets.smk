@@ -16,25 +16,27 @@ rule fetch_model:
         "../scripts/fetch_model.py"
 
 
-for _source, _tasks in cfg.source_tasks().items():
+# One rule for each source of documents, and one for each model whose chat template prompts are put into.
+for _name, (_model, _recipes) in recipes.items():
 
     rule:
         name:
-            f"fetch_documents_{_source}"
+            f"fetch_documents_{_name}"
+        input:
+            [layout.model_marker(_model)] if _model else [],
         output:
-            [update(layout.documents(_source, task)) for task in _tasks],
+            [update(layout.documents(_recipe)) for _recipe in _recipes],
         log:
-            f"logs/fetch_documents/{_source}.log",
+            f"logs/fetch_documents/{_name}.log",
         localrule: True
         params:
-            source=_source,
-            revisions={
-                task: cfg.tasks[task].revision if _source == "hub" else None
-                for task in _tasks
-            },
-            seed=cfg.documents.seed,
+            model=_model,
+            recipes=[vars(_recipe) for _recipe in _recipes],
+            made_from=[_recipe.made_from for _recipe in _recipes],
+            metrics=[cfg.task(_recipe.task).metric for _recipe in _recipes],
+            functions=cfg.value_functions,
             code=code(*fingerprint.DOCUMENTS, script="fetch_documents"),
         message:
-            f"Having lm-eval make the documents of {len(_tasks)} tasks ({_source})"
+            f"Having lm-eval make the documents of {len(_recipes)} tasks ({_name})"
         script:
             "../scripts/fetch_documents.py"

@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from cornerstone.assets.identity import identity
+from cornerstone.assets.recipe import fetched
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
@@ -45,6 +46,7 @@ try:
     plans = {model: Plan(cfg, model) for model in cfg.run}
     chunks = {model: plans[model].chunks for model in cfg.run}
     asked_for = asked(cfg, command_line(), workflow.is_main_process)
+    recipes = fetched(cfg)
 except CornerstoneError as error:
     raise WorkflowError(str(error))
 
@@ -63,4 +65,4 @@ container: lambda wildcards: None
 
 wildcard_constraints:
     model="|".join(cfg.run),
-    task="|".join(cfg.run_tasks),
+    task="|".join(cfg.scored_tasks),

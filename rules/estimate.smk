@@ -7,6 +7,8 @@ localrules:
 
 SETTINGS = {
     "metrics": {task: cfg.tasks[task].metric for task in cfg.run_tasks},
+    "groups": {task: cfg.members(task) for task in cfg.run_tasks},
+    "temperature": cfg.temperature,
     "intervals": cfg.intervals.model_dump(),
     "seed": cfg.seed,
 }
@@ -37,9 +39,9 @@ rule collect:
 
 rule estimate:
     input:
-        values=[layout.values("{model}", task) for task in cfg.run_tasks],
+        values=[layout.values("{model}", task) for task in cfg.scored_tasks],
         documents=lambda w: [
-            layout.documents_for(w.model, task) for task in cfg.run_tasks
+            layout.documents_for(w.model, task) for task in cfg.scored_tasks
         ],
         note=note(cfg, "{model}", ESTIMATES),
     output:
@@ -65,7 +67,7 @@ for _model in cfg.run:
         name:
             f"interactions_{_model}"
         input:
-            values=[layout.values(_model, task) for task in cfg.run_tasks],
+            values=[layout.values(_model, task) for task in cfg.scored_tasks],
             baselines=layout.shown(_model)["baselines"],
             cornerstones=layout.shown(_model)["cornerstones"],
         output:
@@ -87,7 +89,7 @@ for _model in cfg.run:
 
 rule deletion_curves:
     input:
-        tables=[layout.deletion_values("{model}", task) for task in cfg.run_tasks],
+        tables=[layout.deletion_values("{model}", task) for task in cfg.scored_tasks],
         values=lambda w: layout.shown(w.model)["shapley"],
         drops=lambda w: layout.shown(w.model)["ablation"],
     output:

@@ -24,7 +24,7 @@ rule plan:
         documents=[
             layout.documents_for(model, task)
             for model in cfg.run
-            for task in cfg.run_tasks
+            for task in cfg.scored_tasks
         ],
     log:
         "logs/plan.log",

@@ -25,5 +25,6 @@ with log.script(snakemake.log[0]):
         snakemake.params.fingerprint,
         snakemake.params.made_by,
         Wanted(documents.read(Path(snakemake.input.documents)), config.limit(model, task)),
+        config,
         Path(snakemake.output[0]),
     )

@@ -20,7 +20,7 @@ with log.script(snakemake.log[0]):
     model = snakemake.wildcards.model
     scored = {
         task: documents.read(Path(path)).first(config.limit(model, task))
-        for task, path in zip(config.run_tasks, snakemake.input.documents, strict=True)
+        for task, path in zip(config.scored_tasks, snakemake.input.documents, strict=True)
     }
     frames = write.estimates(config, model, [Path(path) for path in snakemake.input["values"]], scored)
     write_frames(frames, [Path(path) for path in snakemake.output.tables])

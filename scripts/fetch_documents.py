@@ -12,10 +12,13 @@ with log.script(snakemake.log[0]):
     from cornerstone.plan.snakemake import online
 
     online()
-    from cornerstone.assets import documents
+    from cornerstone.assets import fetch, tasks
+    from cornerstone.assets.recipe import Recipe
     from cornerstone.config.config import load
     from cornerstone.plan.layout import Layout
 
-    params, wheels = snakemake.params, Path(Layout(load(snakemake.config)).wheels)
-    for path, (task, revision) in zip(snakemake.output, params.revisions.items(), strict=True):
-        documents.ensure(Path(path), task, params.source, revision, wheels, params.code, params.seed)
+    params, config = snakemake.params, load(snakemake.config)
+    wheels = Path(Layout(config).wheels)
+    folder = fetch.model_folder(Path(snakemake.input[0]), config.models[params.model]) if params.model else None
+    for path, recipe, metric in zip(snakemake.output, params.recipes, params.metrics, strict=True):
+        tasks.ensure(Path(path), Recipe(**recipe), metric, params.functions, wheels, params.code, folder)

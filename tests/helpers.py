@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cornerstone.assets.documents import Document, TaskDocuments, made_from
+from cornerstone.assets.documents import Document, TaskDocuments
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config import config
 from cornerstone.engine.tries import PackedDocument, pack
 from cornerstone.game.game import Game
@@ -84,13 +85,14 @@ def documents(requests: Sequence[Sequence[tuple[str, str]]], task: str = "alpha"
             requests=[(context, continuation) for context, continuation in choices],
             lengths=[len(continuation) for _, continuation in choices],
             gold=i % len(choices),
+            bytes=[len(continuation.encode()) for _, continuation in choices],
         )
         for i, choices in enumerate(requests)
     ]
     facts = {"task": task, "version": "1.0", "source": "embedded", "split": "validation"}
     metrics = {
         "metrics": ["acc", "acc_norm"],
-        "made_from": made_from(task, "embedded", None),
+        "made_from": Recipe(task).made_from,
         "total": max(100, len(made)),
     }
     return TaskDocuments(**{**facts, **metrics, "documents": made, **changes})

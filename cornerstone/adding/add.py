@@ -85,7 +85,7 @@ def _same(origin: Origin, model: Model) -> bool:
 
 def _documents(config: Config) -> int | None:
     """The most documents of a task that a model is scored on; None where a task has no limit."""
-    limits = [task.limit or config.documents.limit for key, task in config.tasks.items() if key in config.run_tasks]
+    limits = [config.task(task).limit or config.documents.limit for task in config.scored_tasks]
     return None if None in limits else max(limit for limit in limits if limit is not None)
 
 

@@ -29,7 +29,7 @@ def read_all(
     Args:
         config: the configuration.
         model: its name.
-        paths: the Parquet file of each task, in the config's order.
+        paths: the Parquet file of each scored task, in the config's order.
         value_function: accuracy, or another that the config asks for.
         documents: task -> digest of the documents that were scored, where they are at hand.
 
@@ -38,7 +38,7 @@ def read_all(
     """
     players = config.models[model].all_players()
     games = {}
-    for task, path in zip(config.run_tasks, paths, strict=True):
+    for task, path in zip(config.scored_tasks, paths, strict=True):
         values = read_values(path)
         wanted = fingerprint.of_values(config, model, task)
         if values.attrs.get("fingerprint") != wanted:
@@ -48,9 +48,40 @@ def read_all(
             )
         if documents is not None and values.attrs.get("documents") != documents[task]:
             raise StoreError(f"{path} was made from other documents. Delete it and run the workflow again.")
-        metric = config.tasks[task].metric if value_function == ACCURACY else value_function
+        metric = config.task(task).metric if value_function == ACCURACY else value_function
         games[task] = from_table(values, players, metric)
-    return games
+    return {task: pooled(config, task, games) for task in config.run_tasks}
+
+
+def pooled(config: Config, task: str, games: Mapping[str, Game]) -> Game:
+    """The game of an entry of `run_tasks`: that of the task, or of a group the documents of its subtasks together.
+
+    So the mean over documents is what lm-eval aggregates: subtasks count by their documents, or (`by_size: false`) each
+    alike, where a document counts the more the fewer its subtask has.
+
+    Args:
+        config: the configuration.
+        task: one of its `run_tasks`.
+        games: of the scored tasks, by name.
+    """
+    members = config.members(task)
+    if members == [task]:
+        return games[task]
+    parts = [games[member] for member in members]
+    sizes = [len(part.documents) for part in parts]
+    equal = sum(sizes) / len(sizes)
+    weights = [1.0 if config.tasks[task].by_size else equal / size for size in sizes]
+    return Game(
+        players=parts[0].players,
+        values={
+            coalition: np.concatenate([weight * part(coalition) for weight, part in zip(weights, parts, strict=True)])
+            for coalition in parts[0].values
+        },
+        clusters=np.concatenate(
+            [[f"{member} {label}" for label in part.clusters] for member, part in zip(members, parts, strict=True)]
+        ),
+        documents=np.arange(sum(sizes)),
+    )
 
 
 def read_values(path: Path) -> pd.DataFrame:
@@ -73,7 +104,7 @@ def load_results(model: str, *files: str | Path, value_function: str = ACCURACY)
     Args:
         model: its name in the configuration.
         files: the configuration files that it was run with, config.yaml by default.
-        value_function: accuracy, `margin` or `log-probability`.
+        value_function: accuracy, or one of the config's `value_functions`.
 
     Raises:
         ConfigError: a configuration file is missing or wrong.
@@ -82,7 +113,7 @@ def load_results(model: str, *files: str | Path, value_function: str = ACCURACY)
     config = load_files([Path(name) for name in files or ("config.yaml",)])
     if model not in config.models:
         raise ConfigError(f"there is no model '{model}' in the configuration; there are {', '.join(config.models)}")
-    paths = [Path(Layout(config).values(model, task)) for task in config.run_tasks]
+    paths = [Path(Layout(config).values(model, task)) for task in config.scored_tasks]
     return read_all(config, model, paths, value_function)
 
 

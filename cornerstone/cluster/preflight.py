@@ -124,7 +124,7 @@ def _assets(config: Config) -> list[Finding]:
         Finding(f"weights of {name}", _tried(lambda name=name: weights(name)))  # type: ignore[misc]
         for name in config.run
     ]
-    wanted = dict.fromkeys(layout.documents_for(name, task) for name in config.run for task in config.run_tasks)
+    wanted = dict.fromkeys(layout.documents_for(name, task) for name in config.run for task in config.scored_tasks)
     return findings + [Finding(path, documents(path)) for path in wanted]
 
 
@@ -169,8 +169,8 @@ def _use_of_memory(name: str, entry: Model, folder: Path) -> str:
 def _room(config: Config) -> str | None:
     wanted = 0
     for name in config.run:
-        documents = sum(config.limit(name, task) or DOCUMENTS for task in config.run_tasks)
-        each = BYTES_PER_RESULT * len(config.run_tasks) + BYTES_PER_DOCUMENT * documents
+        documents = sum(config.limit(name, task) or DOCUMENTS for task in config.scored_tasks)
+        each = BYTES_PER_RESULT * len(config.scored_tasks) + BYTES_PER_DOCUMENT * documents
         wanted += each * len(Plan(config, name).names)
     folder = Path(config.paths.results).resolve()
     there = next(path for path in (folder, *folder.parents) if path.is_dir())

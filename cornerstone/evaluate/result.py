@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cornerstone.evaluate.scoring import Scores
 from cornerstone.evaluate.wanted import Wanted, piece_of
 from cornerstone.files import write_text
 from cornerstone.game.coalitions import name, parse, removed_from
+from cornerstone.game.functions import SHARES
 from cornerstone.game.players import Player
 
 SECTIONS = {"results", "coalition", "documents", "blocks", "provenance"}
@@ -45,11 +46,21 @@ class Origin:
 
 @dataclass(frozen=True)
 class Scored:
-    """The log-likelihoods of a piece's documents under a coalition: [document][choice], natural logarithms, summed over
-    the choice's tokens."""
+    """What a coalition says of a piece's documents.
+
+    Attributes:
+        piece: the documents.
+        loglikelihoods: [document][choice], natural logarithms, summed over the choice's tokens.
+        tokens: [document][choice], how many tokens of the model's are predicted.
+        cut: [document] whether it was longer than the model reads, and lost its beginning.
+        greedy: [document][choice] whether the model by itself would write it; empty where no metric asks.
+    """
 
     piece: Piece
     loglikelihoods: Sequence[Sequence[float]]
+    tokens: Sequence[Sequence[int]]
+    cut: Sequence[bool]
+    greedy: Sequence[Sequence[bool]] = ()
 
 
 def write(
@@ -123,7 +134,7 @@ def _held(
     return found
 
 
-ARRAYS = ("doc_id", "doc_hash", "gold", "length", "loglikelihood")
+ARRAYS = ("doc_id", "doc_hash", "gold", "length", "loglikelihood", "tokens", "cut", "greedy")
 """What `documents` holds of each document, beside its metrics, which follow from these."""
 
 
@@ -134,6 +145,9 @@ def _arrays(data: TaskDocuments, scored: Scored) -> dict[str, list[Any]]:
         "gold": [document.gold for document in data.documents],
         "length": [document.lengths for document in data.documents],
         "loglikelihood": [[float(value) for value in row] for row in scored.loglikelihoods],
+        "tokens": [[int(count) for count in row] for row in scored.tokens],
+        "cut": [int(cut) for cut in scored.cut],
+        "greedy": [[int(best) for best in row] for row in scored.greedy] or [[] for _ in data.documents],
     }
 
 
@@ -150,19 +164,31 @@ def _sections(
         {"first": piece.first, "count": piece.count, "digest": part.digest, "job": jobs.index(part.job)}
         for piece, part in parts.items()
     ]
-    scores = Scores(arrays["loglikelihood"], arrays["length"], arrays["gold"])
-    metrics = {metric: scores.correct(metric) for metric in task.metrics}
+    held = replace(task, documents=[task.documents[place] for piece in parts for place in piece.places])
+    scores = scores_of(held, arrays)
+    metrics = {metric: scores.metric(metric) for metric in task.metrics if metric in SHARES}
     summary: dict[str, Any] = {"alias": task.task}
-    for metric, right in metrics.items():
-        summary[f"{metric},none"] = float(right.mean())
-        summary[f"{metric}_stderr,none"] = float(right.std(ddof=1) / np.sqrt(len(right)))
+    for metric in task.metrics:
+        summary[f"{metric},none"] = scores.said(metric)
+        right = metrics.get(metric)
+        summary[f"{metric}_stderr,none"] = "N/A" if right is None else float(right.std(ddof=1) / np.sqrt(len(right)))
     return {
         "results": {task.task: summary},
         "versions": {task.task: task.version},
-        "n-shot": {task.task: 0},
+        "n-shot": {task.task: task.num_fewshot},
         "n-samples": {task.task: {"original": task.total, "effective": len(scores.gold)}},
-        "higher_is_better": {task.task: dict.fromkeys(metrics, True)},
-        "configs": {task.task: {"task": task.task, "source": task.source, "split": task.split, "num_fewshot": 0}},
+        "higher_is_better": {task.task: {metric: metric in SHARES for metric in task.metrics}},
+        "configs": {
+            task.task: {
+                "task": task.task,
+                "output_type": task.kind,
+                "source": task.source,
+                "split": task.split,
+                "num_fewshot": task.num_fewshot,
+                "made_from": task.made_from,
+                "remarks": held.remarked(),
+            }
+        },
         "coalition": {
             "name": name(coalition, players),
             "kept_mask": f"{coalition:#x}",
@@ -178,6 +204,12 @@ def _sections(
         "blocks": blocks,
         "documents": {**arrays, **{metric: [int(value) for value in right] for metric, right in metrics.items()}},
     }
+
+
+def scores_of(data: TaskDocuments, arrays: Mapping[str, list[Any]]) -> Scores:
+    """The scores of documents from a result's `ARRAYS`, which are of these documents, in this order."""
+    greedy = arrays["greedy"] if data.greedy else ()
+    return Scores.of(data, arrays["loglikelihood"], arrays["tokens"], greedy)
 
 
 def save(path: Path, sections: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ def note_stale(config: Config, plans: Mapping[str, Plan], asked: Iterable[Asked]
     named, newer = {(each.model, each.task): each for each in asked}, []
     for model, plan in plans.items():
         reasons: dict[str, str] = {}
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             results = Results(config, model, task)
             for number, names in enumerate(plan.chunks):
                 reasons[chunk_note(task, number)] = _of_chunk(results, number, names)
@@ -56,7 +56,7 @@ def note_stale(config: Config, plans: Mapping[str, Plan], asked: Iterable[Asked]
             reasons[task + ASKED] = (next(iter(wanted.again), "") or results.lacking(wanted.names)) if wanted else ""
             results.remember()
         made = Path(Layout(config).provenance(model))
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             reasons[task + VALUES] = _differ(_said(made, "values", task), fingerprint.of_values(config, model, task))
         reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
         newer += [path for what, reason in reasons.items() if (path := _noted(note(config, model, what), reason))]

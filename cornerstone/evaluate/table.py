@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cornerstone.assets.documents import METRICS
+from cornerstone.assets.documents import TaskDocuments
+from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
-from cornerstone.evaluate.result import read
-from cornerstone.evaluate.scoring import Scores
+from cornerstone.evaluate.result import ARRAYS, read, scores_of
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.files import write_atomically
 from cornerstone.game.coalitions import parse
+from cornerstone.game.functions import SHARES
 from cornerstone.game.players import Player
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, wanted: Wanted) -> pd.DataFrame:
+def table(
+    paths: Iterable[Path], players: tuple[Player, ...], expected: str, wanted: Wanted, config: Config
+) -> pd.DataFrame:
     """Read many results into one table.
 
     Args:
@@ -29,10 +32,11 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, wan
         players: the model's players.
         expected: fingerprint that each must carry.
         wanted: the documents that are read; others that a file holds are passed over.
+        config: the configuration, which says what value functions are asked for.
 
     Returns:
-        A row per coalition and document: coalition, doc_id, cluster, a column per metric (0 or 1), and `margin` and
-        `log-probability` (see `Scores`).
+        A row per coalition and document: coalition, doc_id, cluster, a column per metric of the task and per value
+        function (see `Scores`).
 
     Raises:
         StoreError: a damaged file, a foreign one (other fingerprint, other name), other documents, too few of them, or
@@ -57,7 +61,7 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, wan
             raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
         try:
             rows = wanted.rows(result["blocks"])
-            scores = _columns(path, result["documents"], sum(block["count"] for block in result["blocks"]))
+            arrays = _whole(result["documents"], data, sum(block["count"] for block in result["blocks"]))
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"{path} is damaged: its arrays do not fit each other ({type(error).__name__}: {error}). Delete it and "
@@ -71,8 +75,9 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, wan
                 f"{path} lacks {lacking} of the {len(data.documents)} documents, or holds them with other content than "
                 f"{data.source} has now. Run `snakemake {path}` to score them."
             ) from None
-        for column, values in scores.items():
-            columns.setdefault(column, []).append(values[chosen])
+        found = _columns(path, {key: [array[row] for row in chosen] for key, array in arrays.items()}, data, config)
+        for column, values in found.items():
+            columns.setdefault(column, []).append(values)
         labels.append(label)
         counts.append(len(chosen))
     if not labels:
@@ -83,21 +88,42 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, wan
     return joined
 
 
-def _columns(path: Path, documents: dict[str, Any], count: int) -> dict[str, np.ndarray]:
-    """What one file says of each of its `count` documents. Metrics are made from the log-likelihoods anew."""
-    scores = Scores(documents["loglikelihood"], documents["length"], documents["gold"])
-    found = {"doc_id": np.asarray(documents["doc_id"], np.int64)}
-    if not len(found["doc_id"]) == len(scores.gold) == count:
-        raise ValueError(f"{len(found['doc_id'])} doc_id, {len(scores.gold)} gold choices, blocks of {count} documents")
-    for metric in METRICS:
-        if metric in documents:
-            found[metric] = scores.correct(metric).astype(np.int8)
-            if not np.array_equal(found[metric], documents[metric]):
-                raise StoreError(
-                    f"{path}: `{metric}` does not follow from the log-likelihoods beside it: the file was changed. "
-                    "Delete it and run the workflow again."
-                )
-    return found | {"margin": scores.margin, "log-probability": scores.log_probability}
+def _whole(documents: dict[str, list[Any]], data: TaskDocuments, count: int) -> dict[str, list[Any]]:
+    """What a file says of each of its `count` documents: the arrays, and the task's metrics that are shares.
+
+    Raises:
+        KeyError, TypeError, ValueError: one is missing, or of another length.
+    """
+    names = [*ARRAYS, *(metric for metric in data.metrics if metric in SHARES)]
+    for name in names:
+        if len(documents[name]) != count:
+            raise ValueError(f"{name} of {len(documents[name])} documents, blocks of {count}")
+    return {name: documents[name] for name in names}
+
+
+def _columns(path: Path, arrays: dict[str, list[Any]], data: TaskDocuments, config: Config) -> dict[str, np.ndarray]:
+    """The values of one file on the documents that are asked for, made from the log-likelihoods anew."""
+    try:
+        for key, wanted in (("doc_id", data.ids), ("gold", data.golds), ("length", data.lengths)):
+            if arrays[key] != wanted:
+                raise ValueError(f"{key} is not that of the documents")
+        scores = scores_of(data, arrays)
+        found = {"doc_id": np.asarray(data.ids, np.int64)}
+        for metric in data.metrics:
+            found[metric] = scores.metric(metric)
+            if metric in SHARES:
+                found[metric] = found[metric].astype(np.int8)
+                if not np.array_equal(found[metric], arrays[metric]):
+                    raise StoreError(
+                        f"{path}: `{metric}` does not follow from the log-likelihoods beside it: the file was changed. "
+                        "Delete it and run the workflow again."
+                    )
+        return found | scores.functions(config.value_functions, config.temperature)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged: its arrays do not fit its documents ({type(error).__name__}: {error}). Delete it and "
+            "run the workflow again."
+        ) from error
 
 
 def write(
@@ -106,6 +132,7 @@ def write(
     expected: str,
     made_by: str,
     wanted: Wanted,
+    config: Config,
     target: Path,
 ) -> None:
     """Write what `table` returns as a Parquet file, atomically.
@@ -113,6 +140,6 @@ def write(
     Its `attrs`, which pandas keeps in the file, say what made it (`made_by`, see `fingerprint.of_values`) and from
     which documents.
     """
-    frame = table(paths, players, expected, wanted)
+    frame = table(paths, players, expected, wanted, config)
     frame.attrs = {"fingerprint": made_by, "documents": wanted.data.digest}
     write_atomically(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -44,11 +44,12 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
         speed = speed_of(model, entry, Arithmetic.of(found.network).largest)
         rows: list[dict[str, Any]] = []
         made: list[TaskCost] = []
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             whole = documents.read(Path(layout.documents_for(model, task)))
-            whole.need_metric(config.tasks[task].metric)
+            whole.need_metric(config.task(task).metric, config.value_functions)
             scored = whole.first(config.limit(model, task)).documents
-            packed = encoding.encode(found.network.model, found.tokenizer, [d.requests for d in scored])
+            requests, names = [document.requests for document in scored], [document.doc_id for document in scored]
+            packed = encoding.encode(found.network.model, found.tokenizer, requests, names, whole.rolling)
             chosen = pieces([document.cluster for document in scored])
             sizes = Documents.of(batches_by_piece(found.network.model, packed, chosen, entry.batch_tokens))
             made.append(TaskCost(config, model, task, found.network, sizes, speed.tflops))

@@ -137,7 +137,7 @@ def of_files(config: Config, targets: Iterable[str], forced: Iterable[str] = ())
     found = []
     for model in config.run:
         players = config.models[model].all_players()
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             folder = os.path.normpath(layout.coalitions(model, task))
             names = [Path(t).stem for t in sorted(wanted) if os.path.dirname(t) == folder and t.endswith(".json")]
             for name in names:

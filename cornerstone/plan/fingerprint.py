@@ -16,8 +16,10 @@ from typing import Any
 
 from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
+from cornerstone.assets.recipe import recipe
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair
+from cornerstone.game.functions import SOFT
 from cornerstone.plan.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
@@ -61,12 +63,7 @@ def of_result(config: Config, model: str, task: str) -> str:
 def settings(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with the settings that decide a result, whatever the code."""
     decisive = _of_model(config, model)
-    decisive["documents"] = [
-        task,
-        config.documents_source(model),
-        config.revision(model, task),
-        config.documents.seed,
-    ]
+    decisive["documents"] = recipe(config, model, task).decisive
     return _short(json.dumps(decisive, sort_keys=True))
 
 
@@ -82,10 +79,7 @@ def _of_model(config: Config, model: str) -> dict[str, Any]:
     decisive = {key: value for key, value in decisive.items() if key not in LATER or value != LATER[key]}
     decisive |= beyond_keys(entry, _content(config, model))
     if (reference := entry.reference) is not None:
-        decisive["removal"] = [
-            *("mean", reference.task, reference.limit),
-            *(config.documents_source(model), config.revision(model, reference.task), config.documents.seed),
-        ]
+        decisive["removal"] = ["mean", reference.limit, *recipe(config, model, reference.task).decisive]
     return decisive
 
 
@@ -103,7 +97,9 @@ def _content(config: Config, model: str) -> str | None:
 
 def of_values(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a table of values, the number of documents included."""
-    return _short(of_result(config, model, task), str(config.limit(model, task)), code(*VALUES))
+    temperature = config.temperature if SOFT in config.value_functions else None
+    worth = [config.limit(model, task), config.value_functions, temperature]
+    return _short(of_result(config, model, task), json.dumps(worth), code(*VALUES))
 
 
 def of_estimates(config: Config, model: str) -> str:
@@ -112,7 +108,8 @@ def of_estimates(config: Config, model: str) -> str:
         include={"estimators", "interactions", "value_functions", "deletion", "intervals", "seed", "run_tasks"}
     )
     decisive["metrics"] = {task: config.tasks[task].metric for task in config.run_tasks}
-    decisive["values"] = {task: of_values(config, model, task) for task in config.run_tasks}
+    decisive["groups"] = {task: [config.members(task), config.tasks[task].by_size] for task in config.run_tasks}
+    decisive["values"] = {task: of_values(config, model, task) for task in config.scored_tasks}
     return _short(json.dumps(decisive, sort_keys=True), code(*ESTIMATES))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cornerstone.assets.contents import CACHE
 from cornerstone.assets.identity import folder_name
+from cornerstone.assets.recipe import Recipe, recipe
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair, name_of
 from cornerstone.game.game import ACCURACY
@@ -71,13 +72,17 @@ class Layout:
         """Folder in which wheels are kept."""
         return f"{self.resources}/wheels"
 
-    def documents(self, source: str, task: str) -> str:
-        """JSON file of a task's documents."""
-        return f"{self.resources}/documents/{source}/{task}.json"
-
     def documents_for(self, model: str, task: str) -> str:
-        """The documents on which a model is scored."""
-        return self.documents(self.config.documents_source(model), task)
+        """JSON file of a task's documents, on which a model is scored.
+
+        Raises:
+            TaskError: a file or folder that the config names is not there.
+        """
+        return self.documents(recipe(self.config, model, task))
+
+    def documents(self, made_by: Recipe) -> str:
+        """JSON file of a task's documents, made by a recipe."""
+        return f"{self.resources}/documents/{made_by.source}/{made_by.file_name}"
 
     def drawn(self, name: str, digest: str) -> str:
         """JSON file of coalitions that were drawn at random for an estimator."""

@@ -154,7 +154,7 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
             steps = deletion_steps(players, config.deletion.share, config.deletion.points)
             count = 2 * len(config.deletion.orders) * len(steps)
             parts[log] = Part(log, model, task, count, guessed=True)
-    planned = sum(len(names) for of_model in chunks.values() for names in of_model) * len(config.run_tasks)
+    planned = sum(len(names) for of_model in chunks.values() for names in of_model) * len(config.scored_tasks)
     return Work(parts, planned, weight_of(config))
 
 
@@ -197,7 +197,7 @@ def status(config: Config) -> str:
     lines = []
     for model in config.run:
         planned = set(Plan(config, model).names)
-        for task in config.run_tasks:
+        for task in config.scored_tasks:
             folder = Path(layout.coalitions(model, task))
             there = len(planned & {path.stem for path in folder.glob("[!.]*.json")})
             lines.append(f"{model} {task}: {there} of {len(planned)} coalitions are there")

@@ -13,6 +13,7 @@ from cornerstone.analysis import paper
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair, name_of
 from cornerstone.files import read_csv, write_text
+from cornerstone.game.functions import LOGARITHMS
 from cornerstone.present.comparisons import findings as findings_of_pair
 from cornerstone.present.figures import figure
 
@@ -115,14 +116,22 @@ def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, estimator: str
     published = paper.CORNERSTONES.get(str(cornerstones["model"].iloc[0]))
     if published:
         verdict += f" The paper names {', '.join(published)}."
-    original, empty, chance = (100 * baselines[column].mean() for column in ("original", "empty", "chance"))
-    lines += [
-        "",
-        f"{verdict}\n",
-        f"Mean accuracy of the original model: {original:.1f} %; without any sublayer: {empty:.1f} %; "
-        f"chance: {chance:.1f} %.\n",
-    ]
+    lines += ["", f"{verdict}\n", f"{_baselines(baselines)}\n"]
     return "\n".join(lines)
+
+
+def _baselines(baselines: pd.DataFrame) -> str:
+    """What the original model scores, and what is left without any sublayer, in words."""
+    original, empty = (100 * baselines[column].mean() for column in ("original", "empty"))
+    logarithms = [metric for metric in LOGARITHMS if metric in set(baselines.get("metric", ()))]
+    if logarithms:
+        return (
+            f"Points are hundredths of {'-' if logarithms[0] == 'bits_per_byte' else '-ln of '}{logarithms[0]}. The "
+            f"original model has {original:.1f}; without any sublayer: {empty:.1f}."
+        )
+    known = baselines["chance"].dropna()
+    guessed = f"; chance: {100 * known.mean():.1f} %" if len(known) == len(baselines) else ""
+    return f"Mean accuracy of the original model: {original:.1f} %; without any sublayer: {empty:.1f} %{guessed}."
 
 
 def _verdict(cornerstones: pd.DataFrame, level: float) -> str:

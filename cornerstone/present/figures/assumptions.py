@@ -18,6 +18,7 @@ from cornerstone.present.figures.drawing import (
     GREY,
     VERMILLION,
     WIDTH,
+    points_label,
     styled,
     whiskers,
 )
@@ -64,7 +65,7 @@ def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str)
         handles = handles or [mean, noise]
         left.set_ylim(bottom=0)
         left.set_title(title, loc="left")
-        left.set_ylabel("percentage points")
+        left.set_ylabel(points_label(removed))
         low, high = (100 * part[name].to_numpy() for name in ("low", "high"))
         whiskers(right, x, low, high, colour=VERMILLION, width=1.0, alpha=0.6)
         right.plot(x, 100 * part["value"], "o", color=VERMILLION, markersize=3)

@@ -19,6 +19,7 @@ from cornerstone.present.figures.drawing import (
     baselines_of,
     label_axes,
     limits,
+    metric_label,
     panels,
     styled,
 )
@@ -76,7 +77,7 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
         ax.set_title(task_name(task))
         ax.set_ylim(*limits(extent, 0))
         ax.set_xlim(0, 100 * float((rows["removed"] / rows["players_total"]).max()))
-    label_axes(axes, "sublayers removed (%)", "metric (%)")
+    label_axes(axes, "sublayers removed (%)", metric_label(rows))
     handles = [Patch(color=ORDERS[order][1], label=ORDERS[order][0]) for order in orders]
     styles = [*(DIRECTIONS[direction] for direction in directions), ("chance", ":")]
     lines = [Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, label=name) for name, style in styles]

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from cornerstone.errors import CornerstoneError
 from cornerstone.files import write_atomically
+from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import MEAN
 from cornerstone.present.figures.rows import rows_of
 
@@ -73,7 +74,7 @@ def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> d
     if missing := [task for task in single if task not in rows.index]:
         raise CornerstoneError(f"{model}: no baseline for {', '.join(missing)}")
     if MEAN in tasks and MEAN not in rows.index:
-        rows.loc[MEAN] = rows.loc[single or list(rows.index)].mean()
+        rows.loc[MEAN] = rows.loc[single or list(rows.index)].mean(skipna=False)
     return {task: {name: float(rows[name][task]) for name in names} for task in tasks}
 
 
@@ -103,12 +104,28 @@ def label_axes(axes: Sequence[Axes], x: str, y: str) -> None:
 
 
 def limits(extent: Sequence[float], floor: float) -> tuple[float, float]:
-    """Return limits of y in percent: around all finite numbers, ten points apart, within [floor, 100]."""
+    """Return limits of y in points: around all finite numbers, ten points apart; of shares within [floor, 100]."""
     numbers = np.asarray(extent, dtype=float)
     numbers = numbers[np.isfinite(numbers)]
     low, high = float(numbers.min()), float(numbers.max())
     pad = max(0.05 * (high - low), (10 - (high - low)) / 2)
+    if low < floor or high > 100:  # no shares
+        return low - pad, high + pad
     return max(low - pad, floor), min(high + pad, 100.0)
+
+
+def metric_label(frame: pd.DataFrame) -> str:
+    """Name what 100 times the metric of a table's rows is: percent of the documents, or hundredths of a logarithm."""
+    logarithms = [name for name in LOGARITHMS if name in set(frame.get("metric", ()))]
+    if not logarithms:
+        return "metric (%)"
+    said = logarithms[0].replace("_", " ")
+    return f"-100 × {said}" if logarithms[0] == "bits_per_byte" else f"-100 ln({said})"
+
+
+def points_label(frame: pd.DataFrame) -> str:
+    """Name the unit of 100 times a difference of the metric of a table's rows."""
+    return "percentage points" if metric_label(frame) == "metric (%)" else f"points of {metric_label(frame)}"
 
 
 def whiskers(ax: Axes, x: Any, low: Any, high: Any, *, colour: str, width: float, alpha: float) -> None:

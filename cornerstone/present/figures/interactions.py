@@ -13,6 +13,7 @@ from cornerstone.game.game import MEAN
 from cornerstone.present.figures.drawing import (
     BLACK,
     WIDTH,
+    points_label,
     styled,
 )
 from cornerstone.present.figures.rows import rows_of
@@ -58,7 +59,7 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Fig
     ax.set_xlabel("earlier player")
     ax.set_ylabel("later player")
     bar = figure.colorbar(image, ax=ax, shrink=0.75)
-    bar.set_label("interaction (percentage points): redundant < 0 < synergistic")
+    bar.set_label(f"interaction ({points_label(rows)}): redundant < 0 < synergistic")
     excluded = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
     note = (
         f"{int(clear.sum())} of {len(rows)} pairs at a false discovery rate of {RATE:.0%} (dots)\n"

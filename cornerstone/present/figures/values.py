@@ -16,6 +16,7 @@ from cornerstone.present.figures.drawing import (
     label_axes,
     limits,
     panels,
+    points_label,
     styled,
     whiskers,
 )
@@ -57,7 +58,7 @@ def values(shapley: pd.DataFrame, model: str) -> Figure:
         ax.set_ylim(*limits([0, *(100 * panel["value"]), *low, *high], -100))
         ax.set_xticks(starts.iloc[::step], [str(block) for block in starts.index[::step]])
     label_axes(axes, "block (every tick stands at a block's first sublayer)", "")
-    figure.supylabel("Shapley value (percentage points)", fontsize="medium")
+    figure.supylabel(f"Shapley value ({points_label(rows)})", fontsize="medium")
     handles: list[Any] = [Patch(color=KINDS[kind][1], label=KINDS[kind][0]) for kind in kinds]
     handles.append(Line2D([], [], color=BLACK, linewidth=0.8, label="interval"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

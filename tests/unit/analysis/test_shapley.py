@@ -207,7 +207,8 @@ def test_baselines(games: dict[str, Game]) -> None:
     }
     frame = shapley.baselines(small(), "tiny", games, data)
     assert list(frame.columns) == [
-        "model", "task", "metric", "documents", "split", "source", "original", "original_se", "empty", "chance"
+        "model", "task", "metric", "documents", "split", "source", "original", "original_se", "empty", "chance",
+            "equal_choices",
     ]  # fmt: skip
     assert frame["task"].tolist() == ["alpha", "beta"]
     assert frame["documents"].tolist() == [12, 30]

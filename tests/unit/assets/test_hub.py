@@ -279,9 +279,10 @@ def test_a_gguf_file_of_a_repository(server: Hub, tmp_path: Path, split: int) ->
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from cornerstone.assets import documents
+from cornerstone.assets import documents, tasks
+from cornerstone.assets.recipe import Recipe
 path = Path("documents/hub/arc_easy.json")
-documents.ensure(path, "arc_easy", "hub", {revision}, Path("wheels"), "code")
+tasks.ensure(path, Recipe("arc_easy", "hub", {revision}), "acc", [], Path("wheels"), "code")
 print(json.dumps([documents.read(path).source, [d.requests[0][0] for d in documents.read(path).documents]]))
 """
 

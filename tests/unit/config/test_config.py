@@ -138,7 +138,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"interactions": [{"kind": "trios"}]}, ["interactions.0.kind: there is no 'trios'", "'pairs', 'exact'"]),
         ({"interactions": [{"kind": "pairs"}] * 2}, ["`interactions` names an entry twice: pairs, pairs"]),
         ({"interactions": [{"kind": "exact", "index": "STII"}]}, ["interactions.0.exact.index:", "it is 'STII'"]),
-        ({"value_functions": ["accuracy"]}, ["value_functions.0:", "'margin' or 'log-probability'", "'accuracy'"]),
+        ({"value_functions": ["accuracy"]}, ["value_functions.0:", "'margin', 'soft-accuracy'", "'accuracy'"]),
         ({"value_functions": ["margin"] * 2}, ["`value_functions` names an entry twice: margin, margin"]),
         ({"models.tiny.players": "rows"}, ["models.tiny.players:", "'experts' or 'heads'", "it is 'rows'"]),
         ({"models.tiny.players": None}, ["models.tiny.players: None says no players; write sublayers, blocks"]),
@@ -164,7 +164,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
             {"models.tiny.players": "experts"},
             ["models.tiny: `players: experts` needs `feed_forward: moe`", "`experts`"],
         ),
-        ({"tasks.alpha.metric": "f1"}, ["tasks.alpha.metric:", "'acc' or 'acc_norm'", "it is 'f1'"]),
+        ({"tasks.alpha.metric": "f1"}, ["tasks.alpha.metric:", "'acc', 'acc_norm'", "it is 'f1'"]),
         ({"tasks.alpha": {}}, ["tasks.alpha.metric: is missing"]),
         ({"models.other.revision": None}, ["models.other:", "`revision`", "40-digit commit hash"]),
         ({"models.other.revision": "main"}, ["models.other:", "`revision`", "40-digit commit hash"]),
@@ -264,11 +264,36 @@ def test_the_windows_that_are_evaluated_decide_which_interactions_are_free(
     assert made.interaction_names("tiny") == names
 
 
-def test_sources_of_documents_are_those_of_active_models() -> None:
-    changes = {"models.other.documents": {"source": "hub"}}
-    assert configured(changes).source_tasks() == {"embedded": ["alpha", "beta"]}
-    both = configured({**changes, "run": ["tiny", "other"]})
-    assert both.source_tasks() == {"embedded": ["alpha", "beta"], "hub": ["alpha", "beta"]}
+GROUP = {"metric": "acc", "subtasks": ["one", "two"], "limit": 5}
+
+
+def test_a_group_is_scored_by_its_subtasks() -> None:
+    made = configured({"run_tasks": ["alpha", "group"], "tasks.group": GROUP})
+    assert made.scored_tasks == ["alpha", "one", "two"]
+    assert made.members("group") == ["one", "two"]
+    assert made.task("two") == made.tasks["group"]
+    assert made.limit("tiny", "one") == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks.group": GROUP, "tasks.one": {"metric": "acc"}, "run_tasks": ["group", "one"]}, "names one twice"),
+        ({"tasks.group": {**GROUP, "metric": "perplexity"}, "run_tasks": ["group"]}, "a group has no perplexity"),
+        ({"tasks.group": {**GROUP, "documents": "a.jsonl"}, "run_tasks": ["group"]}, "no `documents`"),
+        ({"tasks.alpha.documents": "a.csv"}, "a.csv is neither .jsonl nor .parquet"),
+        ({"tasks.alpha.fewshot_documents": "a.jsonl"}, "goes with `documents`"),
+        ({"tasks.beta.metric": "word_perplexity"}, "acc, word_perplexity have no common mean over tasks"),
+    ],
+)
+def test_tasks_that_do_not_go_together(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configured(changes)
+
+
+def test_texts_are_run_by_one_metric() -> None:
+    texts = {"tasks.alpha.metric": "word_perplexity", "tasks.beta.metric": "word_perplexity"}
+    assert configured(texts).run_tasks == ["alpha", "beta"]
 
 
 def test_a_missing_section_is_named() -> None:

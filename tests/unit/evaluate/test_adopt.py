@@ -12,6 +12,7 @@ import pytest
 
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config.config import Config
 from cornerstone.engine import loading
 from cornerstone.engine.blocks import Piece
@@ -81,7 +82,7 @@ def make(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
         asset = fetch.asset_key(work.config.models["tiny"])
         write_text(Path("resources/models/tiny.json"), json.dumps({"path": str(saved), "asset": asset}))
         for task in work.config.run_tasks:
-            facts: dict[str, Any] = {"task": task, "made_from": tasks.made_from(task, "embedded", None)}
+            facts: dict[str, Any] = {"task": task, "made_from": Recipe(task).made_from}
             tasks.write(dataclasses.replace(documents, **facts), Path(f"resources/documents/embedded/{task}.json"))
             assert work.job(task).run_files(work.paths(task)) == PLANNED
             for path in work.paths(task):

@@ -177,14 +177,14 @@ def test_a_table_takes_the_documents_that_are_asked_for(site: Site) -> None:
     large = site.job(24)
     for limit in (5, 8, 16):
         small = site.job(limit)
-        found = tables.table(planned(small), small.players, small.fingerprint, small.wanted())
-        whole = tables.table(planned(large), large.players, large.fingerprint, large.wanted())
+        found = tables.table(planned(small), small.players, small.fingerprint, small.wanted(), small.config)
+        whole = tables.table(planned(large), large.players, large.fingerprint, large.wanted(), large.config)
         assert len(found) == PLANNED * limit
         kept = whole[whole["doc_id"] < limit].reset_index(drop=True)
         pd.testing.assert_frame_equal(found, kept)
     more = site.job(30)
     with pytest.raises(StoreError, match=r"\.json lacks 6 of the 30 documents, .*Run `snakemake"):
-        tables.table(planned(more), more.players, more.fingerprint, more.wanted())
+        tables.table(planned(more), more.players, more.fingerprint, more.wanted(), more.config)
 
 
 def test_a_table_of_deletion_curves_grows(site: Site, walked: list[tuple[int, int]]) -> None:

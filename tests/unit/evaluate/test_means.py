@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from cornerstone import files
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
+from cornerstone.assets.recipe import fetched
+from cornerstone.config.config import Config
 from cornerstone.engine import averaging
 from cornerstone.engine.means import Means
 from cornerstone.errors import AssetError, ConfigError, StoreError
@@ -165,12 +167,16 @@ def test_what_is_decisive() -> None:
     assert of("zero", **hub) == of("zero", **{**hub, "tasks.beta.revision": "2" * 40})
 
 
+def fetched_tasks(config: Config) -> dict[str, list[str]]:
+    return {name: [made.task for made in recipes] for name, (_, recipes) in fetched(config).items()}
+
+
 def test_the_documents_of_means_are_fetched() -> None:
     config = configured({"run_tasks": ["alpha"], "models.tiny.removal": MEAN})
-    assert config.source_tasks() == {"embedded": ["alpha", "beta"]}
+    assert fetched_tasks(config) == {"embedded": ["alpha", "beta"]}
     assert Layout(config).reference("tiny") == ["resources/documents/embedded/beta.json"]
     plain = configured({"run_tasks": ["alpha"]})
-    assert plain.source_tasks() == {"embedded": ["alpha"]}
+    assert fetched_tasks(plain) == {"embedded": ["alpha"]}
     assert Layout(plain).reference("tiny") == []
 
 

@@ -28,7 +28,8 @@ WHOLE = Piece(0, 3)
 
 def write(path: Path, coalition: int = full(PLAYERS), scores: list[list[float]] = SCORES, **changes: Any) -> Path:
     origin = Origin(**{**vars(ORIGIN), **changes})
-    store.write(path, coalition, PLAYERS, Wanted(DATA), [Scored(WHOLE, scores)], origin, 1.23456)
+    scored = Scored(WHOLE, scores, [[1] * len(row) for row in scores], [False] * len(scores))
+    store.write(path, coalition, PLAYERS, Wanted(DATA), [scored], origin, 1.23456)
     return path
 
 
@@ -57,6 +58,9 @@ def test_round_trip(tmp_path: Path) -> None:
         "gold": [0, 1, 0],
         "length": [[2, 6], [2, 2, 2], [2, 2]],
         "loglikelihood": SCORES,
+        "tokens": [[1, 1], [1, 1, 1], [1, 1]],
+        "cut": [0, 0, 0],
+        "greedy": [[], [], []],
         "acc": [1, 1, 1],
         "acc_norm": [0, 1, 1],  # -1/2 against -2/6
     }

@@ -51,7 +51,10 @@ class Site:
         made_by = made_by or fingerprint.of_result(self.config(), "tiny", task)
         origin = Origin(made_by, "", {}, {}, "cpu", "resident")
         for name in names:
-            scored = [Scored(piece, [[-1.0, -2.0]] * piece.count) for piece in wanted.missing([])]
+            scored = [
+                Scored(piece, [[-1.0, -2.0]] * piece.count, [[1, 1]] * piece.count, [False] * piece.count)
+                for piece in wanted.missing([])
+            ]
             coalition = parse(name, self.plan.players)
             result.write(self.path(name, task), coalition, self.plan.players, wanted, scored, origin, 1.0)
 

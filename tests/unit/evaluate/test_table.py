@@ -12,12 +12,14 @@ from cornerstone.errors import StoreError
 from cornerstone.evaluate import table as tables
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game.coalitions import full, without
-from tests.helpers import left_over
+from tests.helpers import configured, left_over
 from tests.unit.evaluate.test_result import DATA, ORIGIN, PLAYERS, SCORES, write
+
+CONFIG = configured({"value_functions": ["margin", "log-probability"]})
 
 
 def table(paths: list[Path], fingerprint: str = ORIGIN.fingerprint) -> pd.DataFrame:
-    return tables.table(paths, PLAYERS, fingerprint, Wanted(DATA))
+    return tables.table(paths, PLAYERS, fingerprint, Wanted(DATA), CONFIG)
 
 
 def edited(path: Path, section: str, **changes: Any) -> Path:
@@ -45,7 +47,9 @@ def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> No
 
 def test_a_table_survives_its_file(tmp_path: Path) -> None:
     paths = [write(tmp_path / "full.json")]
-    tables.write(paths, PLAYERS, ORIGIN.fingerprint, "made by", Wanted(DATA), tmp_path / "new" / "values.parquet")
+    tables.write(
+        paths, PLAYERS, ORIGIN.fingerprint, "made by", Wanted(DATA), CONFIG, tmp_path / "new" / "values.parquet"
+    )
     found = pd.read_parquet(tmp_path / "new" / "values.parquet")
     assert found.attrs == {"fingerprint": "made by", "documents": DATA.digest}
     found.attrs = {}
@@ -65,7 +69,7 @@ def test_results_on_other_documents_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "full.json")
     other = dataclasses.replace(DATA, documents=[*DATA.documents[:2], dataclasses.replace(DATA.documents[2], gold=1)])
     with pytest.raises(StoreError, match=rf"{path} lacks 3 of the 3 documents, or .*Run `snakemake {path}`"):
-        tables.table([path], PLAYERS, ORIGIN.fingerprint, Wanted(other))
+        tables.table([path], PLAYERS, ORIGIN.fingerprint, Wanted(other), CONFIG)
 
 
 def test_a_result_under_another_coalitions_name_is_refused(tmp_path: Path) -> None:
@@ -94,8 +98,6 @@ def test_no_results_are_no_table() -> None:
         ({"acc_norm": [1, 1, 1]}, "acc_norm"),
         ({"loglikelihood": [[-2.0, -1.0], *SCORES[1:]]}, "acc"),
         ({"loglikelihood": [[-1.0, -3.1], *SCORES[1:]]}, "acc_norm"),
-        ({"length": [[2, 2], [2, 2, 2], [2, 2]]}, "acc_norm"),
-        ({"gold": [1, 1, 0]}, "acc"),
     ],
 )
 def test_scores_that_do_not_follow_from_the_log_likelihoods_are_refused(
@@ -117,6 +119,9 @@ def test_log_likelihoods_that_change_no_answer_are_believed(tmp_path: Path) -> N
         {"loglikelihood": SCORES[1:]},
         {"gold": [0, 1]},
         {"gold": [0, 1, 2]},
+        {"gold": [1, 1, 0]},
+        {"length": [[2, 2], [2, 2, 2], [2, 2]]},
+        {"tokens": [[1], [1], [1]]},
         {"gold": [-1, 1, 0]},
         {"length": [[2], [2], [2]]},
         {"doc_id": [0, 1]},

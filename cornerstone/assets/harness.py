@@ -1,0 +1,210 @@
+"""lm-eval's tasks as objects: found by name, and loaded with documents from where the recipe says."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cornerstone.assets import embedded, hub
+from cornerstone.assets.recipe import OWN_TASKS, Recipe
+from cornerstone.errors import AssetError, TaskError, first_line
+from cornerstone.files import write_text
+from cornerstone.log import log
+
+LOCK = "data-sets.lock"
+"""File beside the documents from the hub: which commit of each data set was taken where the config names none."""
+STOCK = True
+"""Whether lm-eval's own tasks are in the index; tests do without, as reading them takes many seconds."""
+
+
+@lru_cache(maxsize=4)
+def index(include_path: tuple[str, ...] = (), stock: bool = True) -> Any:
+    """lm-eval's index of tasks: its own, the package's, and the user's, of which later ones take precedence.
+
+    Reading lm-eval's thousands of files takes many seconds: it is done once, and not at all where `stock` is False.
+
+    Raises:
+        TaskError: a task file of the user's is no YAML, or says what lm-eval does not know.
+    """
+    from lm_eval.tasks import TaskManager
+
+    for folder in include_path:
+        check_files(Path(folder))
+    return TaskManager(include_path=[str(OWN_TASKS), *include_path], include_defaults=stock and STOCK)
+
+
+def check_files(folder: Path) -> None:
+    """Check the task files of a folder: lm-eval passes over those that it can't read, without a word.
+
+    Raises:
+        TaskError: file, line and what is wrong.
+    """
+    from dataclasses import fields
+
+    from lm_eval.config.group import GroupConfig
+    from lm_eval.config.task import TaskConfig
+
+    known = {field.name for kind in (TaskConfig, GroupConfig) for field in fields(kind)}
+    known |= {"include", "task_list", "class", "group", "tag", "dataset_path"}
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            node = yaml.compose(path.read_text(encoding="utf-8"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise TaskError(f"{path}:{line}: this is no YAML: {error.problem}. Correct the file.") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise TaskError(f"{path}: can't be read: {first_line(error)}. Correct the file.") from None
+        if not isinstance(node, yaml.MappingNode):
+            raise TaskError(f"{path}:1: a task file has keys such as `task` and `doc_to_text`; this one has none.")
+        keys = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+        wrong = [key for key in keys if key not in known]
+        if wrong and "task" in keys and not isinstance(dict(_plain(node)).get("task"), list):
+            near = difflib.get_close_matches(wrong[0], sorted(known), 1)
+            hint = f"; `{near[0]}`?" if near else ""
+            raise TaskError(
+                f"{path}:{keys[wrong[0]]}: lm-eval's tasks have no key `{wrong[0]}`{hint} Correct the file."
+            )
+
+
+def _plain(node: yaml.MappingNode) -> Iterator[tuple[str, Any]]:
+    """The keys of a mapping, and whether each value is a list (as a list) or not (as text)."""
+    for key, value in node.value:
+        yield key.value, [] if isinstance(value, yaml.SequenceNode) else str(value.value)
+
+
+def known(task: str, include_path: tuple[str, ...] = ()) -> Any:
+    """lm-eval's index of tasks, which has this one.
+
+    Raises:
+        TaskError: it has not; the message names those with a similar name. Or it is a group.
+    """
+    few = index(include_path, stock=False)
+    if task in few.all_subtasks:
+        return few
+    manager = index(include_path)
+    if task in manager.all_subtasks:
+        return manager
+    if task in (*manager.all_groups, *manager.all_tags):
+        raise TaskError(
+            f"config.yaml: run_tasks: '{task}' is a group of lm-eval. `cornerstone task {task}` writes an entry with "
+            "its subtasks for `tasks`."
+        )
+    near = difflib.get_close_matches(task, manager.all_subtasks, 3, 0.7)
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise TaskError(
+        f"config.yaml: run_tasks: lm-eval has no task '{task}'.{meant} `lm_eval ls tasks` lists those it has; folders "
+        "of your own go under `include_path`."
+    )
+
+
+def stock(task: str, include_path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What the task's file says, with what it includes."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    manager = known(task, include_path)
+    said: dict[str, Any] = load_yaml(manager.task_index[task].yaml_path, resolve_func=False)
+    return said
+
+
+def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> Any:
+    """The task object, with documents from where the recipe says.
+
+    Args:
+        recipe: the settings.
+        locked: the commit of the data set that is taken where the recipe says none; None takes the newest.
+        wheels: folder in which wheels are kept.
+        workspace: folder for what is only needed while documents are made.
+
+    Raises:
+        TaskError: unknown to lm-eval, or its file is wrong.
+        AssetError: the documents can't be had.
+    """
+    import jinja2
+
+    task, manager = recipe.task, known(recipe.task, recipe.include_path)
+    path = Path(manager.task_index[task].yaml_path).resolve()
+    # lm-eval's way to change where a task's documents come from: a task file that includes the stock one
+    own = workspace.resolve() / f"{task}.yaml"
+    own.write_text(yaml.safe_dump({"include": str(path), "task": task, **_changes(recipe, locked, wheels, own.parent)}))
+    try:
+        return manager.load(str(own))["tasks"][task]
+    except jinja2.TemplateError as error:
+        raise TaskError(f"{path}: a template of task '{task}' can't be filled in: {first_line(error)}.") from error
+    except Exception as error:  # lm-eval and datasets raise nearly every kind
+        if "Dataset scripts are no longer supported" in str(error):
+            raise AssetError(
+                f"could not get the documents of task '{task}': its data set is a script, which is not run. Choose "
+                f"another task, or name a JSONL or Parquet file with its documents under `tasks.{task}.documents`."
+            ) from error
+        network = "Run `snakemake fetch` where there is network access."
+        remedy = network if recipe.source == "hub" else f"The task's file is {path}."
+        reason = f"{type(error).__name__}: {first_line(error)}" if isinstance(error, KeyError) else first_line(error)
+        raise AssetError(
+            f"could not get the documents of task '{task}' ({recipe.source}): {reason}. {remedy}"
+        ) from error
+
+
+def _changes(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> dict[str, Any]:
+    """What of the task's file is replaced."""
+    said = stock(recipe.task, recipe.include_path)
+    if recipe.source == "hub":
+        revision = recipe.revision or locked
+        return {"dataset_kwargs": {**(said.get("dataset_kwargs") or {}), "revision": revision}} if revision else {}
+    if recipe.source == "embedded":
+        files = embedded.parquet(recipe.task, workspace, wheels)
+    else:
+        assert recipe.documents is not None
+        files = {said.get("test_split") or said.get("validation_split") or "test": Path(recipe.documents)}
+        if recipe.fewshot_documents:
+            files["fewshot"] = Path(recipe.fewshot_documents)
+    form = "json" if next(iter(files.values())).suffix == ".jsonl" else "parquet"
+    changes: dict[str, Any] = {
+        "dataset_path": form,
+        "dataset_name": None,
+        "dataset_kwargs": {
+            "data_files": {split: str(path.resolve()) for split, path in files.items()},
+            "cache_dir": str(workspace),
+        },
+    }
+    for key in ("training_split", "validation_split", "test_split", "fewshot_split"):
+        if said.get(key) not in files:
+            changes[key] = None
+    if "fewshot" in files:
+        changes["fewshot_split"] = "fewshot"
+    elif isinstance(said.get("fewshot_config"), dict) and said["fewshot_config"].get("split") not in (None, *files):
+        changes["fewshot_config"] = {**said["fewshot_config"], "split": None}
+    if "test" in files and not said.get("test_split") and not said.get("validation_split"):
+        changes["test_split"] = "test"
+    return changes
+
+
+def locked_revision(recipe: Recipe, lock: Path) -> str | None:
+    """The commit of a task's data set that was taken before, or else the newest, which is written down in `lock`.
+
+    None where the data set is no repository of the hub, but files that lm-eval's task names.
+
+    Raises:
+        TaskError: unknown to lm-eval.
+        AssetError: the hub can't be asked, or `lock` is damaged.
+    """
+    name = str(stock(recipe.task, recipe.include_path).get("dataset_path"))
+    if name.count("/") != 1 or Path(name).exists():
+        return None
+    try:
+        before = json.loads(lock.read_text(encoding="utf-8"))
+        taken = {str(key): str(value) for key, value in before.items()}
+    except FileNotFoundError:
+        taken = {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise AssetError(f"{lock} can't be read ({first_line(error)}). Delete it to take the newest data.") from error
+    if name not in taken:
+        taken[name] = hub.newest(name, "dataset")
+        write_text(lock, json.dumps(dict(sorted(taken.items())), indent=1) + "\n")
+        log(f"data set {name}: taking its newest commit, {taken[name]}, now and in later runs ({lock})")
+    return taken[name]
