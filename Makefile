@@ -6,6 +6,7 @@
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
 # make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
+# make bench-comparison  how often the intervals of a comparison of two models hold the truth (half an hour)
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
 # make lint   style, types, what may import what, workflow files
 # make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
@@ -34,7 +35,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-models test-slurm test-workflow bench bench-gpu bench-coverage bench-estimators lint image clean lock
+.PHONY: run study named plan test test-here test-models test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -68,6 +69,7 @@ test-models: .venv/dev
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.performance
+	$(BIN)/python -m benchmarks.blocks
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.workflow
@@ -77,6 +79,9 @@ bench-gpu: .venv/ready
 
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
+
+bench-comparison: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.comparison
 
 bench-estimators: .venv/ready
 	$(BIN)/python -m benchmarks.estimators

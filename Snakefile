@@ -16,6 +16,7 @@ include: "rules/assets.smk"
 include: "rules/plan.smk"
 include: "rules/evaluate.smk"
 include: "rules/estimate.smk"
+include: "rules/compare.smk"
 include: "rules/present.smk"
 include: "rules/preflight.smk"
 
@@ -25,12 +26,14 @@ localrules:
     fetch,
 
 
-# Everything: the tables and figures of all active models.
+# Everything: the tables and figures of all active models and comparisons.
 rule all:
     default_target: True
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        COMPARISON_TABLE_FILES,
+        COMPARISON_FIGURE_FILES,
         layout.summary,
 
 

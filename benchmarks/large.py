@@ -256,13 +256,13 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
     digest = hashlib.sha256(json.dumps([r["documents"]["loglikelihood"] for r in results]).encode()).hexdigest()[:16]
     traffic = made[0].traffic if made else None
     return Outcome(
-        seconds=traffic.seconds if traffic else sum(r["provenance"]["seconds"] for r in results),
+        seconds=traffic.seconds if traffic else sum(job["seconds"] for r in results for job in r["provenance"]["jobs"]),
         waited=traffic.waited if traffic else 0.0,
         walks=traffic.walks if traffic else 0,
         read=traffic.bytes if traffic else 0,
         from_disk=_from_disk(),
         peak=_peak(),
-        tokens=tokens[0],
+        tokens=sum(tokens),
         scores=digest,
     )
 

@@ -37,7 +37,9 @@ from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
 from cornerstone.config.config import Config, load_files
 from cornerstone.config.models import Model
-from cornerstone.engine import encoding, sweep, tries
+from cornerstone.engine import encoding, sweep
+from cornerstone.engine.batching import batches_by_piece
+from cornerstone.engine.blocks import pieces
 from cornerstone.engine.loading import load
 from cornerstone.engine.network import Network
 from cornerstone.game.coalitions import removed_from, window_coalitions
@@ -76,7 +78,8 @@ class Bench:
         self.tasks = []
         for name, chosen in scored.items():
             packed = encoding.encode(model, tokenizer, [document.requests for document in chosen])
-            made = tries.batches(packed, self.entry.batch_tokens)
+            in_blocks = pieces([document.cluster for document in chosen])
+            made = batches_by_piece(model, packed, in_blocks, self.entry.batch_tokens)
             self.tasks.append(Task(name, made, sum(map(len, packed))))
         self.coalitions = union(self.players, [window_coalitions(self.players, 4)])
         self.peers_need = (ROOT / folder, dtype, scored, ROOT / Layout(config).wheels)

@@ -2,9 +2,10 @@
 
 - Orchestration: a real `make run`, in a folder of its own with the weights and documents of this one. Its
   *core-seconds* are its wall time x the cores it may use. The *sweep* is what the results say that it took: the sum
-  of `provenance.seconds` of every file that the run wrote, x `threads` of the model. The share of orchestration is
-  1 - sweep / core-seconds: process starts, imports, model load, encoding, JSON, Snakemake, estimates, figures, the
-  report, and also cores that have nothing to do. That is the strict way to count: where two jobs run side by side,
+  of the seconds in `provenance.jobs` of every file that the run wrote, x `threads` of the model. The share of
+  orchestration is 1 - sweep / core-seconds: process starts, imports, model load, encoding, JSON, Snakemake,
+  estimates, figures, the report, and also cores that have nothing to do. That is the strict way to count: where two
+  jobs run side by side,
   each has its own core-seconds, and a core that waits at the end counts as a cost of the workflow. On a machine that
   is busy with other things, all wall times are longer; the share of the CPU seconds beside it knows nothing of that,
   nor of idle cores.
@@ -43,6 +44,7 @@ from benchmarks import report
 from cornerstone.assets.documents import Document, TaskDocuments
 from cornerstone.config.config import load
 from cornerstone.evaluate import result, table
+from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game.coalitions import name
 from cornerstone.game.players import alike, players_of
 from cornerstone.log import clock, log
@@ -166,9 +168,10 @@ def orchestration(changes: Mapping[str, Any] | None = None, cores: int = os.cpu_
         processes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(notes.glob("*.json"))]
         config = load(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
         sweep = sum(
-            config.models[model].threads * json.loads(path.read_text(encoding="utf-8"))["provenance"]["seconds"]
+            config.models[model].threads * job["seconds"]
             for model in config.run
             for path in (folder / config.paths.results / model).glob("*/*/[!.]*.json")
+            for job in json.loads(path.read_text(encoding="utf-8"))["provenance"].get("jobs", [])
         )
     return shares(processes, sweep, used, cores)
 
@@ -241,15 +244,16 @@ def dry_run() -> list[Row]:
 def collect(files: int = 20_000, documents: int = 100, choices: int = 4) -> list[Row]:
     """Read result files of made-up scores into a table, and write it."""
     players = players_of(alike(8))
-    data = made_up(documents, choices)
-    origin = result.Origin("0" * 16, data.digest, "0" * 16, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
+    data = Wanted(made_up(documents, choices))
+    origin = result.Origin("0" * 16, "0" * 16, {"name": "made up"}, {"torch": "2"}, "cpu", "resident")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="cornerstone-") as made:
         paths = []
         for coalition in range(files):
             paths.append(Path(made) / "coalitions" / f"{name(coalition, players)}.json")
             scores = (10 * rng.standard_normal((documents, choices)) - 50).tolist()
-            result.write(paths[-1], coalition, players, data, scores, origin, 1.0)
+            scored = [result.Scored(p, scores[p.first : p.first + p.count]) for p in data.missing([])]
+            result.write(paths[-1], coalition, players, data, scored, origin, 1.0)
         wall, cpu = time.perf_counter(), time.process_time()
         table.write(paths, players, "0" * 16, "0" * 16, data, Path(made) / "values.parquet")
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

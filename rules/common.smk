@@ -7,24 +7,29 @@ from cornerstone.assets.identity import identity
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
+from cornerstone.config.pairs import name_of
 from cornerstone.errors import CornerstoneError
+from cornerstone.evaluate.stale import note_stale
 from cornerstone.plan import fingerprint
+from cornerstone.plan.asked import asked
 from cornerstone.plan.fingerprint import code
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import (
+    ASKED,
+    COMPARISON,
     ESTIMATES,
     VALUES,
     check_coalition,
     check_installed,
+    chunk_note,
+    command_line,
     evaluate_rule,
     note,
-    note_stale,
     prepare_jobs,
     share_memory,
-    unplanned,
 )
-from cornerstone.present import figures, inner, progress, screen
+from cornerstone.present import comparisons, figures, inner, progress, screen
 from cornerstone.present.tables import TABLES
 
 ROOT = Path(workflow.basedir)
@@ -38,7 +43,8 @@ try:
     check_installed(ROOT)
     cfg = load(config)
     plans = {model: Plan(cfg, model) for model in cfg.run}
-    names = {model: plans[model].names for model in cfg.run}
+    chunks = {model: plans[model].chunks for model in cfg.run}
+    asked_for = asked(cfg, command_line(), workflow.is_main_process)
 except CornerstoneError as error:
     raise WorkflowError(str(error))
 
@@ -47,7 +53,7 @@ image.share_binds(cfg, ROOT)
 
 # Jobs parse the rules, too; only the process that decides what runs looks at what is there.
 if workflow.is_main_process:
-    note_stale(cfg, plans)
+    note_stale(cfg, plans, asked_for)
 
 
 # Only rules that use GPUs name the image. All others run in the Python that runs Snakemake: that is said with a

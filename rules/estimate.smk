@@ -15,8 +15,9 @@ ESTIMATORS = [entry.model_dump() for entry in cfg.estimators]
 
 rule collect:
     input:
-        results=lambda w: [
-            layout.coalition(w.model, w.task, name) for name in names[w.model]
+        chunks=lambda w: [
+            layout.chunk(w.model, w.task, number)
+            for number in range(len(chunks[w.model]))
         ],
         documents=lambda w: layout.documents_for(w.model, w.task),
         note=note(cfg, "{model}", "{task}" + VALUES),

@@ -1,20 +1,23 @@
-# One job per model, task and chunk: the model is loaded once and its coalitions are swept together. The outputs
-# are marked `update`, so a job that died keeps what it had finished, and a rerun makes only what is missing.
+# One job per model, task and chunk: the model is loaded once and its coalitions are swept together. Snakemake is told of
+# one file, which says that the chunk's results are there: it would take minutes to match tens of thousands. A job that
+# died keeps what it had finished, and a rerun makes only what is missing.
 
 
-def evaluate_input(model):
+def evaluate_input(model, task=None, what=None):
     return {
         "marker": layout.model_marker(model),
-        "documents": lambda w: layout.documents_for(model, w.task),
+        "documents": lambda w: layout.documents_for(model, task or w.task),
         "reference": layout.reference(model),
-        "note": note(cfg, model, "{task}"),
+        **({"note": note(cfg, model, what)} if what else {}),
     }
 
 
-def evaluate_params(model):
+def evaluate_params(model, task=None, chunk=None):
     return {
         "model": model,
-        "fingerprint": lambda w: fingerprint.of_result(cfg, model, w.task),
+        "task": lambda w: task or w.task,
+        "fingerprint": lambda w: fingerprint.of_result(cfg, model, task or w.task),
+        "chunk": chunk,
     }
 
 
@@ -26,15 +29,15 @@ def checked_coalition(model, name):
 
 
 for _model in cfg.run:
-    for _chunk, _names in enumerate(plans[_model].chunks):
+    for _chunk, _names in enumerate(chunks[_model]):
 
         rule:
             name:
                 evaluate_rule(_model, _chunk)
             input:
-                **evaluate_input(_model),
+                **evaluate_input(_model, what=chunk_note("{task}", _chunk)),
             output:
-                [update(layout.coalition(_model, "{task}", name)) for name in _names],
+                layout.chunk(_model, "{task}", _chunk),
             log:
                 f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
             container:
@@ -43,24 +46,24 @@ for _model in cfg.run:
             resources:
                 **job_resources(cfg.models[_model], Path(layout.model_marker(_model))),
             params:
-                **evaluate_params(_model),
+                **evaluate_params(_model, chunk=_chunk),
             message:
                 f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
             script:
                 "../scripts/evaluate.py"
 
-    # Any other coalition is a target, too.
+    # A coalition that a rule of yours needs.
     rule:
         name:
             f"evaluate_any_{_model}"
         input:
-            **evaluate_input(_model),
+            **evaluate_input(_model, what="{task}" + ASKED),
         output:
             update(layout.coalition(_model, "{task}", "{coalition}")),
         log:
             f"logs/evaluate/{_model}/{{task}}.{{coalition}}.log",
         wildcard_constraints:
-            coalition=unplanned(names[_model]),
+            coalition="[a-z0-9-]+",
         container:
             cfg.container
         threads: cfg.models[_model].threads
@@ -101,3 +104,33 @@ for _model in cfg.run:
             f"Evaluating the deletion curves of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
         script:
             "../scripts/deletion.py"
+
+
+# Coalitions that are asked for by name, planned or not: these and no others, in one job for each model and task.
+for _asked in asked_for:
+
+    rule:
+        name:
+            _asked.rule
+        input:
+            **evaluate_input(_asked.model, _asked.task, what=_asked.task + ASKED),
+        output:
+            [
+                update(layout.coalition(_asked.model, _asked.task, name))
+                for name in _asked.names
+            ],
+        log:
+            f"logs/evaluate/{_asked.model}/{_asked.task}.{_asked.log}.log",
+        container:
+            cfg.container
+        threads: cfg.models[_asked.model].threads
+        resources:
+            **job_resources(
+                cfg.models[_asked.model], Path(layout.model_marker(_asked.model))
+            ),
+        params:
+            **evaluate_params(_asked.model, _asked.task),
+        message:
+            f"Evaluating {len(_asked.names)} coalitions of {_asked.model} on {_asked.task}{resources_message(cfg.models[_asked.model])}"
+        script:
+            "../scripts/evaluate.py"

@@ -73,8 +73,17 @@ rule summary:
     input:
         cornerstones=[SHOWN[model]["cornerstones"] for model in cfg.run],
         baselines=[SHOWN[model]["baselines"] for model in cfg.run],
-        tables=[path for path in TABLE_FILES if path.endswith(".md")],
+        concentration=[shown["concentration"] for shown in COMPARED.values()],
+        agreement=[
+            shown["agreement"] for shown in COMPARED.values() if "agreement" in shown
+        ],
+        tables=[
+            path
+            for path in [*TABLE_FILES, *COMPARISON_TABLE_FILES]
+            if path.endswith(".md")
+        ],
         figures=[path for path in FIGURE_FILES if path.endswith(".png")],
+        compared=[path for path in COMPARISON_FIGURE_FILES if path.endswith(".png")],
     output:
         report(
             layout.summary,

@@ -12,14 +12,18 @@ with log.script(snakemake.log[0]):
     from cornerstone.assets import documents
     from cornerstone.config.config import load
     from cornerstone.evaluate import table
+    from cornerstone.evaluate.wanted import Wanted
+    from cornerstone.plan.layout import Layout
+    from cornerstone.plan.plan import Plan
 
     config = load(snakemake.config)
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
+    layout = Layout(config)
     table.write(
-        [Path(path) for path in snakemake.input.results],
+        [Path(layout.coalition(model, task, name)) for name in Plan(config, model).names],
         config.models[model].all_players(),
         snakemake.params.fingerprint,
         snakemake.params.made_by,
-        documents.read(Path(snakemake.input.documents)).first(config.limit(model, task)),
+        Wanted(documents.read(Path(snakemake.input.documents)), config.limit(model, task)),
         Path(snakemake.output[0]),
     )

@@ -22,4 +22,5 @@ with log.script(snakemake.log[0]):
         {model: [path for path in pictures if path.parent.name == model] for model in config.run},
         [Path(path) for path in given.tables],
         Path(snakemake.output[0]),
+        summary.compared(config.pairs, given.concentration, given.agreement, given.compared),
     )

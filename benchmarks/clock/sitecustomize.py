@@ -27,7 +27,7 @@ PARTS = {
     "cornerstone.engine.loading:load": "model load",
     "cornerstone.evaluate.job:encode": "encoding",
     "cornerstone.evaluate.result:write": "JSON writing",
-    "cornerstone.evaluate.result:is_current": "JSON checking",
+    "cornerstone.evaluate.result:missing": "JSON checking",
     "snakemake.workflow:Workflow.include": "parsing",
     "snakemake.workflow:Workflow._build_dag": "planning",
 }

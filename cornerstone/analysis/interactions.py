@@ -8,18 +8,22 @@ players far apart do not interact.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import ranks
-from cornerstone.analysis.intervals import Estimate
+from cornerstone.analysis.intervals import Estimate, variance_of_mean
 from cornerstone.analysis.ranks import Sample
 from cornerstone.analysis.shapley import Games, documents_of, metric_of, sample
 from cornerstone.config.config import Config
 from cornerstone.estimators import interactions as pairwise
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import ACCURACY, MEAN
+
+NOISE = float(np.sqrt(2 / np.pi))
+"""The mean absolute value of a normal number of mean 0, in standard deviations."""
 
 
 def measured(config: Config, model: str, name: str, games: Games) -> tuple[list[pairwise.Pair], dict[str, Values]]:
@@ -47,6 +51,8 @@ def interactions(
     function: str = ACCURACY,
 ) -> pd.DataFrame:
     """Interactions as a table: a row per task (and the mean) and pair of players.
+
+    `q` is the false discovery rate at which a pair is found to interact (two-sided, over all pairs of the task).
 
     Args:
         config: the configuration.
@@ -77,6 +83,7 @@ def interactions(
                 "high": estimate.high,
                 "se_documents": estimate.se_documents,
                 "se_coalitions": estimate.se_coalitions,
+                "q": ranks.benjamini_hochberg(estimate.p_differs()),
                 "documents": documents_of(games, task),
             }
         )
@@ -111,7 +118,7 @@ def by_distance(
         frame.insert(3, "interactions", name)
         frame["pairs"] = [int((distances == d).sum()) for d in different]
         frame["mean_abs"] = [np.abs(estimate.value[distances == d]).mean() for d in different]
-        frame["noise"] = [np.sqrt(2 / np.pi) * estimate.se[distances == d].mean() for d in different]
+        frame["noise"] = [NOISE * estimate.se[distances == d].mean() for d in different]
         frame["redundant"] = [(estimate.value[distances == d] < 0).mean() for d in different]
         frame["synergistic"] = [(estimate.value[distances == d] > 0).mean() for d in different]
         frames.append(frame)
@@ -122,38 +129,64 @@ def by_removed(config: Config, model: str, games: Games) -> pd.DataFrame:
     """Marginal contributions against the number of players removed before: is an early truncation enough?
 
     Every pair of evaluated coalitions that differ by one player counts. `value` is their mean with its interval;
-    `mean_abs` and `noise` as in `by_distance`; `marginals` how many there are, by so many `players`.
+    `mean_abs` and `noise` as in `by_distance` (in the mean over tasks: of each contribution's mean over tasks);
+    `marginals` how many there are, by so many `players`.
     """
     level = config.intervals.level
-    counts: dict[int, int] = {}
-    who: dict[int, set[int]] = {}
-    magnitude: dict[str, dict[int, float]] = {}
-    noise: dict[str, dict[int, float]] = {}
-    means: dict[str, np.ndarray] = {}
+    found: dict[str, dict[int, _Marginals]] = {}
+    samples = {}
     for task, game in games.items():
-        sums: dict[int, np.ndarray] = {}
-        counts, who = {}, {}
-        magnitude[task], noise[task] = {}, {}
-        for removed, position, scores in pairwise.marginals(game):
-            sums[removed] = sums.get(removed, 0) + scores
-            counts[removed] = counts.get(removed, 0) + 1
-            who.setdefault(removed, set()).add(position)
-            magnitude[task][removed] = magnitude[task].get(removed, 0) + abs(float(scores.mean()))
-            error = float(scores.std(ddof=1)) / np.sqrt(len(scores))
-            noise[task][removed] = noise[task].get(removed, 0) + error
-        means[task] = np.stack([sums[removed] / counts[removed] for removed in sorted(sums)], axis=1)
-    different = np.array(sorted(counts))
-    found = ranks.estimates({task: sample(Values(means[task]), game) for task, game in games.items()}, level)
+        parts: dict[int, _Marginals] = {}
+        for coalition, position, scores in pairwise.marginals(game):
+            removed = len(game.players) - coalition.bit_count()
+            parts.setdefault(removed, _Marginals()).add((coalition, position), scores, game.clusters)
+        found[task] = dict(sorted(parts.items()))
+        means = np.stack([part.sum / len(part.means) for part in found[task].values()], axis=1)
+        samples[task] = sample(Values(means), game)
+    found[MEAN] = {
+        removed: _over_tasks([found[task][removed] for task in games]) for removed in found[next(iter(games))]
+    }
     frames = []
-    for task, estimate in found.items():
-        frame = _profile(config, model, task, estimate, "removed", different)
-        frame["marginals"] = [counts[removed] for removed in different]
-        frame["players"] = [len(who[removed]) for removed in different]
-        tasks = list(games) if task == MEAN else [task]
-        frame["mean_abs"] = [np.mean([magnitude[t][r] / counts[r] for t in tasks]) for r in different]
-        frame["noise"] = [np.sqrt(2 / np.pi) * np.mean([noise[t][r] / counts[r] for t in tasks]) for r in different]
+    for task, estimate in ranks.estimates(samples, level).items():
+        parts = found[task]
+        frame = _profile(config, model, task, estimate, "removed", np.array(list(parts)))
+        frame["marginals"] = [len(part.means) for part in parts.values()]
+        frame["players"] = [len({position for _, position in part.means}) for part in parts.values()]
+        frame["mean_abs"] = [np.abs(list(part.means.values())).mean() for part in parts.values()]
+        frame["noise"] = [NOISE * np.sqrt(list(part.variances.values())).mean() for part in parts.values()]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+@dataclass
+class _Marginals:
+    """Marginal contributions with as many players removed before, by the coalition and the player's position.
+
+    Attributes:
+        means: over documents.
+        variances: of these, cluster-robust.
+        sum: [D] of all of them on each document.
+    """
+
+    means: dict[tuple[int, int], float] = field(default_factory=dict)
+    variances: dict[tuple[int, int], float] = field(default_factory=dict)
+    sum: np.ndarray | float = 0.0
+
+    def add(self, key: tuple[int, int], scores: np.ndarray, clusters: np.ndarray) -> None:
+        """Add one; scores: [D]."""
+        self.means[key] = float(scores.mean())
+        self.variances[key] = float(variance_of_mean(scores[:, None], clusters)[0][0])
+        self.sum = self.sum + scores
+
+
+def _over_tasks(parts: Sequence[_Marginals]) -> _Marginals:
+    """The means over tasks of those contributions that all tasks have."""
+    made = _Marginals()
+    for key in parts[0].means:
+        if all(key in part.means for part in parts):
+            made.means[key] = float(np.mean([part.means[key] for part in parts]))
+            made.variances[key] = sum(part.variances[key] for part in parts) / len(parts) ** 2
+    return made
 
 
 def _pair_samples(found: Mapping[str, Values], games: Games, function: str) -> dict[str, Sample]:

@@ -44,6 +44,11 @@ class Estimate:
         certain = 0.5 - 0.5 * np.sign(np.where(np.abs(self.value) > 1e-12, self.value, 0.0))
         return np.where(half > 0, special.stdtr(self.df, -np.where(half > 0, t, 0)), certain)
 
+    def p_differs(self) -> np.ndarray:
+        """Two-sided p-values [N] of "is 0"."""
+        above = self.p_above()
+        return 2 * np.minimum(above, 1 - above)
+
 
 def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Estimate:
     """Mean over documents with a cluster-robust standard error and a t interval.
@@ -51,9 +56,9 @@ def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Es
     se = sqrt(G / (G - 1) * sum_g (sum_{d in g} (x_d - mean))^2) / D, for D documents in G clusters (Liang and
     Zeger 1986; Miller 2024, "Adding error bars to evals", section 2.2). Without clusters this is sd / sqrt(D).
 
-    Where no document differs, the standard error is 0 and says nothing. Then the interval of bounded scores is the
-    one for a share of which none was seen in G tries: the half-width is 1 - (alpha / 2)^(1 / G) (Clopper and
-    Pearson 1934).
+    Where the variance is 0 (all documents score the same c, or differences cancel within clusters), the standard error
+    says nothing. What was not seen in G tries has at most the probability 1 - (alpha / 2)^(1 / G) (Clopper and Pearson
+    1934), and lies no farther from c than 1 + |c| where scores are in [-1, 1]: the half-width is their product.
 
     Args:
         scores: [D, N], a column per quantity, in [-1, 1] as differences of accuracies are.
@@ -66,7 +71,13 @@ def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Es
     return of_values(Values(scores), clusters, level)
 
 
-def of_values(values: Values, clusters: np.ndarray, level: float, bound: float | None = 1) -> Estimate:
+def of_values(
+    values: Values,
+    clusters: np.ndarray,
+    level: float,
+    bound: float | None = 1,
+    drawn: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Estimate:
     """Estimates with the standard error over documents and, where coalitions were sampled, over their samples.
 
     An estimate from R replicates on D documents has the variance
@@ -82,26 +93,20 @@ def of_values(values: Values, clusters: np.ndarray, level: float, bound: float |
         clusters: [D] labels.
         level: coverage, such as 0.95.
         bound: the values lie in [-bound, bound]; see `over_documents`.
+        drawn: V_documents and its degrees of freedom, both [N], in place of the quantities' own: those of `moderated`.
 
     Raises:
         CornerstoneError: fewer than two clusters.
     """
     scores = values.documents
-    labels, index = np.unique(clusters, return_inverse=True)
-    groups = len(labels)
-    if groups < 2:
-        raise CornerstoneError(
-            f"an interval needs at least two independent documents, but these {len(scores)} are {groups} (questions on "
-            "one passage count together). Raise `limit` in config.yaml."
-        )
+    index, groups = independent(clusters)
     mean = scores.mean(axis=0)
-    if values.resampled is not None:
-        of_documents = values.resampled.var(axis=0, ddof=1)
-        constant = of_documents == 0
+    if drawn is not None:
+        of_documents, df_documents = drawn
+    elif values.resampled is not None:
+        of_documents, df_documents = values.resampled.var(axis=0, ddof=1), np.full(len(mean), groups - 1.0)
     else:
-        of_documents = _variance_of_mean(scores, index, groups)
-        constant = np.ptp(scores, axis=0) <= 1e-12  # rounding of weighted sums
-        of_documents[constant] = 0.0
+        of_documents, df_documents = _variance_of_mean(scores, index, groups), np.full(len(mean), groups - 1.0)
     of_coalitions, twice, replicates = np.zeros_like(mean), np.zeros_like(mean), 2
     if values.replicates is not None:
         replicates = len(values.replicates)
@@ -112,21 +117,47 @@ def of_values(values: Values, clusters: np.ndarray, level: float, bound: float |
     variance = of_documents + np.maximum(0, of_coalitions - twice)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = (of_documents + of_coalitions) ** 2 / (
-            of_documents**2 / (groups - 1) + of_coalitions**2 / (replicates - 1)
+            of_documents**2 / df_documents + of_coalitions**2 / (replicates - 1)
         )
-    df = np.where(variance > 0, df, groups - 1.0)
+    df = np.where(variance > 0, df, df_documents)
     se = np.sqrt(variance)
     half = special.stdtrit(df, (1 + level) / 2) * se
     if bound is not None:
-        unseen = bound * (1 - ((1 - level) / 2) ** (1 / groups))
-        half = np.where(constant, np.hypot(half, unseen), half)
+        unseen = (bound + np.abs(mean)) * (1 - ((1 - level) / 2) ** (1 / groups))
+        half = np.where(of_documents == 0, np.hypot(half, unseen), half)
     return Estimate(mean, se, mean - half, mean + half, df, np.sqrt(of_documents), np.sqrt(of_coalitions), level)
 
 
+def independent(clusters: np.ndarray) -> tuple[np.ndarray, int]:
+    """The cluster of each document, [D] counted from 0, and how many there are.
+
+    Raises:
+        CornerstoneError: fewer than two.
+    """
+    labels, index = np.unique(clusters, return_inverse=True)
+    if len(labels) < 2:
+        raise CornerstoneError(
+            f"an interval needs at least two independent documents, but these {len(clusters)} are {len(labels)} "
+            "(questions on one passage count together). Raise `limit` in config.yaml."
+        )
+    return index, len(labels)
+
+
+def variance_of_mean(scores: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, int]:
+    """The cluster-robust variance [N] of the mean over documents of scores [D, N], and its degrees of freedom.
+
+    Raises:
+        CornerstoneError: fewer than two clusters.
+    """
+    index, groups = independent(clusters)
+    return _variance_of_mean(scores, index, groups), groups - 1
+
+
 def _variance_of_mean(scores: np.ndarray, index: np.ndarray, groups: int) -> np.ndarray:
-    """Cluster-robust variance of the mean over documents, [N]; scores: [D, N], index: [D] cluster of each."""
+    """The variance of `variance_of_mean`; index: [D] cluster of each document. What is only rounding is 0."""
     sums = np.zeros((groups, scores.shape[1]))
     np.add.at(sums, index, scores - scores.mean(axis=0))
+    sums[np.abs(sums) <= 1e-12 * len(scores)] = 0.0
     return groups / (groups - 1) * (sums**2).sum(axis=0) / len(scores) ** 2
 
 

@@ -5,6 +5,7 @@ BlackboxNLP 2024, arXiv 2409.14381. Models are keyed by this project's configura
 zero in execution order: `attn0, ffn0, attn1, ...`, and `moeN` for a mixture-of-experts feed-forward.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import pandas as pd
@@ -69,3 +70,11 @@ def top_players(table: pd.DataFrame, model: str) -> list[str]:
     if published and known.issuperset(published):
         return list(published)
     return table.loc[table["top_three"], "player"].tolist()
+
+
+def published_positions(model: str, players: Sequence[str]) -> list[int] | None:
+    """Where the paper's cornerstones of a model are among its players; None for a model that is not the paper's."""
+    published = CORNERSTONES.get(model)
+    if not published or not set(players).issuperset(published):
+        return None
+    return [players.index(name) for name in published]

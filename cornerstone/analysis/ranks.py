@@ -6,18 +6,18 @@ so that what two players have in common on a document cancels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cornerstone.analysis import intervals
+from cornerstone.analysis import intervals, moderated
 from cornerstone.analysis.intervals import Estimate
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import MEAN
 
 CHOSEN = 3
-"""Players that are chosen on one half of the documents: as many as the paper calls cornerstones."""
+"""Players at the top that are asked for: as many as the paper calls cornerstones."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,68 @@ class Sample:
     clusters: np.ndarray
     bound: float | None = 1
 
+    def contrasts(self, weights: np.ndarray) -> Sample:
+        """Weighted sums of the values; weights: [N, M]."""
+        bound = None if self.bound is None else self.bound * np.abs(weights).sum(axis=0).max()
+        return Sample(self.values.contrasts(weights), self.clusters, bound)
+
 
 def estimates(samples: Mapping[str, Sample], level: float, weights: np.ndarray | None = None) -> dict[str, Estimate]:
-    """The estimate of each task and of their mean; `weights` [N, M]: of M contrasts instead of the N values."""
-    found = {}
-    for task, sample in samples.items():
-        values, bound = sample.values, sample.bound
-        if weights is not None:
-            values = values.contrasts(weights)
-            bound = None if bound is None else bound * np.abs(weights).sum(axis=0).max()
-        found[task] = intervals.of_values(values, sample.clusters, level, bound)
+    """The estimate of each task and of their mean; `weights` [N, M]: of M contrasts instead of the N values.
+
+    Variances over documents are moderated: see `drawn`.
+    """
+    if weights is not None:
+        samples = {task: sample.contrasts(weights) for task, sample in samples.items()}
+    moderate = drawn(samples)
+    found = {
+        task: intervals.of_values(sample.values, sample.clusters, level, sample.bound, moderate.get(task))
+        for task, sample in samples.items()
+    }
     return {**found, MEAN: intervals.over_tasks(list(found.values()), level)}
+
+
+def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The moderated variance over documents of each quantity, and its degrees of freedom, both [N], by task.
+
+    Variances per document (where documents are clustered: per cluster) of bounded values are of one kind on all tasks,
+    so all of them are drawn together. Values without a bound have another unit on each task: there each task is drawn
+    by itself. Before that, each variance gets that of one document more, among all that are drawn together, on which
+    the quantity is as far from its mean as where it is not 0 (root mean square): what was not seen may still be there.
+
+    Returns:
+        Nothing of estimators that are not linear, and where there are too few quantities to learn from.
+    """
+    if any(sample.values.resampled is not None for sample in samples.values()):
+        return {}
+    own = {
+        task: intervals.variance_of_mean(sample.values.documents, sample.clusters) for task, sample in samples.items()
+    }
+    counts = {task: df + 1 for task, (_, df) in own.items()}
+    bounded = all(sample.bound is not None for sample in samples.values())
+    groups = [list(samples)] if bounded else [[task] for task in samples]
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for tasks in groups:
+        unseen = _square(samples, tasks) / sum(counts[task] for task in tasks)
+        each = [own[task][0] * counts[task] + unseen for task in tasks]
+        df = [np.full(len(part), float(own[task][1])) for part, task in zip(each, tasks, strict=True)]
+        if len(each[0]) < moderated.FEWEST or not any(own[task][0].any() for task in tasks):
+            continue
+        variances, freedom = moderated.moderated(np.concatenate(each), np.concatenate(df))
+        parts = zip(np.split(variances, len(tasks)), np.split(freedom, len(tasks)), tasks, strict=True)
+        found |= {task: (variance / counts[task], df) for variance, df, task in parts}
+    return found
+
+
+def _square(samples: Mapping[str, Sample], tasks: Sequence[str]) -> float:
+    """The mean square of how far values that are not 0 are from the mean of their quantity, over all of the tasks."""
+    total, count = 0.0, 0
+    for task in tasks:
+        rows = samples[task].values.documents
+        there = np.abs(rows) > 1e-12
+        total += float(((rows - rows.mean(axis=0))[there] ** 2).sum())
+        count += int(there.sum())
+    return total / count if count else 0.0
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -56,6 +107,22 @@ def holm(p: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(stepped)
+    adjusted[order] = np.minimum(1, stepped)
+    return adjusted
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """p-values [N] adjusted for their false discovery rate (Benjamini and Hochberg 1995).
+
+    Of those at most q, a share of q is expected to be wrong at most, where the tests are independent or depend on each
+    other positively.
+
+    >>> benjamini_hochberg(np.array([0.01, 0.5, 0.02])).tolist()
+    [0.03, 0.5, 0.03]
+    """
+    order = np.argsort(p, kind="stable")[::-1]
+    stepped = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
     adjusted = np.empty_like(stepped)
     adjusted[order] = np.minimum(1, stepped)
     return adjusted
@@ -85,25 +152,56 @@ def above_median(samples: Mapping[str, Sample], level: float) -> dict[str, np.nd
     return found
 
 
-def rank_intervals(samples: Mapping[str, Sample], level: float) -> dict[str, np.ndarray]:
-    """For each task and their mean: the lowest and highest rank [N, 2] that each player may have, 1 the best.
+def pairwise(samples: Mapping[str, Sample], level: float) -> dict[str, np.ndarray]:
+    """For each task and their mean: one-sided p-values [N, N - 1] of "player i is not above that other player".
 
-    A player's interval covers its true rank with probability `level`: it is compared with each other player in a
-    paired test, Holm-adjusted over the N - 1 comparisons, and only those that differ bound its rank (Klein, Wright
-    and Wieczorek 2020; Mogstad, Romano, Shaikh and Wilhelm 2024).
+    Row i compares player i with all others, in their order, in paired tests.
     """
     count = next(iter(samples.values())).values.documents.shape[1]
-    found = {task: np.tile([1, count], (count, 1)) for task in [*samples, MEAN]}
+    found: dict[str, list[np.ndarray]] = {task: [] for task in [*samples, MEAN]}
     for player in range(count):
         weights = -np.delete(np.eye(count), player, axis=1)
         weights[player] = 1
         for task, estimate in estimates(samples, level, weights).items():
-            above = estimate.p_above()
-            two_sided = holm(2 * np.minimum(above, 1 - above))
-            differs = two_sided <= 1 - level
-            better, worse = differs & (estimate.value < 0), differs & (estimate.value > 0)
-            found[task][player] += (int(better.sum()), -int(worse.sum()))
+            found[task].append(estimate.p_above())
+    return {task: np.array(rows).reshape(count, count - 1) for task, rows in found.items()}
+
+
+def rank_intervals(above: np.ndarray, level: float) -> np.ndarray:
+    """The lowest and highest rank [N, 2] that each player may have, 1 the best.
+
+    A player's interval covers its true rank with probability `level`: only those players bound its rank from which it
+    differs after Holm's adjustment over the N - 1 comparisons. These are the marginal confidence sets of Mogstad,
+    Romano, Shaikh and Wilhelm (2024, "Inference for ranks"), with Holm's step-down in place of their bootstrap.
+
+    Args:
+        above: p-values [N, N - 1] as `pairwise` gives them.
+        level: such as 0.95.
+    """
+    count = len(above)
+    found = np.tile([1, count], (count, 1))
+    for player, p in enumerate(above):
+        differs = holm(2 * np.minimum(p, 1 - p)) <= 1 - level
+        found[player] += (int((differs & (p > 0.5)).sum()), -int((differs & (p < 0.5)).sum()))
     return found
+
+
+def among_top(above: np.ndarray, k: int = CHOSEN) -> np.ndarray:
+    """p-values [N] of "not among the k highest", adjusted for testing every player.
+
+    A player is among the k highest if at most k - 1 others are above it, so if it is above at least N - k of the N - 1
+    others. That many of its N - 1 hypotheses "not above that one" must be false. The test of that is k times the
+    (N - k)-th smallest of their p-values (Benjamini and Heller 2008, "Screening for partial conjunction hypotheses",
+    equation 6), whatever their dependence. Holm's adjustment over the N players comes on top.
+
+    Args:
+        above: p-values [N, N - 1] as `pairwise` gives them.
+        k: places at the top.
+    """
+    count = len(above)
+    if count <= k:
+        return np.zeros(count)
+    return holm(np.minimum(1, k * np.sort(above, axis=1)[:, count - k - 1]))
 
 
 def halves(clusters: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
@@ -117,38 +215,36 @@ def halves(clusters: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Players chosen on one half of the documents, and what the other half says of them.
+    """Players chosen on one half of the documents, and what the other half says of all of them.
 
     Attributes:
         chosen: positions, the highest values of the first half.
-        estimate: their values on the second half.
-        p: Holm-adjusted p-values of "not above the median player", on the second half.
+        estimate: the values of all N players on the second half.
     """
 
     chosen: np.ndarray
     estimate: Estimate
-    p: np.ndarray
 
 
 def held_out(samples: Mapping[str, Sample], level: float, seed: int) -> HeldOut | None:
-    """Choose the `CHOSEN` highest players on one half of each task's documents, and test them on the other half.
+    """Choose the `CHOSEN` highest players on one half of each task's documents, and value them on the other half.
 
-    The highest of many noisy values are too high; on documents that had no part in the choice they are not.
+    The highest of many noisy values are too high; on documents that had no part in the choice they are not. Where
+    coalitions were sampled, the two halves have their own: a player that was lucky in the coalitions of the choice is
+    not lucky again.
 
     Returns:
-        None where a task has too few documents, or the estimator is not linear.
+        None where a task has too few documents or replicates, or the estimator is not linear.
     """
     rng = np.random.default_rng([seed, 1])
     first: dict[str, Sample] = {}
     second: dict[str, Sample] = {}
     for task, sample in samples.items():
         parts = halves(sample.clusters, rng)
-        if parts is None or sample.values.resampled is not None:
+        replicates = sample.values.halves()
+        if parts is None or replicates is None:
             return None
-        for half, part in zip((first, second), parts, strict=True):
-            half[task] = Sample(sample.values.of(part), sample.clusters[part], sample.bound)
+        for half, part, values in zip((first, second), parts, replicates, strict=True):
+            half[task] = Sample(values.of(part), sample.clusters[part], sample.bound)
     chosen = np.argsort(-estimates(first, level)[MEAN].value, kind="stable")[:CHOSEN]
-    whole = estimates(second, level)[MEAN]
-    tested = estimates(second, level, median_contrast(whole.value)[:, chosen])[MEAN]
-    weights = np.eye(len(whole.value))[:, chosen]
-    return HeldOut(chosen, estimates(second, level, weights)[MEAN], holm(tested.p_above()))
+    return HeldOut(chosen, estimates(second, level)[MEAN])

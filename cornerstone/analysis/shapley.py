@@ -59,13 +59,15 @@ def shapley(
     """
     frame = _per_player(config, model, games, found, function)
     frame.insert(3, "estimator", entry.name)
-    ranges = ranks.rank_intervals(found, config.intervals.level)
+    pairs = ranks.pairwise(found, config.intervals.level)
+    ranges = {task: ranks.rank_intervals(p, config.intervals.level) for task, p in pairs.items()}
     above = ranks.above_median(found, config.intervals.level)
     by_task = frame.groupby("task", sort=False)["value"]
     frame["rank"] = by_task.rank(ascending=False, method="first").astype(int)
     for column, name in enumerate(("rank_low", "rank_high")):
         frame[name] = np.concatenate([ranges[task][:, column] for task in frame["task"].unique()])
     frame["p_above_median"] = np.concatenate([above[task] for task in frame["task"].unique()])
+    frame["p_top_three"] = np.concatenate([ranks.among_top(pairs[task]) for task in frame["task"].unique()])
     for name, by_player in entry.columns(len(config.models[model].all_players())).items():
         frame[name] = frame["position"].map(dict(enumerate(by_player)))
     return frame
@@ -108,11 +110,11 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
 def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sample], model: str) -> pd.DataFrame:
     """The players by mean value over tasks, and what can be said for the top of them.
 
-    `top_three` is the paper's rule. `above_median`: significantly above the median player on all documents, adjusted
-    for testing every player. `chosen`: among the three highest on one random half of the documents; `held_out` and
-    the columns after it say what the other half, which had no part in that choice, says of it. `cornerstone`: chosen,
-    and significantly above the median player on the other half. These columns are empty where a task has too few
-    documents to be halved.
+    `top_three` is the paper's rule. `cornerstone`: significantly among the three highest of all players, adjusted for
+    testing every player (`ranks.among_top`). `above_median`: significantly above the median player, adjusted in the
+    same way; half of all players are. `chosen`: among the three highest on one random half of the documents;
+    `held_out`, `held_out_low` and `held_out_high` are its value on the other half, which had no part in that choice.
+    These columns are empty where a task has too few documents to be halved.
 
     Args:
         config: the configuration.
@@ -124,21 +126,17 @@ def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sampl
     table = values[values["task"] == MEAN].sort_values("rank", ignore_index=True)
     table["top_three"] = table["rank"] <= 3
     table["above_median"] = table["p_above_median"] <= alpha
-    columns = ["model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median"]
-    table = table[[*columns, "position", "top_three", "above_median"]]
+    table["cornerstone"] = table["p_top_three"] <= alpha
+    columns = ["model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high"]
+    tests = ["p_above_median", "p_top_three", "position", "top_three", "above_median", "cornerstone"]
+    table = table[[*columns, *tests]]
     tested = ranks.held_out(found, config.intervals.level, config.seed)
-    for name in ("held_out", "held_out_low", "held_out_high", "held_out_p"):
+    table["chosen"] = None if tested is None else table["position"].isin(tested.chosen)
+    for name, part in (("held_out", "value"), ("held_out_low", "low"), ("held_out_high", "high")):
         table[name] = np.nan
-    if tested is None:
-        table["chosen"] = table["cornerstone"] = None
-    else:
-        table = table.set_index("position", drop=False)
-        table["chosen"] = table["position"].isin(tested.chosen)
-        table.loc[tested.chosen, "held_out"] = tested.estimate.value
-        table.loc[tested.chosen, "held_out_low"] = tested.estimate.low
-        table.loc[tested.chosen, "held_out_high"] = tested.estimate.high
-        table.loc[tested.chosen, "held_out_p"] = tested.p
-        table["cornerstone"] = table["chosen"] & (table["held_out_p"] <= alpha)
+        if tested is not None:
+            shown = getattr(tested.estimate, part)[table["position"]]
+            table[name] = np.where(table["chosen"], shown, np.nan)
     table["published"] = table["player"].isin(paper.CORNERSTONES.get(model, ()))
     return table.drop(columns="position").reset_index(drop=True)
 

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from cornerstone.config.models import Model
+from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interactions, WindowEstimator
 from cornerstone.estimators.base import Asked
@@ -106,6 +107,11 @@ class Config(Section):
         "evaluations: `margin`, log-likelihood per character of the gold choice less that of the best other; "
         "`log-probability`, natural logarithm, of the gold choice. Both are less noisy than accuracy.",
     )
+    compare: list[list[Name]] = Field(
+        [],
+        description="Pairs of models of `run` that are set side by side, such as `[[base, tuned], [small, large]]`. "
+        "Both must be scored on the same documents (docs/comparing-models.md).",
+    )
     deletion: Deletion = Field(default_factory=Deletion, description="Deletion curves.")
     intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
     seed: int = Field(0, ge=0, description="Seed of everything random (resampling).")
@@ -152,6 +158,7 @@ class Config(Section):
                     f"under `tasks`; name one of these in `removal: {{kind: mean, documents: {{task: ...}}}}`: "
                     f"{', '.join(self.tasks)}"
                 )
+        check_pairs(self.compare, self.models, self.run, self._scored_on)
         return self
 
     def _fits(self, model: str) -> None:
@@ -176,6 +183,25 @@ class Config(Section):
     def functions(self) -> list[str]:
         """All value functions: accuracy, and what else is asked for."""
         return [ACCURACY, *self.value_functions]
+
+    def _scored_on(self, model: str) -> dict[str, tuple[str, int | None]]:
+        """What a model is scored on: task -> source of the documents, and how many."""
+        return {task: (self.documents_source(model), self.limit(model, task)) for task in self.run_tasks}
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The models that are compared, two by two."""
+        return [(first, second) for first, second in self.compare]
+
+    @property
+    def compared_functions(self) -> list[str]:
+        """The value functions that mean the same for models whose tokenizers differ: none that divides by tokens."""
+        return [function for function in self.functions if not function.endswith("-per-token")]
+
+    def equal_players(self, pair: Pair) -> bool:
+        """Whether two models have the same players, so that each of one can be compared with that of the other."""
+        first, second = (self.models[model].all_players() for model in pair)
+        return first == second
 
     def largest_window(self, model: str) -> int:
         """The largest K for which every window of up to K players of a model is evaluated."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cornerstone.engine import structure
+from cornerstone.engine.blocks import Piece
 from cornerstone.engine.tries import MULTIPLE, Batch, PackedDocument, batches, choice_of
 from cornerstone.errors import ModelError
 
@@ -31,7 +32,7 @@ def batches_for(model: Any, documents: Sequence[PackedDocument], most_tokens: in
     chosen = getattr(config, "index_topk", None)
     if chosen is not None and max(depths) > chosen:
         raise ModelError(
-            f"document {depths.index(max(depths))} has {max(depths)} tokens, and the sparse attention of this "
+            f"a document has {max(depths)} tokens, and the sparse attention of this "
             f"{config.model_type} model chooses among them from {chosen} tokens on (index_topk): what it chooses "
             "depends on padding. Choose a task with shorter documents."
         )
@@ -41,22 +42,48 @@ def batches_for(model: Any, documents: Sequence[PackedDocument], most_tokens: in
             f"a document is so near to {limit} tokens that padding would change the rotary embedding of this "
             f"{config.model_type} model (longrope). Choose a task with other documents, or another model."
         )
-    short: list[_Piece] = []
-    long: list[_Piece] = []
+    short: list[_Row] = []
+    long: list[_Row] = []
     for i, document in enumerate(documents):
-        for piece in _pieces(i, document, limit):
-            (short if limit is None or deepest(piece.packed) <= limit else long).append(piece)
+        for row in _rows(i, document, limit):
+            (short if limit is None or deepest(row.packed) <= limit else long).append(row)
     made = []
-    for pieces in (short, long):
-        for batch in batches([piece.packed for piece in pieces], most_tokens, unfolded):
-            firsts = [pieces[i].first + first for i, first in zip(batch.documents, batch.first_choices, strict=True)]
-            whole = tuple(pieces[i].document for i in batch.documents)
+    for rows in (short, long):
+        for batch in batches([row.packed for row in rows], most_tokens, unfolded):
+            firsts = [rows[i].first + first for i, first in zip(batch.documents, batch.first_choices, strict=True)]
+            whole = tuple(rows[i].document for i in batch.documents)
             made.append(replace(batch, documents=whole, first_choices=tuple(firsts)))
     return made
 
 
+def batches_by_piece(
+    model: Any, documents: Sequence[PackedDocument], chosen: Sequence[Piece], most_tokens: int
+) -> list[Batch]:
+    """Pack documents for a model, each piece by itself.
+
+    Args:
+        model: see `batches_for`.
+        documents: those of the pieces, one piece after another.
+        chosen: the pieces.
+        most_tokens: see `batches_for`.
+
+    Returns:
+        The batches; their `documents` are indices into `documents`.
+
+    Raises:
+        ModelError: see `batches_for`.
+    """
+    made: list[Batch] = []
+    start = 0
+    for piece in chosen:
+        for batch in batches_for(model, documents[start : start + piece.count], most_tokens):
+            made.append(replace(batch, documents=tuple(start + i for i in batch.documents)))
+        start += piece.count
+    return made
+
+
 @dataclass(frozen=True)
-class _Piece:
+class _Row:
     """A document, or one choice of it: its index, the choice that it begins with, and its tokens."""
 
     document: int
@@ -64,12 +91,12 @@ class _Piece:
     packed: PackedDocument
 
 
-def _pieces(index: int, document: PackedDocument, limit: int | None) -> list[_Piece]:
+def _rows(index: int, document: PackedDocument, limit: int | None) -> list[_Row]:
     """A document whole, or choice by choice where some choices are longer than a limit and some are not."""
     choices = [choice_of(document, choice) for choice in range(document.choices)] if limit is not None else []
     if len({len(choice) <= (limit or 0) for choice in choices}) < 2:
-        return [_Piece(index, 0, document)]
-    return [_Piece(index, place, choice) for place, choice in enumerate(choices)]
+        return [_Row(index, 0, document)]
+    return [_Row(index, place, choice) for place, choice in enumerate(choices)]
 
 
 def deepest(document: PackedDocument) -> int:

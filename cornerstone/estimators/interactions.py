@@ -191,10 +191,10 @@ def marginals(game: Game) -> Iterator[tuple[int, int, np.ndarray]]:
     """Every marginal contribution that the evaluated coalitions hold.
 
     Yields:
-        The number of players removed before, the player's position, and v(S) - v(S - i) on each document [D].
+        The coalition S (bitmask), the player's position i, and v(S) - v(S - i) on each document [D].
     """
     count = len(game.players)
     for coalition, score in game.values.items():
         for position in range(count):
             if coalition >> position & 1 and coalition ^ 1 << position in game.values:
-                yield count - coalition.bit_count(), position, score - game.values[coalition ^ 1 << position]
+                yield coalition, position, score - game.values[coalition ^ 1 << position]

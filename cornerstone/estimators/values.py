@@ -41,6 +41,21 @@ class Values:
             None if self.resampled is None else self.resampled @ weights,
         )
 
+    def halves(self) -> tuple[Values, Values] | None:
+        """The values from one half of the replicates and from the other; twice the same where nothing was sampled.
+
+        None for an estimator that is not linear, and with fewer than four replicates: two say how far apart they are.
+        """
+        if self.resampled is not None:
+            return None
+        if self.replicates is None:
+            return self, self
+        middle = len(self.replicates) // 2
+        parts = self.replicates[:middle], self.replicates[middle:]
+        if middle < 2:
+            return None
+        return Values(parts[0].mean(axis=0), parts[0]), Values(parts[1].mean(axis=0), parts[1])
+
     def of(self, chosen: np.ndarray) -> Values:
         """The values on some of the documents; chosen: indices [M]. Only for linear estimators."""
         if self.resampled is not None:

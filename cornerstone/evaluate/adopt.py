@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +17,12 @@ import torch
 
 from cornerstone.config.config import Config
 from cornerstone.config.models import Groups
-from cornerstone.engine.batching import batches_for
+from cornerstone.engine.blocks import Piece
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.evaluate import result
-from cornerstone.evaluate.job import Job, Loaded
-from cornerstone.game.coalitions import in_sweep_order, parse
+from cornerstone.evaluate.job import Job, Loaded, Target
+from cornerstone.evaluate.wanted import Wanted, piece_of
+from cornerstone.game.coalitions import in_sweep_order, name, parse
 from cornerstone.log import log
 from cornerstone.plan import fingerprint
 from cornerstone.plan.fingerprint import settings
@@ -36,10 +37,17 @@ SMALL = 1e-2
 
 @dataclass(frozen=True)
 class Stored:
-    """A result whose fingerprint is not today's: its file, and the coalition (bitmask of the players kept)."""
+    """A result whose fingerprint is not today's.
+
+    Attributes:
+        path: its file.
+        coalition: bitmask of the players kept.
+        pieces: what it holds of today's documents, as far as the limit asks for them: each whole.
+    """
 
     path: Path
     coalition: int
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def stale_results(job: Job) -> dict[str, list[Stored]]:
     Results of other documents or settings, and files that are damaged, are left out: they are made anew. So are those
     of versions that did not note their settings, where names do not tell what was removed: where players are groups.
     """
-    layout, digest = Layout(job.config), job.data().digest
+    layout, wanted = Layout(job.config), job.wanted()
     asked = settings(job.config, job.model, job.task)
     paths = [Path(layout.coalitions(job.model, job.task)), Path(layout.deletion_coalitions(job.model, job.task))]
     found: dict[str, dict[int, list[Stored]]] = {}
@@ -122,9 +130,12 @@ def stale_results(job: Job) -> dict[str, list[Stored]]:
             coalition, made_by = parse(sections["coalition"]["name"], job.players), sections["provenance"]
             noted = made_by["settings"] == asked if "settings" in made_by else not isinstance(job.entry.players, Groups)
             same = sections["coalition"]["players"] == len(job.players) and made_by["model"] == job.described
-            if noted and same and made_by["documents"] == digest and made_by["fingerprint"] != job.fingerprint:
+            asked_for = len(wanted.data.documents)
+            pieces = [piece_of(block) for block in sections["blocks"] if wanted.fits(block)]
+            pieces = [piece for piece in pieces if piece.first < asked_for]
+            if noted and same and pieces and made_by["fingerprint"] != job.fingerprint:
                 version = found.setdefault(str(made_by["fingerprint"]), {})
-                version.setdefault(coalition, []).append(Stored(path, coalition))
+                version.setdefault(coalition, []).append(Stored(path, coalition, tuple(pieces)))
         except (StoreError, CoalitionError, KeyError, TypeError):
             continue
     return {
@@ -144,37 +155,61 @@ def compare(job: Job, chosen: Sequence[Stored]) -> Comparison:
         CornerstoneError: the model can't be loaded.
     """
     torch.set_num_threads(job.entry.threads)  # as the job that would make them
-    loaded = job.load(job.data())
-    results = [result.read(stored.path) for stored in chosen]
-    before = [flat(each["documents"]["loglikelihood"]) for each in results]
-    count = sum(len(document.requests) for document in job.data().documents)
-    for stored, then in zip(chosen, before, strict=True):
-        if len(then) != count:
-            raise StoreError(f"{stored.path} has {len(then)} log-likelihoods, not {count}. Delete it and try again.")
-    names = [each["coalition"]["name"] for each in results]
-    coalitions = in_sweep_order((stored.coalition for stored in chosen), job.players)
-    by_coalition = dict(zip(coalitions, computed(job, loaded, coalitions), strict=True))
-    away = [np.abs(by_coalition[stored.coalition] - then) for stored, then in zip(chosen, before, strict=True)]
+    wanted = job.wanted()
+    before = [stored_scores(stored, wanted) for stored in chosen]
+    parts = {stored.pieces: [each for each in chosen if each.pieces == stored.pieces] for stored in chosen}
+    loaded = job.load(wanted, list(parts))
+    after = computed(job, loaded, parts)
+    names = [name(stored.coalition, job.players) for stored in chosen]
+    away = [np.abs(after[stored.path] - then) for stored, then in zip(chosen, before, strict=True)]
     if job.entry.dtype == "float32":
         relative = [gap / np.maximum(np.abs(then), SMALL) for gap, then in zip(away, before, strict=True)]
         return Comparison(names, [float(gap.max()) for gap in relative], RELATIVE, "relative, in float32")
-    again = computed(job, repacked(loaded), coalitions)
-    floor = max(float(np.abs(by_coalition[c] - other).max()) for c, other in zip(coalitions, again, strict=True))
+    again = computed(job, repacked(loaded, parts), parts)
+    floor = max(float(np.abs(after[path] - other).max()) for path, other in again.items())
     how = f"in {job.entry.dtype}, what other batches alone change"
     return Comparison(names, [float(gap.max()) for gap in away], floor, how)
 
 
-def computed(job: Job, loaded: Loaded, coalitions: Sequence[int]) -> list[np.ndarray]:
-    """The log-likelihoods of each of the coalitions (in sweep order), all choices one after another."""
-    grouping = loaded.division.grouping(coalitions, loaded.network.stages)
-    groups = grouping.groups(coalitions)
-    return [flat(rows) for group in groups for rows in job.scores(group, loaded, grouping)]
+Parts = Mapping[tuple[Piece, ...], Sequence[Stored]]
+"""Pieces -> the results that hold these."""
 
 
-def repacked(loaded: Loaded) -> Loaded:
+def stored_scores(stored: Stored, wanted: Wanted) -> np.ndarray:
+    """The log-likelihoods of a result's pieces, all choices one after another.
+
+    Raises:
+        StoreError: it has fewer or more of them than the documents have choices.
+    """
+    sections = result.read(stored.path)
+    rows, scores = wanted.rows(sections["blocks"]), sections["documents"]["loglikelihood"]
+    places = [place for piece in stored.pieces for place in piece.places]
+    try:
+        found = flat([scores[rows[place]] for place in places])
+    except (IndexError, TypeError, ValueError):
+        found = np.zeros(0)
+    count = sum(len(wanted.whole.documents[place].requests) for place in places)
+    if len(found) != count:
+        raise StoreError(f"{stored.path} has {len(found)} log-likelihoods, not {count}. Delete it and try again.")
+    return found
+
+
+def computed(job: Job, loaded: Loaded, parts: Parts) -> dict[Path, np.ndarray]:
+    """For the file of each result, the log-likelihoods of its pieces by today's code, all choices one after another."""
+    found: dict[Path, np.ndarray] = {}
+    for pieces, results in parts.items():
+        coalitions = in_sweep_order({stored.coalition for stored in results}, job.players)
+        part = loaded.part(pieces, [Target(coalition, Path()) for coalition in coalitions])
+        groups = [[target.coalition for target in group] for group in part.groups]
+        scores = {c: flat(rows) for g in groups for c, rows in zip(g, job.scores(g, loaded, part), strict=True)}
+        found |= {stored.path: scores[stored.coalition] for stored in results}
+    return found
+
+
+def repacked(loaded: Loaded, parts: Parts) -> Loaded:
     """The same documents in batches of about a third of the size."""
-    largest = max(batch.tokens for batch in loaded.batches)
-    return replace(loaded, batches=batches_for(loaded.network.model, loaded.packed, max(1, largest // 3)))
+    largest = max(batch.tokens for pieces in parts for batch in loaded.batches(pieces))
+    return replace(loaded, most_tokens=max(1, largest // 3))
 
 
 def keep(stale: Sequence[Stored], made_by: str, asked: str, found: Comparison) -> int:

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cornerstone.assets import fetch
-from cornerstone.assets.documents import TaskDocuments, made_from, read
+from cornerstone.assets.documents import made_from, read
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
-from cornerstone.engine import loading, structure, sweep, tries
-from cornerstone.engine.batching import batches_for
+from cornerstone.engine import loading, structure, sweep
+from cornerstone.engine.batching import batches_by_piece, batches_for
+from cornerstone.engine.blocks import Piece
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
+from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import means, result, table
+from cornerstone.evaluate.stale import Results
+from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player
 from cornerstone.log import Progress, log
 from cornerstone.plan.fingerprint import settings
 from cornerstone.plan.layout import Layout
+from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import limits, memory
 from cornerstone.schedule.groups import Division, Grouping
@@ -39,20 +45,28 @@ PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
 
 @dataclass(frozen=True)
 class Target:
-    """A coalition and the file that its result goes to."""
+    """A coalition and the file that its result goes to; `again`: whatever the file holds, it is computed."""
 
     coalition: int
     path: Path
+    again: bool = False
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A model and the documents in its tokens, and what memory is there."""
+class Part:
+    """Targets that lack the same documents, and how they are walked together.
 
-    network: Network
-    packed: list[tries.PackedDocument]
-    batches: list[tries.Batch]
-    room: memory.Room
+    Attributes:
+        pieces: what they lack.
+        batches: of the documents of the pieces; a batch's `documents` count these, one piece after another.
+        grouping: of the targets.
+        targets: in sweep order.
+    """
+
+    pieces: tuple[Piece, ...]
+    batches: list[Batch]
+    grouping: Grouping
+    targets: list[Target]
 
     @property
     def tokens(self) -> int:
@@ -60,10 +74,36 @@ class Loaded:
         return sum(batch.tokens for batch in self.batches)
 
     @property
-    def division(self) -> Division:
-        """What decides how coalitions are divided."""
+    def groups(self) -> list[list[Target]]:
+        """The targets, group by group."""
+        return self.grouping.groups(self.targets)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model and some documents in its tokens, by place in the task, and what memory is there."""
+
+    network: Network
+    packed: Mapping[int, PackedDocument]
+    most_tokens: int
+    room: memory.Room
+
+    def batches(self, pieces: Sequence[Piece]) -> list[Batch]:
+        """The documents of some pieces, each piece packed by itself."""
+        documents = [self.packed[place] for piece in pieces for place in piece.places]
+        return batches_by_piece(self.network.model, documents, pieces, self.most_tokens)
+
+    def part(self, pieces: Sequence[Piece], targets: Sequence[Target]) -> Part:
+        """How targets, in sweep order, are walked over the documents of some pieces.
+
+        Raises:
+            ConfigError: not even one state of the largest batch fits into memory.
+        """
+        batches = self.batches(pieces)
         token_bytes = self.network.hidden_size * self.network.dtype.itemsize
-        return Division(tuple(batch.tokens for batch in self.batches), token_bytes, self.room)
+        division = Division(tuple(batch.tokens for batch in batches), token_bytes, self.room)
+        grouping = division.grouping([target.coalition for target in targets], self.network.stages)
+        return Part(tuple(pieces), batches, grouping, list(targets))
 
 
 @dataclass(frozen=True)
@@ -97,35 +137,45 @@ class Job:
         told = {**self.entry.model_dump(include={"source", "id", "revision", "file", "dtype"}), "name": self.model}
         return told if self.entry.reference is None else {**told, "removal": self.entry.model_dump()["removal"]}
 
-    def run_files(self, paths: Sequence[Path]) -> int:
+    def run_files(self, paths: Sequence[Path], again: Collection[Path] = ()) -> int:
         """`run` for files that are named after their coalitions.
 
         Raises:
             CoalitionError: a file's name is no coalition of the model.
         """
-        return self.run([Target(coalitions.parse(path.stem, self.players), path) for path in paths])
+        targets = [Target(coalitions.parse(path.stem, self.players), path, path in again) for path in paths]
+        order = {c: i for i, c in enumerate(coalitions.in_sweep_order({t.coalition for t in targets}, self.players))}
+        return self.run(sorted(targets, key=lambda target: order[target.coalition]))
 
-    def run_table(self, wanted: Sequence[int], target: Path, made_by: str) -> None:
+    def run_chunk(self, number: int) -> None:
+        """`run` for a chunk of the plan; then write the file that says that its results are there."""
+        layout, names = Layout(self.config), Plan(self.config, self.model).chunks[number]
+        self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names])
+        Results(self.config, self.model, self.task).say_covered(number, names)
+
+    def run_table(self, coalitions_of_table: Sequence[int], target: Path, made_by: str) -> None:
         """Evaluate coalitions that are not there yet, then write all of them as one table (Parquet).
 
         What the plan has evaluated is read where it is; the rest goes to a folder of its own: it is not among the
         targets of Snakemake, which would not know what made it.
         """
-        layout, data, targets = Layout(self.config), self.data(), []
-        for coalition in coalitions.in_sweep_order(wanted, self.players):
+        layout, wanted, targets = Layout(self.config), self.wanted(), []
+        for coalition in coalitions.in_sweep_order(coalitions_of_table, self.players):
             name = coalitions.name(coalition, self.players)
             planned = Target(coalition, Path(layout.coalition(self.model, self.task, name)))
             own = Target(coalition, Path(layout.deletion_coalition(self.model, self.task, name)))
-            targets.append(planned if self._is_there(planned, data) else own)
+            targets.append(own if self._lacks(planned, wanted) else planned)
         self.run(targets)
-        paths = [each.path for each in targets]
-        table.write(paths, self.players, self.fingerprint, made_by, data, target)
+        table.write([each.path for each in targets], self.players, self.fingerprint, made_by, wanted, target)
 
     def run(self, targets: Sequence[Target]) -> int:
-        """Make every target that is not there or was made by other settings or code.
+        """Score every target on the documents that it lacks: all, where its file was made by other settings or code.
 
         Targets are written group by group, so that what is finished stays when the job dies. Each is looked
         at again just before it would be computed: another job may have made it in the meantime.
+
+        Args:
+            targets: in sweep order.
 
         Returns:
             How many were computed.
@@ -133,47 +183,55 @@ class Job:
         Raises:
             CornerstoneError: bad assets, bad config, too little memory.
         """
-        data = self.data()
-        missing = self._missing(targets, data)
+        wanted = self.wanted()
+        lacking: dict[tuple[Piece, ...], list[Target]] = {}
+        for target in targets:
+            if lacks := self._lacks(target, wanted):
+                lacking.setdefault(lacks, []).append(target)
+        missing = sum(map(len, lacking.values()))
         label = f"{self.model} {self.task}"
-        log(f"{label}: {len(targets) - len(missing)} of {len(targets)} coalitions are there, {len(missing)} to do")
+        log(f"{label}: {len(targets) - missing} of {len(targets)} coalitions are there, {missing} to do")
         if not missing:
             return 0
+        for pieces, lackers in lacking.items():
+            if (lacked := sum(piece.count for piece in pieces)) < len(wanted.data.documents):
+                log(f"{label}: {len(lackers)} lack {lacked} of {len(wanted.data.documents)} documents")
         torch.set_num_threads(self.entry.threads)
         keep_freed_memory()
-        loaded = self.load(data)
-        found = [target.coalition for target in missing]
-        grouping = loaded.division.grouping(found, loaded.network.stages)
+        loaded = self.load(wanted, list(lacking))
+        parts = [loaded.part(pieces, lackers) for pieces, lackers in lacking.items()]
         if loaded.room.streamed:
-            walks = grouping.count(len(found))
-            together = grouping.together
+            walks = sum(part.grouping.count(len(part.targets)) for part in parts)
+            together = max(part.grouping.together for part in parts)
             log(f"{label}: {walks} walk{'s' * (walks != 1)} over the weights, up to {together} coalitions in each")
-        groups = grouping.groups(missing)
-        work = sum(sweep.work([t.coalition for t in group], loaded.network.stages) for group in groups)
-        progress = Progress(label, len(missing), work * loaded.tokens)
+        stages = loaded.network.stages
+        work = sum(sweep.work([t.coalition for t in g], stages) * part.tokens for part in parts for g in part.groups)
+        progress = Progress(label, missing, work)
         computed = 0
-        for group in groups:
-            still_missing = self._missing(group, data)
-            if still_missing:
-                self._make(still_missing, loaded, grouping, data, progress)
-                computed += len(still_missing)
-                progress.finished(computed)
+        for part in parts:
+            for group in part.groups:
+                still_missing = [target for target in group if self._lacks(target, wanted)]
+                if still_missing:
+                    self._make(still_missing, loaded, part, wanted, progress)
+                    computed += len(still_missing)
+                    progress.finished(computed)
         if isinstance(loaded.network.weights, Streamed):
             log(f"{label}: {loaded.network.weights.traffic}")
         return computed
 
     def scores(
-        self, group: Sequence[int], loaded: Loaded, grouping: Grouping, progress: Progress | None = None
+        self, group: Sequence[int], loaded: Loaded, part: Part, progress: Progress | None = None
     ) -> list[list[list[float]]]:
-        """The log-likelihoods [coalition][document][choice] of coalitions that are walked together.
+        """The log-likelihoods [coalition][document][choice] of coalitions that are walked together; the documents are
+        those of the part's pieces, one piece after another.
 
         Raises:
             CornerstoneError: out of memory.
         """
-        runs = grouping.runs([batch.tokens for batch in loaded.batches])
+        runs = part.grouping.runs([batch.tokens for batch in part.batches])
         advance = progress.advance if progress else lambda done: None
         try:
-            found = sweep.choice_scores(loaded.network, loaded.batches, group, advance, runs)
+            found = sweep.choice_scores(loaded.network, part.batches, group, advance, runs)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise CornerstoneError(
                 f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Set memory.budget_gb "
@@ -182,8 +240,12 @@ class Job:
             ) from error
         return [[row.tolist() for row in rows] for rows in found]
 
-    def load(self, data: TaskDocuments) -> Loaded:
-        """The model as the job's memory allows it, and the documents in its tokens.
+    def load(self, wanted: Wanted, lacking: Sequence[Sequence[Piece]]) -> Loaded:
+        """The model as the job's memory allows it, and documents in its tokens.
+
+        Args:
+            wanted: the task.
+            lacking: for each part, the pieces whose documents are encoded; each part is walked by itself.
 
         Documents are encoded before any weight is read: how many tokens they have decides what fits.
 
@@ -196,8 +258,14 @@ class Job:
         folder = fetch.model_folder(self.marker, entry)
         device = loading.device_of(entry.device_map, entry.resources.gpus)
         shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
-        packed = encode(shapes, tokenizer, [document.requests for document in data.documents])
-        batches = batches_for(shapes, packed, entry.batch_tokens)
+        places = sorted({place for pieces in lacking for piece in pieces for place in piece.places})
+        requests = [wanted.whole.documents[place].requests for place in places]
+        packed = dict(zip(places, encode(shapes, tokenizer, requests), strict=True))
+        batches = [
+            batch
+            for piece in {piece for pieces in lacking for piece in pieces}
+            for batch in batches_for(shapes, [packed[place] for place in piece.places], entry.batch_tokens)
+        ]
         if structure.unfolded(shapes):
             log(f"{self.model} {self.task}: its sublayers see no token trie, so each choice is a row of its own")
         width = max(batch.input_ids.shape[1] for batch in batches)
@@ -215,14 +283,14 @@ class Job:
             weights = Resident()
             model, _ = loading.load(folder, entry.dtype, entry.device_map, entry.resources.gpus)
         network = Network(model, self.players, entry.kinds(), weights, compiled=entry.compile)
-        (prove_streamed if room.streamed else prove)(network, packed)
+        (prove_streamed if room.streamed else prove)(network, list(packed.values()))
         network.means = means.of(self.config, self.model, network, tokenizer, room)
         if isinstance(weights, Streamed):
             weights.traffic = Traffic()  # these walks are none of the sweep's
-        return Loaded(network, packed, batches, room)
+        return Loaded(network, packed, entry.batch_tokens, room)
 
-    def data(self) -> TaskDocuments:
-        """The documents that are scored, checked against the config.
+    def wanted(self) -> Wanted:
+        """The documents that are to be scored, checked against the config.
 
         Raises:
             AssetError: they are missing, or were made from other settings.
@@ -238,31 +306,25 @@ class Job:
                 "`snakemake fetch`."
             )
         whole.need_metric(self.config.tasks[self.task].metric)
-        return whole.first(self.config.limit(self.model, self.task))
+        return Wanted(whole, self.config.limit(self.model, self.task))
 
-    def _make(
-        self,
-        targets: Sequence[Target],
-        loaded: Loaded,
-        grouping: Grouping,
-        data: TaskDocuments,
-        progress: Progress,
-    ) -> None:
+    def _make(self, targets: Sequence[Target], loaded: Loaded, part: Part, wanted: Wanted, progress: Progress) -> None:
         """Walk coalitions together and write their files."""
         started = time.monotonic()
-        scores = self.scores([target.coalition for target in targets], loaded, grouping, progress)
+        scores = self.scores([target.coalition for target in targets], loaded, part, progress)
         seconds = (time.monotonic() - started) / len(targets)
-        origin = self._origin(loaded, data)
+        origin = self._origin(loaded)
         for target, rows in zip(targets, scores, strict=True):
             # a second job for the same file may have been faster: what it wrote stays, with its date
-            if not self._is_there(target, data):
-                result.write(target.path, target.coalition, self.players, data, rows, origin, seconds)
+            if self._lacks(target, wanted):
+                left = iter(rows)
+                scored = [result.Scored(piece, list(islice(left, piece.count))) for piece in part.pieces]
+                result.write(target.path, target.coalition, self.players, wanted, scored, origin, seconds, target.again)
             forget_backup(target.path)
 
-    def _origin(self, loaded: Loaded, data: TaskDocuments) -> result.Origin:
+    def _origin(self, loaded: Loaded) -> result.Origin:
         return result.Origin(
             fingerprint=self.fingerprint,
-            documents=data.digest,
             settings=settings(self.config, self.model, self.task),
             model=self.described,
             versions={package: importlib.metadata.version(package) for package in PACKAGES},
@@ -270,11 +332,11 @@ class Job:
             weights=loaded.room.weights,
         )
 
-    def _is_there(self, target: Target, data: TaskDocuments) -> bool:
-        return result.is_current(target.path, self.fingerprint, data, target.coalition, self.players)
-
-    def _missing(self, targets: Sequence[Target], data: TaskDocuments) -> list[Target]:
-        return [target for target in targets if not self._is_there(target, data)]
+    def _lacks(self, target: Target, wanted: Wanted) -> tuple[Piece, ...]:
+        """What must be scored for a target."""
+        if target.again:
+            return wanted.missing([])
+        return result.missing(target.path, self.fingerprint, wanted, target.coalition, self.players)
 
 
 def _device_name(device: torch.device) -> str:

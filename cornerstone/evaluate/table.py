@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cornerstone.assets.documents import METRICS, TaskDocuments
+from cornerstone.assets.documents import METRICS
 from cornerstone.errors import StoreError
 from cornerstone.evaluate.result import read
 from cornerstone.evaluate.scoring import Scores
+from cornerstone.evaluate.wanted import Wanted
 from cornerstone.files import write_atomically
 from cornerstone.game.coalitions import parse
 from cornerstone.game.players import Player
@@ -20,28 +21,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, data: TaskDocuments) -> pd.DataFrame:
+def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, wanted: Wanted) -> pd.DataFrame:
     """Read many results into one table.
 
     Args:
         paths: result files of one model and task.
         players: the model's players.
         expected: fingerprint that each must carry.
-        data: the documents that were scored.
+        wanted: the documents that are read; others that a file holds are passed over.
 
     Returns:
         A row per coalition and document: coalition, doc_id, cluster, a column per metric (0 or 1), and `margin` and
         `log-probability` (see `Scores`).
 
     Raises:
-        StoreError: a damaged file, a foreign one (other fingerprint, other name), other documents, or scores that do
-            not follow from the log-likelihoods beside them.
+        StoreError: a damaged file, a foreign one (other fingerprint, other name), other documents, too few of them, or
+            scores that do not follow from the log-likelihoods beside them.
     """
     import pandas as pd  # not above: jobs that only write results do without
 
     labels, counts = [], []
     columns: dict[str, list[np.ndarray]] = {}
-    digest = data.digest
+    data = wanted.data
     for path in paths:
         result = read(path)
         found = result["provenance"]["fingerprint"]
@@ -50,23 +51,30 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
                 f"{path} was made by other settings or code (fingerprint {found}, now {expected}). Delete it "
                 "and run the workflow again."
             )
-        if result["provenance"].get("documents") != digest:
-            raise StoreError(f"{path} holds other documents than {data.source} has now. Delete it and run again.")
         label = result["coalition"]["name"]
         parse(label, players)
         if label != path.stem:
             raise StoreError(f"{path} holds the result of {label}. Delete it and run the workflow again.")
         try:
-            scores = _columns(path, result["documents"])
+            rows = wanted.rows(result["blocks"])
+            scores = _columns(path, result["documents"], sum(block["count"] for block in result["blocks"]))
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"{path} is damaged: its arrays do not fit each other ({type(error).__name__}: {error}). Delete it and "
                 "run the workflow again."
             ) from error
+        try:
+            chosen = [rows[place] for place in range(len(data.documents))]
+        except KeyError:
+            lacking = sum(place not in rows for place in range(len(data.documents)))
+            raise StoreError(
+                f"{path} lacks {lacking} of the {len(data.documents)} documents, or holds them with other content than "
+                f"{data.source} has now. Run `snakemake {path}` to score them."
+            ) from None
         for column, values in scores.items():
-            columns.setdefault(column, []).append(values)
+            columns.setdefault(column, []).append(values[chosen])
         labels.append(label)
-        counts.append(len(scores["doc_id"]))
+        counts.append(len(chosen))
     if not labels:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
     joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
@@ -75,12 +83,12 @@ def table(paths: Iterable[Path], players: tuple[Player, ...], expected: str, dat
     return joined
 
 
-def _columns(path: Path, documents: dict[str, Any]) -> dict[str, np.ndarray]:
-    """What one file says of each document. Metrics are made from the log-likelihoods anew."""
+def _columns(path: Path, documents: dict[str, Any], count: int) -> dict[str, np.ndarray]:
+    """What one file says of each of its `count` documents. Metrics are made from the log-likelihoods anew."""
     scores = Scores(documents["loglikelihood"], documents["length"], documents["gold"])
     found = {"doc_id": np.asarray(documents["doc_id"], np.int64)}
-    if len(found["doc_id"]) != len(scores.gold):
-        raise ValueError(f"{len(found['doc_id'])} doc_id for {len(scores.gold)} gold choices")
+    if not len(found["doc_id"]) == len(scores.gold) == count:
+        raise ValueError(f"{len(found['doc_id'])} doc_id, {len(scores.gold)} gold choices, blocks of {count} documents")
     for metric in METRICS:
         if metric in documents:
             found[metric] = scores.correct(metric).astype(np.int8)
@@ -97,7 +105,7 @@ def write(
     players: tuple[Player, ...],
     expected: str,
     made_by: str,
-    data: TaskDocuments,
+    wanted: Wanted,
     target: Path,
 ) -> None:
     """Write what `table` returns as a Parquet file, atomically.
@@ -105,6 +113,6 @@ def write(
     Its `attrs`, which pandas keeps in the file, say what made it (`made_by`, see `fingerprint.of_values`) and from
     which documents.
     """
-    frame = table(paths, players, expected, data)
-    frame.attrs = {"fingerprint": made_by, "documents": data.digest}
+    frame = table(paths, players, expected, wanted)
+    frame.attrs = {"fingerprint": made_by, "documents": wanted.data.digest}
     write_atomically(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -11,7 +11,8 @@ import pandas as pd
 from cornerstone.assets import documents, fetch
 from cornerstone.config.config import Config
 from cornerstone.engine import encoding
-from cornerstone.engine.batching import batches_for
+from cornerstone.engine.batching import batches_by_piece
+from cornerstone.engine.blocks import pieces
 from cornerstone.files import write_csv, write_text
 from cornerstone.forecast import outline
 from cornerstone.forecast.cost import ALL, DELETION, TaskCost
@@ -46,9 +47,10 @@ def table(config: Config, markers: Mapping[str, Path]) -> tuple[pd.DataFrame, li
         for task in config.run_tasks:
             whole = documents.read(Path(layout.documents_for(model, task)))
             whole.need_metric(config.tasks[task].metric)
-            scored = [d.requests for d in whole.first(config.limit(model, task)).documents]
-            packed = encoding.encode(found.network.model, found.tokenizer, scored)
-            sizes = Documents.of(batches_for(found.network.model, packed, entry.batch_tokens))
+            scored = whole.first(config.limit(model, task)).documents
+            packed = encoding.encode(found.network.model, found.tokenizer, [d.requests for d in scored])
+            chosen = pieces([document.cluster for document in scored])
+            sizes = Documents.of(batches_by_piece(found.network.model, packed, chosen, entry.batch_tokens))
             made.append(TaskCost(config, model, task, found.network, sizes, speed.tflops))
             rows += made[-1].rows()
         frame = pd.DataFrame(rows)

@@ -17,6 +17,7 @@ from typing import Any
 from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
 from cornerstone.config.config import Config
+from cornerstone.config.pairs import Pair
 from cornerstone.plan.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
@@ -50,8 +51,9 @@ LATER = {"heads": None, "removal": "zero"}
 def of_result(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a result.
 
-    These are: the weights and how they are computed, the documents, and the code of `RESULTS`. What only decides where
-    or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators) is left out.
+    These are: the weights and how they are computed, where documents come from, and the code of `RESULTS`. What only
+    decides where or how fast (chunks, threads, memory, GPUs) and what is made from results later (metric, estimators)
+    is left out. So is the limit: a result says which documents it holds.
     """
     return _short(settings(config, model, task), code(*RESULTS))
 
@@ -62,7 +64,6 @@ def settings(config: Config, model: str, task: str) -> str:
     decisive["documents"] = [
         task,
         config.documents_source(model),
-        config.limit(model, task),
         config.revision(model, task),
         config.documents.seed,
     ]
@@ -101,8 +102,8 @@ def _content(config: Config, model: str) -> str | None:
 
 
 def of_values(config: Config, model: str, task: str) -> str:
-    """16 hexadecimal digits that change with whatever decides a table of values."""
-    return _short(of_result(config, model, task), code(*VALUES))
+    """16 hexadecimal digits that change with whatever decides a table of values, the number of documents included."""
+    return _short(of_result(config, model, task), str(config.limit(model, task)), code(*VALUES))
 
 
 def of_estimates(config: Config, model: str) -> str:
@@ -113,6 +114,11 @@ def of_estimates(config: Config, model: str) -> str:
     decisive["metrics"] = {task: config.tasks[task].metric for task in config.run_tasks}
     decisive["values"] = {task: of_values(config, model, task) for task in config.run_tasks}
     return _short(json.dumps(decisive, sort_keys=True), code(*ESTIMATES))
+
+
+def of_comparison(config: Config, pair: Pair) -> str:
+    """16 hexadecimal digits that change with whatever decides the comparison of two models."""
+    return _short(*pair, *(of_estimates(config, model) for model in pair))
 
 
 @lru_cache

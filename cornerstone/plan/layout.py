@@ -12,6 +12,7 @@ from pathlib import Path
 from cornerstone.assets.contents import CACHE
 from cornerstone.assets.identity import folder_name
 from cornerstone.config.config import Config
+from cornerstone.config.pairs import Pair, name_of
 from cornerstone.game.game import ACCURACY
 
 
@@ -104,6 +105,10 @@ class Layout:
         """Result of one coalition."""
         return f"{self.coalitions(model, task)}/{name}.json"
 
+    def chunk(self, model: str, task: str, number: int | str) -> str:
+        """JSON file that says that the results of a chunk of the plan are there: what Snakemake looks at."""
+        return f"{self.results}/{model}/{task}/chunks/{number}.json"
+
     def deletion_coalitions(self, model: str, task: str) -> str:
         """Folder of the results that only deletion curves want: known when values are estimated, so in no plan."""
         return f"{self.results}/{model}/{task}/deletion"
@@ -158,6 +163,23 @@ class Layout:
         names = self.config.interaction_names(model)
         return named | ({"interactions": named[interactions(names[0])]} if names else {})
 
+    # Two models side by side.
+
+    def compared(self, pair: Pair) -> dict[str, str]:
+        """The tables of a comparison, by name: `agreement` and `differences` where the models have equal players."""
+        folder = f"{self.results}/compare/{name_of(pair)}"
+        kinds = ["bands", "depth", *(["agreement", "differences"] if self.config.equal_players(pair) else [])]
+        stems = [of_function(kind, function) for kind in kinds for function in self.config.compared_functions]
+        return {stem: f"{folder}/{stem}.csv" for stem in ["concentration", *stems]}
+
+    def comparison_provenance(self, pair: Pair) -> str:
+        """JSON file that says what a comparison was made from."""
+        return f"{self.results}/compare/{name_of(pair)}/provenance.json"
+
+    def comparison_figure(self, pair: str, kind: str) -> list[str]:
+        """One figure of a comparison, by the pair's name, in all its formats."""
+        return [f"{self.results}/figures/compare/{pair}/{kind}.{ending}" for ending in ("svg", "pdf", "png")]
+
     # What readers see.
 
     def figure(self, model: str, kind: str) -> list[str]:
@@ -186,18 +208,19 @@ class Layout:
 
 def shapley(estimator: str, function: str = ACCURACY) -> str:
     """Stem of the values of an estimator."""
-    return f"shapley_{estimator}{_suffix(function)}"
+    return of_function(f"shapley_{estimator}", function)
 
 
 def cornerstones(function: str = ACCURACY) -> str:
     """Stem of what can be said of the top players, by the headline estimator."""
-    return f"cornerstones{_suffix(function)}"
+    return of_function("cornerstones", function)
 
 
 def interactions(name: str, function: str = ACCURACY) -> str:
     """Stem of interactions of pairs of players."""
-    return f"interactions_{name}{_suffix(function)}"
+    return of_function(f"interactions_{name}", function)
 
 
-def _suffix(function: str) -> str:
-    return "" if function == ACCURACY else f"_{function}"
+def of_function(stem: str, function: str) -> str:
+    """Stem of a table of one value function."""
+    return stem if function == ACCURACY else f"{stem}_{function}"

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
-import time
+import sys
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError
-from cornerstone.files import write_atomically, write_text
 from cornerstone.game import coalitions
-from cornerstone.plan import fingerprint
-from cornerstone.plan.layout import Layout
-from cornerstone.plan.plan import Plan
 from cornerstone.schedule.limits import Told, host, jobs_at_once, on_gpus, smallest
 
 OFFLINE = "HF_HUB_OFFLINE"
@@ -80,37 +74,18 @@ def online() -> None:
     os.environ[OFFLINE] = "0"
 
 
-def unplanned(names: Iterable[str]) -> str:
-    """Regular expression of the names of coalitions that are not among `names` (any of them can be a target).
+def command_line() -> Any | None:
+    """What Snakemake's command was called with, as Snakemake itself has read it: `targets`, `forcerun` and so on.
 
-    The look-ahead includes the ending: without it, `drop-attn1` would also exclude `drop-attn10`.
+    Called while rules are read. That is before Snakemake hands its settings to the workflow, so they are taken from the
+    command that is running. None where Snakemake was called by a program of somebody's.
     """
-    return rf"(?!{any_of(names)}\.json)[a-z0-9-]+"
+    from snakemake.cli import main  # not above: only Snakemake's own processes have it
 
-
-def any_of(words: Iterable[str]) -> str:
-    """A regular expression of any of some words, as a tree of their prefixes.
-
-    A plain alternation is tried word by word: with the 65,536 coalitions of an exact estimate, for each of as many
-    files.
-
-    >>> any_of(["full", "drop-attn0", "drop-attn1"])
-    '(?:drop\\\\-attn(?:0|1)|full)'
-    """
-    tree: dict[str, Any] = {}
-    for word in words:
-        node = tree
-        for letter in word:
-            node = node.setdefault(letter, {})
-        node[""] = {}
-
-    def pattern(node: dict[str, Any]) -> str:
-        choices = [re.escape(letter) + pattern(rest) for letter, rest in sorted(node.items()) if letter]
-        if "" in node:
-            choices.append("")
-        return choices[0] if len(choices) == 1 else f"(?:{'|'.join(choices)})"
-
-    return pattern(tree)
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not main.__code__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals.get("args")
 
 
 def check_coalition(config: Config, model: str, name: str) -> str:
@@ -153,77 +128,26 @@ ESTIMATES = "estimates"
 """The note of a model's estimates; all others are named after tasks."""
 VALUES = ".values"
 """Ending of the note of a task's table of values."""
+COMPARISON = ".comparison"
+"""The note of a pair of models that are compared."""
+ASKED = ".asked"
+"""Ending of the note of the coalitions of a task that were asked for by name."""
+
+
+def chunk_note(task: str, number: int) -> str:
+    """The name of the note of a chunk."""
+    return f"{task}.{number}"
+
+
+def notes(config: Config, model: str) -> Path:
+    """The folder of a model's notes. Each folder of results has notes of its own."""
+    results = hashlib.sha256(config.paths.results.encode()).hexdigest()[:8]
+    return NOTES / results / model
 
 
 def note(config: Config, model: str, what: str) -> str:
-    """An input of the rules that evaluate a model on a task, collect its values or estimate from them.
+    """An input of the rules that evaluate a model on a task, collect its values, estimate from them, or compare.
 
-    It is newer than what they have made when that does not fit the config: see `note_stale`. Each folder of results has
-    notes of its own.
+    It is newer than what they have made when that does not fit: see `evaluate.stale.note_stale`.
     """
-    results = hashlib.sha256(config.paths.results.encode()).hexdigest()[:8]
-    return str(NOTES / results / model / what)
-
-
-def note_stale(config: Config, plans: Mapping[str, Plan]) -> list[str]:
-    """Have Snakemake run the rules again whose results were made by other settings or code.
-
-    Snakemake decides by its own notes in `.snakemake`. Where these are not (results that were copied, a fresh clone),
-    it takes whatever lies there. So what the results say of themselves is looked at, too: one file of each chunk, and
-    each model's provenance. A job that is run again makes only what does not fit.
-
-    Args:
-        config: the configuration.
-        plans: of each active model.
-
-    Returns:
-        The notes that are newer than what was made.
-    """
-    layout, newer = Layout(config), []
-    for model, plan in plans.items():
-        reasons = {task: _stale(layout, config, task, plan) for task in config.run_tasks}
-        made = Path(layout.provenance(model))
-        for task in config.run_tasks:
-            reasons[task + VALUES] = _differ(_said(made, "values", task), fingerprint.of_values(config, model, task))
-        reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
-        for what, reason in reasons.items():
-            path = Path(note(config, model, what))
-            if reason:
-                # Snakemake takes a file as it was if it says the same, however new it is
-                write_text(path, f"{reason}, seen at {time.time_ns()}")
-                newer.append(str(path))
-            elif not path.is_file() or path.stat().st_size:
-                write_atomically(path, lambda temporary: os.utime(temporary, (0, 0)))  # older than anything
-    return newer
-
-
-def _differ(found: object, wanted: object) -> str:
-    """Why something that was noted does not fit; empty where it does, or nothing was noted."""
-    return "" if found is None or found == wanted else f"{found} is not {wanted}"
-
-
-def _stale(layout: Layout, config: Config, task: str, plan: Plan) -> str:
-    """Why the results of a model and task do not fit; empty where they do."""
-    folder = Path(layout.coalitions(plan.model, task))
-    there = set(os.listdir(folder)) if folder.is_dir() else set()
-    wanted = fingerprint.of_result(config, plan.model, task)
-    for names in plan.chunks:
-        name = next((name for name in names if f"{name}.json" in there), None)
-        if name is not None:
-            found = _said(Path(layout.coalition(plan.model, task, name)), "provenance", "fingerprint")
-            if found != wanted:
-                return f"{name}: {found} is not {wanted}"
-    return ""
-
-
-def _said(path: Path, *keys: str) -> object:
-    """What a JSON file says under some keys; None when it is not there, and nothing that fits when it is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for key in keys:
-            found = found[key]
-        return found
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    return str(notes(config, model) / what)

@@ -20,6 +20,9 @@ STEPS: dict[str, tuple[str, str]] = {
     "estimate": (ESTIMATING, "estimating"),
     "interactions": (ESTIMATING, "estimating interactions"),
     "deletion_curves": (ESTIMATING, "estimating deletion curves"),
+    "compare": (ESTIMATING, "comparing two models"),
+    "comparison_tables": (DRAWING, "making tables of comparisons"),
+    "comparison_figure": (DRAWING, "drawing a comparison"),
     "tables": (DRAWING, "making tables"),
     "figure": (DRAWING, "drawing"),
     "summary": (DRAWING, "writing the summary"),
@@ -37,6 +40,8 @@ PARTS = {
     "interactions": ("model",),
     "deletion_curves": ("model",),
     "figure": ("model", "figure"),
+    "compare": ("models",),
+    "comparison_figure": ("models", "figure"),
 }
 """Step -> what the folders below it and the name of the log say."""
 

@@ -121,7 +121,10 @@ def _written(log: str) -> float:
 def work_of(jobs: Iterable[Any], config: Config) -> Work:
     """The coalitions that jobs of Snakemake have to evaluate."""
     from cornerstone.analysis.deletion import deletion_steps
+    from cornerstone.plan.layout import Layout
     from cornerstone.plan.plan import Plan
+
+    layout, chunks = Layout(config), {model: Plan(config, model).chunks for model in config.run}
 
     @cache
     def files(folder: str) -> frozenset[str]:
@@ -141,15 +144,17 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
             continue
         model, task = name.get("model"), name.get("task")
         if name.step == "evaluate":
-            # all are there, but it runs: they were made by other settings or code
-            count = sum(not there(path) for path in map(str, job.output)) or len(job.output)
+            number = name.get("chunk")
+            names = chunks[model][int(number)] if number else [Path(path).stem for path in map(str, job.output)]
+            # all are there, but it runs: they were made by other settings or code, or lack documents
+            count = sum(not there(layout.coalition(model, task, each)) for each in names) or len(names)
             parts[log] = Part(log, model, task, count)
         else:
             players = len(config.models[model].all_players())
             steps = deletion_steps(players, config.deletion.share, config.deletion.points)
             count = 2 * len(config.deletion.orders) * len(steps)
             parts[log] = Part(log, model, task, count, guessed=True)
-    planned = sum(len(Plan(config, model).names) for model in config.run) * len(config.run_tasks)
+    planned = sum(len(names) for of_model in chunks.values() for names in of_model) * len(config.run_tasks)
     return Work(parts, planned, weight_of(config))
 
 

@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
 from cornerstone.analysis import paper
 from cornerstone.config.config import Config
-from cornerstone.files import write_text
+from cornerstone.config.pairs import Pair, name_of
+from cornerstone.files import read_csv, write_text
+from cornerstone.present.comparisons import findings as findings_of_pair
 from cornerstone.present.figures import figure
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found of two models side by side.
+
+    Attributes:
+        concentration: its concentration.csv.
+        agreement: its agreement.csv; None where the models have different players.
+        figures: pictures, each named after the kind of its figure.
+    """
+
+    concentration: pd.DataFrame
+    agreement: pd.DataFrame | None
+    figures: Sequence[Path]
+
+
+def compared(
+    pairs: Sequence[Pair], concentration: Sequence[str], agreement: Sequence[str], figures: Sequence[str]
+) -> dict[Pair, Compared]:
+    """What was found of each pair, from the files of all; a file's folder is named after its pair.
+
+    Args:
+        pairs: of models.
+        concentration: concentration.csv of each.
+        agreement: agreement.csv of those with equal players.
+        figures: pictures of all.
+    """
+    agreed = {Path(path).parent.name: read_csv(Path(path)) for path in agreement}
+    found = {}
+    for pair, share in zip(pairs, concentration, strict=True):
+        drawn = [Path(path) for path in figures if Path(path).parent.name == name_of(pair)]
+        found[pair] = Compared(read_csv(Path(share)), agreed.get(name_of(pair)), drawn)
+    return found
 
 
 def write(
@@ -20,6 +58,7 @@ def write(
     figures: Mapping[str, Sequence[Path]],
     tables: Sequence[Path],
     target: Path,
+    comparisons: Mapping[Pair, Compared] = MappingProxyType({}),
 ) -> None:
     """Write what was found as one Markdown page: cornerstones with intervals, figures, tables.
 
@@ -30,6 +69,7 @@ def write(
         figures: model -> pictures, each named after the kind of its figure.
         tables: Markdown files.
         target: the page; pictures are named relative to its folder.
+        comparisons: what was found of each pair of models (`compared`).
     """
     level = config.intervals.level
     parts = ["# What was found\n"]
@@ -40,6 +80,12 @@ def write(
             caption = figure(picture.stem).caption(model, baselines[model], level)
             place = picture.relative_to(target.parent).as_posix()
             parts.append(f"![{picture.stem}]({place})\n\n*{caption}*\n")
+    for (first, second), compared in comparisons.items():
+        both = f"{first} and {second}"
+        parts += [f"## {both}\n", findings_of_pair(compared.concentration, compared.agreement, level)]
+        for picture in compared.figures:
+            caption = figure(picture.stem).caption(first, baselines[first], level, both)
+            parts.append(f"![{picture.stem}]({picture.relative_to(target.parent).as_posix()})\n\n*{caption}*\n")
     parts += [path.read_text(encoding="utf-8") for path in tables]
     write_text(target, "\n".join(parts))
 
@@ -80,26 +126,23 @@ def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, estimator: str
 
 
 def _verdict(cornerstones: pd.DataFrame, level: float) -> str:
-    """Which layers are significantly more important than the median layer, in words."""
-    above = cornerstones.loc[cornerstones["above_median"].astype(bool), "player"].tolist()
+    """Which layers are significantly among the highest, and which above the median layer, in words."""
+    named = {
+        column: ", ".join(cornerstones.loc[cornerstones[column].astype(bool), "player"])
+        for column in ("cornerstone", "above_median")
+    }
     first = (
-        f"Significantly above the median layer on all documents ({level:.0%}, adjusted for testing every layer): "
-        f"**{', '.join(above)}**."
-        if above
-        else f"On all documents no layer is significantly above the median layer ({level:.0%}, adjusted for testing "
-        "every layer)."
+        f"Cornerstones, significantly among the three highest layers ({level:.0%}, adjusted for testing every layer): "
+        f"**{named['cornerstone'] or 'none'}**. Significantly above the median layer: "
+        f"{named['above_median'] or 'none'}."
     )
-    if cornerstones["cornerstone"].isna().all():
-        return f"{first} There are too few documents to choose layers on one half and test them on the other."
+    if cornerstones["chosen"].isna().all():
+        return f"{first} There are too few documents to choose layers on one half and value them on the other."
     chosen = cornerstones[cornerstones["chosen"].astype(bool)]
     held = "; ".join(
-        f"{player} {100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f}, p = {p:.2g})"
-        for player, value, low, high, p in chosen[["player", "held_out", "held_out_low", "held_out_high", "held_out_p"]]
+        f"{player} {100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+        for player, value, low, high in chosen[["player", "held_out", "held_out_low", "held_out_high"]]
         .to_numpy()
         .tolist()
     )
-    confirmed = chosen.loc[chosen["cornerstone"].astype(bool), "player"].tolist()
-    return (
-        f"{first} Highest on one half of the documents, tested on the other half: {held}. Cornerstones confirmed "
-        f"so: **{', '.join(confirmed) or 'none'}**."
-    )
+    return f"{first} Highest on one half of the documents, and their values on the other half: {held}."

@@ -70,15 +70,25 @@ def test_few_jobs(finished: tuple[Site, list[str]]) -> None:
     assert all(f"Activating singularity image {site.workflow.config()['container']}" in log for log in logs)
 
 
-def test_a_single_target_is_one_job(finished: tuple[Site, list[str]]) -> None:
-    site, _ = finished
-    target = "results/tiny/arc_easy/coalitions/drop-attn0.json"
-    path = site.workflow.folder / target
-    before = site.workflow.results("arc_easy")
-    path.unlink()
-    site.succeed(target)
+def test_what_is_asked_for_by_name_is_one_job(
+    real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path
+) -> None:
+    """In an empty folder: one file, one job, planned or not; several files are one job, too."""
+    site = Site(Workflow.create(tmp_path / "work", real_assets, settings(image)), cluster, apptainer)
+    folder = "results/tiny/arc_easy/coalitions"
+    one, several = f"{folder}/drop-attn0.json", [f"{folder}/{name}.json" for name in ("drop-attn0-ffn2", "full")]
+    site.succeed(one)
     assert len(site.submitted()) == 1
-    assert site.workflow.results("arc_easy") == before
+    assert list((site.workflow.folder / "results").rglob("*.json")) == [site.workflow.folder / one]
+    before = site.workflow.results("arc_easy")
+    inode = (site.workflow.folder / one).stat().st_ino
+    site.succeed(one, *several, "--forcerun", one)
+    assert len(site.submitted()) == 1
+    assert "0 of 3 coalitions are there, 3 to do" in site.workflow.log("evaluate/tiny/arc_easy.drop-attn0-and-2-more")
+    after = site.workflow.results("arc_easy")
+    assert set(after) == {"drop-attn0", "drop-attn0-ffn2", "full"}
+    assert after["drop-attn0"] == before["drop-attn0"]
+    assert (site.workflow.folder / one).stat().st_ino != inode
 
 
 def test_gpus_of_a_job_are_on_one_node(cluster: Cluster) -> None:
@@ -110,7 +120,7 @@ def test_what_does_not_fit_is_streamed(
     config = settings(image, blocks=8, largest=1, limit=2, memory_gb=1)
     site = Site(Workflow.create(tmp_path / "work", real_assets, config, width=1536), cluster, apptainer)
     site.succeed("results/tiny/openbookqa/coalitions/full.json", "--retries", "0")
-    said = site.workflow.log("evaluate/tiny/openbookqa.0")
+    said = site.workflow.log("evaluate/tiny/openbookqa.full")
     assert "the memory of this job: 0.90 GiB (90% of the 1.00 of what the job asked the cluster for)" in said
     assert "its weights do not fit beside a sensible number of hidden states, so they are streamed" in said
 

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from lm_eval.evaluator import simple_evaluate
 
 from cornerstone.assets import documents, fetch
+from cornerstone.assets.documents import Document
 from cornerstone.config.config import load_files
 from cornerstone.config.models import Model
 from cornerstone.engine import encoding, loading, sweep, tries
@@ -36,6 +37,11 @@ def removed(what: str, count: int) -> tuple[int, ...]:
     """Places of `count` sublayers that are removed."""
     scattered = tuple(sorted(random.Random(0).sample(range(count), 10)))
     return dict(zip(REMOVED, ((), (2,), (1,), (21, 22, 23, 24), scattered), strict=True))[what]
+
+
+def characters(document: Document) -> int:
+    """How long a document is: short ones are as good a test, and most of the time goes into stock runs of long ones."""
+    return sum(len(context) + len(choice) for context, choice in document.requests)
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,14 @@ def ours(real_assets: Path, real: Real) -> dict[str, Any]:
     """task -> (documents, [coalition][document] -> log-likelihoods of the choices)."""
     players = real.network.players
     wanted = [coalitions.without(removed(what, len(players)), players) for what in REMOVED]
-    scores = {}
+    scores: dict[str, Any] = {}
     for task in TASKS:
-        data = documents.read(real_assets / "documents" / "embedded" / f"{task}.json").first(DOCUMENTS)
+        whole = documents.read(real_assets / "documents" / "embedded" / f"{task}.json")
+        shortest = sorted(whole.documents, key=characters)[:DOCUMENTS]
+        data = replace(whole, documents=sorted(shortest, key=lambda document: document.doc_id))  # as lm-eval takes them
         packed = encoding.encode(real.model, real.tokenizer, [document.requests for document in data.documents])
-        prove(real.network, packed)
+        if not scores:
+            prove(real.network, packed)
         scores[task] = (data, sweep.choice_scores(real.network, tries.batches(packed, 512), wanted))
     return scores
 
@@ -104,7 +113,7 @@ def test_equals_stock_lm_eval(index: int, ours: dict[str, Any], real: Real, task
     assert theirs is not None
     for task in TASKS:
         data, scores = ours[task]
-        found = sorted(theirs["samples"][task], key=lambda sample: samples[task].index(sample["doc_id"]))
+        found = sorted(theirs["samples"][task], key=lambda sample: sample["doc_id"])
         assert [s["doc_hash"] for s in found] == [d.doc_hash for d in data.documents]
         for sample, mine in zip(found, scores[index], strict=True):
             stock_scores = [float(response[0][0]) for response in sample["resps"]]

@@ -150,5 +150,6 @@ class Workflow:
 
 
 def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
-    del result["provenance"]["seconds"]
+    for job in result["provenance"]["jobs"]:
+        del job["seconds"]
     return result

@@ -75,7 +75,7 @@ def test_a_wrong_value_is_few_lines_and_the_last_says_what_to_do(workflow: Workf
     assert after == [
         "FAILED: model tiny, task openbookqa, chunk 0 (evaluating)",
         "  ModelError: config.yaml says blocks: 4, but the weights have 3. Set blocks: 3 in this model's entry.",
-        "  missing  17 files in results/tiny/openbookqa/coalitions",
+        "  missing  results/tiny/openbookqa/chunks/0.json",
         "  log      logs/evaluate/tiny/openbookqa.0.log",
         "",
         "What to do: Set blocks: 3 in this model's entry.",
@@ -103,7 +103,7 @@ def test_two_failures_and_the_rest_goes_on(workflow: Workflow) -> None:
     assert (workflow.folder / VALUES[1]).is_file()
 
 
-READS = "        data = self.data()\n        missing = "
+READS = "        wanted = self.wanted()\n        lacking: "
 """Where a job begins to work."""
 
 
@@ -115,7 +115,7 @@ def insert(path: Path, place: str, before: str) -> None:
 
 def test_a_defect_leaves_its_traceback_in_the_log(workflow: Workflow) -> None:
     module = workflow.folder / "cornerstone" / "evaluate" / "job.py"
-    insert(module, READS, "        data = 1 / 0\n")
+    insert(module, READS, "        wanted = 1 / 0\n")
     _, after = failing(workflow, VALUES[0])
     assert after[1] == "  unexpected error: ZeroDivisionError: division by zero"
     assert len(after) <= MOST_LINES
@@ -123,7 +123,7 @@ def test_a_defect_leaves_its_traceback_in_the_log(workflow: Workflow) -> None:
     assert "logs/evaluate/tiny/arc_easy.0.log" in after[-1]
     log = workflow.log("evaluate/tiny/arc_easy.0")
     assert "Traceback (most recent call last)" in log
-    assert "data = 1 / 0" in log
+    assert "wanted = 1 / 0" in log
 
 
 def test_a_job_that_is_killed_says_so(workflow: Workflow) -> None:
@@ -169,7 +169,10 @@ def test_a_dry_run_shows_its_jobs(workflow: Workflow) -> None:
     table = said.partition("Job stats:")[2].partition("\n\n")[0].split()
     assert table[table.index("evaluate_tiny_0") + 1] == "2"
     assert f"Evaluating {COALITIONS} coalitions of tiny on arc_easy" in said
-    assert f"Missing output files: {COALITIONS} files in results/tiny/arc_easy/coalitions" in said
+    assert "Missing output files: results/tiny/arc_easy/chunks/0.json" in said
+    named = [f"results/tiny/arc_easy/coalitions/drop-attn{i}-ffn{j}.json" for i in range(3) for j in range(i, 3)]
+    said = workflow.succeed("--dry-run", *named)
+    assert f"Missing output files: {len(named)} files in results/tiny/arc_easy/coalitions" in said
     assert "drop-attn0-ffn0.json, " not in said
 
 

@@ -44,13 +44,14 @@ class FigureKind:
         module: Any = importlib.import_module(f"{__name__}.{self.kind}")
         return module.draw(frames, model)
 
-    def caption(self, model: str, baselines: pd.DataFrame, level: float = 0.95) -> str:
+    def caption(self, model: str, baselines: pd.DataFrame, level: float = 0.95, about: str | None = None) -> str:
         """Say what a figure shows, measured how, on what, and what its intervals count.
 
         Args:
             model: configuration name.
             baselines: columns model, task, metric, documents, split, source.
             level: coverage of the intervals.
+            about: what it shows; None: the model.
 
         Raises:
             CornerstoneError: no rows for the model.
@@ -63,7 +64,7 @@ class FigureKind:
             what = f"{row['metric']}, {row['documents']} documents, {row['split']}, {row['source']}"
             parts.append(f"{task_name(task)} ({what})")
         interval = self.interval.format(level=f"{level:.0%}")
-        return f"{self.opening.format(model=model)}: {'; '.join(parts)}. {interval}"
+        return f"{self.opening.format(model=about or model)}: {'; '.join(parts)}. {interval}"
 
 
 FIGURES: Final = (
@@ -92,8 +93,8 @@ FIGURES: Final = (
         ("interactions", "shapley"),
         "Interactions between pairs of players of {model}, mean over tasks: what removing both costs beyond "
         "what removing each costs (below 0: redundant; above 0: synergistic)",
-        "A dot marks pairs whose {level} interval over documents excludes 0, each by itself; with many pairs "
-        "some do by chance.",
+        "Dots mark the pairs that are found to interact at a false discovery rate of 5% (Benjamini and Hochberg): of "
+        "them at most one in twenty is expected to be there by chance.",
     ),
     FigureKind(
         "assumptions",
@@ -110,7 +111,31 @@ FIGURES: Final = (
         "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
     ),
 )
-"""All kinds of figures."""
+"""All kinds of figures of a model."""
+
+COMPARISONS: Final = (
+    FigureKind(
+        "differences",
+        ("differences",),
+        "What each sublayer is worth to one model less what it is worth to the other, {model}, mean over tasks",
+        "The {level} intervals are those of the paired difference on the same documents; a filled mark differs from 0 "
+        "when adjusted for testing every sublayer (Holm).",
+    ),
+    FigureKind(
+        "agreement",
+        ("differences", "agreement"),
+        "How far the rankings of the sublayers by {model} agree",
+        "The bars are {level} intervals of the rank correlation without noise (Spearman); the grey marks say how well "
+        "each model agrees with itself between two halves of the documents.",
+    ),
+    FigureKind(
+        "depth",
+        ("depth",),
+        "Values and drops of the sublayers of {model} against their relative depth, mean over tasks",
+        "The bands are {level} intervals over documents, of each sublayer by itself.",
+    ),
+)
+"""All kinds of figures of two models that are compared."""
 
 
 def figure(kind: str) -> FigureKind:
@@ -119,13 +144,14 @@ def figure(kind: str) -> FigureKind:
     Raises:
         CornerstoneError: there is none.
     """
-    for entry in FIGURES:
+    every = (*FIGURES, *COMPARISONS)
+    for entry in every:
         if entry.kind == kind:
             return entry
-    raise CornerstoneError(f"no figure is called {kind!r}; there are {', '.join(entry.kind for entry in FIGURES)}")
+    raise CornerstoneError(f"no figure is called {kind!r}; there are {', '.join(entry.kind for entry in every)}")
 
 
-def kinds(names: Iterable[str]) -> list[str]:
-    """The figures that can be drawn of a model that has estimates of these names."""
+def kinds(names: Iterable[str], among: Iterable[FigureKind] = FIGURES) -> list[str]:
+    """The figures that can be drawn of a model (or pair of models) that has estimates of these names."""
     there = set(names)
-    return [entry.kind for entry in FIGURES if there.issuperset(entry.reads)]
+    return [entry.kind for entry in among if there.issuperset(entry.reads)]

@@ -17,13 +17,16 @@ from cornerstone.present.figures.drawing import (
 )
 from cornerstone.present.figures.rows import rows_of
 
+RATE = 0.05
+"""False discovery rate at which pairs are marked."""
+
 
 @styled()
 def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Figure:
-    """A heat map of the interactions of pairs, mean over tasks; marked where the interval excludes 0.
+    """A heat map of the interactions of pairs, mean over tasks; marked where `q` is at most `RATE`.
 
     Args:
-        frame: columns model, task, interactions, first_position, second_position, value, low, high.
+        frame: columns model, task, interactions, first_position, second_position, value, low, high, q.
         players: their names in execution order.
         model: whose rows to draw.
 
@@ -45,7 +48,7 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Fig
     ax = figure.add_subplot()
     most = float(np.nanmax(np.abs(grid))) or 1.0
     image = ax.imshow(grid, cmap="RdBu", norm=TwoSlopeNorm(0, -most, most), interpolation="nearest")
-    clear = ((rows["low"] > 0) | (rows["high"] < 0)).to_numpy()
+    clear = (rows["q"] <= RATE).to_numpy()
     ax.plot(first[clear], second[clear], ".", color=BLACK, markersize=max(1.0, 60 / count), linestyle="none")
     ax.grid(False)
     ticks = range(0, count, max(1, -(-count // 20)))
@@ -56,7 +59,11 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Fig
     ax.set_ylabel("later player")
     bar = figure.colorbar(image, ax=ax, shrink=0.75)
     bar.set_label("interaction (percentage points): redundant < 0 < synergistic")
-    note = "dot: interval excludes 0" if clear.any() else "no interval excludes 0"
+    excluded = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
+    note = (
+        f"{int(clear.sum())} of {len(rows)} pairs at a false discovery rate of {RATE:.0%} (dots)\n"
+        f"{excluded} intervals exclude 0; by chance {RATE * len(rows):.1f} of 95% intervals would"
+    )
     ax.text(0.98, 0.98, note, transform=ax.transAxes, ha="right", va="top", fontsize="small")
     return figure
 

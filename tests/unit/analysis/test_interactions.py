@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis import interactions
+from cornerstone.analysis import interactions, ranks
 from tests.helpers import game
 from tests.unit.analysis.test_hypotheses import DOCUMENTS, PLAYERS, N, additive, config, games
 
@@ -87,3 +87,30 @@ def test_noise_is_what_absolute_values_of_nothing_come_to() -> None:
     profile = interactions.by_removed(config(), "tiny", by_task)
     inner = profile[(profile["task"] == "alpha") & profile["removed"].between(2, 5)]
     assert inner["mean_abs"].mean() == pytest.approx(inner["noise"].mean(), rel=0.05)
+
+
+def test_mean_absolute_contributions_are_those_of_the_means_over_tasks() -> None:
+    """Two tasks whose contributions cancel: the mean over tasks has none, at whatever number was removed."""
+    plus = {task: dict.fromkeys(range(N), sign * 0.1) for task, sign in (("alpha", 1), ("beta", -1))}
+    by_task = {task: next(iter(games(additive(values)).values())) for task, values in plus.items()}
+    profile = interactions.by_removed(config(), "tiny", by_task)
+    assert mean_rows(profile)["mean_abs"].tolist() == pytest.approx([0] * N)
+    assert profile[profile["task"] == "beta"]["mean_abs"].tolist() == pytest.approx([0.1] * N)
+
+
+def test_the_noise_of_contributions_counts_clusters() -> None:
+    rng = np.random.default_rng(4)
+    chance = {c: rng.choice([0.0, 1.0], 30) for c in range(1 << N)}
+    once = {"alpha": game(PLAYERS, chance.__getitem__)}
+    labels = [str(i // 4) for i in range(120)]
+    copied = {"alpha": game(PLAYERS, lambda c: np.repeat(chance[c], 4), clusters=labels)}
+    plain, clustered = (interactions.by_removed(config(), "tiny", found)["noise"] for found in (once, copied))
+    assert clustered.tolist() == pytest.approx(plain.tolist())
+
+
+def test_pairs_that_interact_have_a_small_false_discovery_rate() -> None:
+    found = ranks.benjamini_hochberg(np.array([0.001, 0.02, 0.03, 0.9]))
+    assert found.tolist() == pytest.approx([0.004, 0.04, 0.04, 0.9])
+    rng = np.random.default_rng(5)
+    any_found = [ranks.benjamini_hochberg(rng.random(200)).min() <= 0.05 for _ in range(200)]
+    assert np.mean(any_found) <= 0.1  # where nothing interacts, it is the chance of any discovery

@@ -63,9 +63,23 @@ def test_neither_order_nor_labels_matter() -> None:
 def test_where_nothing_differs_it_is_clopper_and_pearson(count: int, value: float) -> None:
     found = over_documents(np.full((count, 1), value), distinct(count), 0.95)
     upper = stats.beta.ppf(0.975, 1, count)  # exact upper limit after `count` failures
+    farthest = 1 + abs(value)  # a document that was not seen may score -1 where all others score 1
     assert found.se[0] == 0
-    assert found.high[0] - value == pytest.approx(upper)
-    assert value - found.low[0] == pytest.approx(upper)
+    assert found.high[0] - value == pytest.approx(farthest * upper)
+    assert value - found.low[0] == pytest.approx(farthest * upper)
+
+
+def test_where_all_agree_on_one_the_interval_covers_what_is_promised() -> None:
+    """Ten drops of 1 or, with chance 0.16, of -1: all ten are 1 in 17.4 % of samples, and the mean is 0.68."""
+    found = over_documents(np.ones((10, 1)), distinct(10), 0.95)
+    assert found.low[0] <= 0.68
+
+
+def test_differences_that_cancel_within_clusters_are_not_certain() -> None:
+    scores = np.array([1.0, -1, 1, -1, 0, 0, 0, 0])[:, None]
+    found = over_documents(scores, np.array(list("aabbcdef")), 0.95)
+    assert found.se[0] == 0
+    assert found.high[0] == -found.low[0] == pytest.approx(stats.beta.ppf(0.975, 1, 6))
 
 
 def test_where_nothing_differs_the_clusters_count() -> None:
@@ -140,7 +154,8 @@ def test_a_task_without_spread_keeps_its_width() -> None:
 def test_a_task_without_spread_keeps_its_width_whatever_its_value(value: float, count: int) -> None:
     still = over_documents(np.full((count, 1), value), distinct(count), 0.95)
     found = over_tasks([still, still], 0.95)
-    assert found.high[0] - found.value[0] == pytest.approx(stats.beta.ppf(0.975, 1, count) / np.sqrt(2))
+    unseen = (1 + abs(value)) * stats.beta.ppf(0.975, 1, count)
+    assert found.high[0] - found.value[0] == pytest.approx(unseen / np.sqrt(2))
 
 
 def test_intervals_cover_the_true_mean_as_often_as_they_say() -> None:
@@ -252,7 +267,7 @@ def test_where_no_document_differs_the_coalitions_still_count() -> None:
     assert found.se[0] == pytest.approx(se)
     assert found.df[0] == pytest.approx(2)
     assert found.high[0] - found.value[0] == pytest.approx(
-        np.hypot(stats.t.ppf(0.975, 2) * se, stats.beta.ppf(0.975, 1, 8))
+        np.hypot(stats.t.ppf(0.975, 2) * se, (1 + 0.7 / 3) * stats.beta.ppf(0.975, 1, 8))
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cornerstone.analysis import intervals, paper, shapley
 from cornerstone.analysis import ranks as ranking
+from cornerstone.analysis.moderated import moderated
 from cornerstone.analysis.ranks import Sample
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
@@ -32,7 +33,7 @@ PLAYERS = players_of(alike(2))
 PER_PLAYER = ["model", "task", "metric", "player", "position", "kind", "block"]
 INTERVAL = ["se", "low", "high"]
 PARTS = ["se_documents", "se_coalitions"]
-RANKS = ["rank", "rank_low", "rank_high", "p_above_median"]
+RANKS = ["rank", "rank_low", "rank_high", "p_above_median", "p_top_three"]
 
 
 def window_of(largest: int) -> WindowEstimator:
@@ -78,18 +79,20 @@ def test_shapley_has_a_row_for_each_task_and_player(games: dict[str, Game]) -> N
 def test_shapley_values_are_the_estimators_with_their_intervals(games: dict[str, Game]) -> None:
     frame = shapley_of(small({"intervals.level": 0.8}), games, window_of(3))
     parts = []
+    scored = {task: Values(window.estimate(some, 3)) for task, some in games.items()}
+    together = ranking.drawn({task: ranking.Sample(scored[task], some.clusters) for task, some in games.items()})
     for task, some in games.items():
-        scores = window.estimate(some, 3)
-        parts.append(intervals.over_documents(scores, some.clusters, 0.8))
+        scores = scored[task].documents
+        parts.append(intervals.of_values(scored[task], some.clusters, 0.8, 1, together[task]))
         assert rows(frame, task)["value"].to_numpy() == pytest.approx(scores.mean(axis=0))
         assert rows(frame, task)["low"].to_numpy() == pytest.approx(parts[-1].low)
-    together = intervals.over_tasks(parts, 0.8)
+    over_tasks = intervals.over_tasks(parts, 0.8)
     mean = rows(frame, "mean")
     assert mean["value"].to_numpy() == pytest.approx(
         (rows(frame, "alpha")["value"] + rows(frame, "beta")["value"]).to_numpy() / 2
     )
     for column in (*INTERVAL, *PARTS):
-        assert mean[column].to_numpy() == pytest.approx(getattr(together, column))
+        assert mean[column].to_numpy() == pytest.approx(getattr(over_tasks, column))
 
 
 def test_clusters_of_the_documents_are_used(games: dict[str, Game]) -> None:
@@ -108,12 +111,13 @@ def test_values_come_with_their_ranks_and_tests(games: dict[str, Game]) -> None:
     config = small({"intervals.level": 0.8})
     frame = shapley_of(config, games, window_of(2))
     found = shapley.samples(config, window_of(2), {"accuracy": games})["accuracy"]
-    ranks, above = ranking.rank_intervals(found, 0.8), ranking.above_median(found, 0.8)
+    pairs, above = ranking.pairwise(found, 0.8), ranking.above_median(found, 0.8)
     for task in ("alpha", "beta", "mean"):
         part = rows(frame, task)
         assert part.sort_values("rank")["value"].is_monotonic_decreasing
         assert sorted(part["rank"]) == [1, 2, 3, 4]
-        assert part[["rank_low", "rank_high"]].to_numpy().tolist() == ranks[task].tolist()
+        assert part[["rank_low", "rank_high"]].to_numpy().tolist() == ranking.rank_intervals(pairs[task], 0.8).tolist()
+        assert part["p_top_three"].tolist() == ranking.among_top(pairs[task]).tolist()
         assert part["p_above_median"].tolist() == above[task].tolist()
 
 
@@ -178,8 +182,11 @@ def test_ablations_by_hand() -> None:
     assert alpha["accuracy"].tolist() == [0.25, 1.0, 0.75, 0.5]
     assert mean["drop"].tolist() == alpha["drop"].tolist()
     assert mean["metric"].unique().tolist() == ["acc"]
-    # paired: drops are 1, 1, 0, 0 for attn0
-    assert alpha["se"][0] == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+    # paired: drops are 1, 1, 0, 0 for attn0, and so on; one document more in all four, then drawn together
+    own = np.array([np.var(drops, ddof=1) for drops in ([1, 1, 0, 0], [0, 0, 0, -1], [0] * 4, [0, 0, 1, 0])])
+    unseen = np.mean([0.5**2, 0.5**2, 0.75**2, 0.75**2])  # what is not 0, less the mean of its drops
+    variances, _ = moderated(own + unseen / 4, np.full(4, 3.0))
+    assert alpha["se"].to_numpy() == pytest.approx(np.sqrt(variances / 4))
 
 
 def test_ablations_over_tasks_are_the_mean(games: dict[str, Game]) -> None:
@@ -245,8 +252,8 @@ def test_cornerstones_rank_the_mean_over_tasks() -> None:
     table = ranked(noisy(VALUES, spread=0.01))
     assert list(table.columns) == [
         "model", "player", "value", "se", "low", "high", "rank", "rank_low", "rank_high", "p_above_median",
-        "top_three", "above_median", "held_out", "held_out_low", "held_out_high", "held_out_p", "chosen",
-        "cornerstone", "published",
+        "p_top_three", "top_three", "above_median", "cornerstone", "chosen", "held_out", "held_out_low",
+        "held_out_high", "published",
     ]  # fmt: skip
     assert table["player"].tolist()[:3] == ["attn0", "ffn1", "ffn3"]
     assert set(table["player"][3:5]) == {"ffn0", "attn2"}
@@ -257,7 +264,7 @@ def test_cornerstones_rank_the_mean_over_tasks() -> None:
     assert paper.top_players(table, "tiny") == ["attn0", "ffn1", "ffn3"]
 
 
-def test_cornerstones_are_chosen_and_tested_on_different_documents() -> None:
+def test_cornerstones_are_tested_on_all_documents_and_valued_on_one_half() -> None:
     found = noisy(VALUES, spread=0.01)
     table = ranked(found)
     tested = ranking.held_out(found, 0.95, 0)
@@ -266,14 +273,14 @@ def test_cornerstones_are_chosen_and_tested_on_different_documents() -> None:
     assert table["above_median"].tolist() == (table["p_above_median"] <= 1 - 0.95).tolist()
     assert table["chosen"].tolist() == table["cornerstone"].tolist() == [True] * 3 + [False] * 5
     names = np.array([f"{kind}{block}" for block in range(4) for kind in ("attn", "ffn")])
+    assert table["cornerstone"].tolist() == (table["p_top_three"] <= 1 - 0.95).tolist()
     shown = table.set_index("player").loc[names[tested.chosen]]
     for column, numbers in (
         ("held_out", tested.estimate.value),
         ("held_out_low", tested.estimate.low),
         ("held_out_high", tested.estimate.high),
-        ("held_out_p", tested.p),
     ):
-        assert shown[column].tolist() == numbers.tolist()
+        assert shown[column].tolist() == numbers[tested.chosen].tolist()
         assert table.loc[~table["chosen"], column].isna().all()
 
 
@@ -286,7 +293,7 @@ def test_what_is_chosen_in_noise_is_no_cornerstone() -> None:
 
 def test_with_too_few_documents_nothing_is_chosen() -> None:
     table = ranked(noisy(VALUES, spread=0.01, documents=3))
-    for column in ("held_out", "held_out_low", "held_out_high", "held_out_p", "chosen", "cornerstone"):
+    for column in ("held_out", "held_out_low", "held_out_high", "chosen"):
         assert table[column].isna().all()
     assert table["top_three"].tolist() == [True] * 3 + [False] * 5
 

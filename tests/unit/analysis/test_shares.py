@@ -28,7 +28,7 @@ def test_the_share_clips_after_the_mean_over_documents_and_averages_shares() -> 
         # Means 0.2, -0.1, 0.2, 0.4: 0.2 / 0.8.
         "piqa": np.array([[0.2, -0.1, 0.2, 0.4], [0.2, -0.1, 0.2, 0.4]]),
     }
-    row = shares.share(values, PLAYERS, "mine", ["attn0", "ffn0"]).iloc[0]
+    row = shares.share(values, PLAYERS, "mine", ["attn0", "ffn0"], enough=0).iloc[0]
     assert row["share_percent"] == pytest.approx(100 * (0.8 + 0.25) / 2)
     assert row["players"] == "attn0 ffn0"
     assert pd.isna(row["published_percent"])
@@ -44,7 +44,7 @@ def test_shares_of_all_players_add_up_to_100_percent() -> None:
 
 def test_the_share_bootstrap_repeats_itself_and_follows_the_seed() -> None:
     values = {task: np.random.default_rng(2).normal(0.1, 0.3, (20, 4)) for task in ("boolq", "piqa")}
-    first, again, other = (shares.share(values, PLAYERS, "m", ["ffn0"], seed=seed) for seed in (7, 7, 8))
+    first, again, other = (shares.share(values, PLAYERS, "m", ["ffn0"], seed=seed, enough=0) for seed in (7, 7, 8))
     pd.testing.assert_frame_equal(first, again)
     assert first["low"].item() != other["low"].item()
     assert first["low"].item() < first["high"].item()
@@ -56,9 +56,9 @@ def test_the_share_resamples_whole_clusters() -> None:
     # Every document twice: by cluster that is the same information, so the same replicates.
     twice = np.repeat(once, 2, axis=0)
     passages = {"boolq": np.repeat([f"p{i}" for i in range(10, 22)], 2)}
-    expected = shares.share({"boolq": once}, PLAYERS, "m", ["ffn0"])
-    clustered = shares.share({"boolq": twice}, PLAYERS, "m", ["ffn0"], clusters=passages)
-    naive = shares.share({"boolq": twice}, PLAYERS, "m", ["ffn0"])
+    expected = shares.share({"boolq": once}, PLAYERS, "m", ["ffn0"], enough=0)
+    clustered = shares.share({"boolq": twice}, PLAYERS, "m", ["ffn0"], clusters=passages, enough=0)
+    naive = shares.share({"boolq": twice}, PLAYERS, "m", ["ffn0"], enough=0)
     pd.testing.assert_frame_equal(clustered, expected)
     assert (naive["high"] - naive["low"]).item() < (expected["high"] - expected["low"]).item()
 
@@ -89,15 +89,47 @@ def test_the_share_interval_is_a_normal_one_around_the_share() -> None:
     values = {task: np.random.default_rng(i).normal(0.1, 0.2, (40, 4)) for i, task in enumerate(("boolq", "piqa"))}
     widths = {}
     for level in (0.5, 0.95):
-        row = shares.share(values, PLAYERS, "m", ["ffn0"], level=level).iloc[0]
+        row = shares.share(values, PLAYERS, "m", ["ffn0"], level=level, enough=0).iloc[0]
         assert row["high"] - row["share_percent"] == pytest.approx(row["share_percent"] - row["low"])
         widths[level] = row["high"] - row["low"]
     assert widths[0.95] / widths[0.5] == pytest.approx(1.959964 / 0.674490, rel=1e-5)
 
 
+def collapse(documents: int, seed: int) -> tuple[np.ndarray, float]:
+    """Three players are worth 0.1 each and thirty 0.01; half of the documents change by one player's removal."""
+    rng = np.random.default_rng(seed)
+    means = np.array([0.1] * 3 + [0.01] * 30)
+    return means + rng.normal(0, 0.2, (documents, 33)), float(0.3 / 0.6)
+
+
+def test_the_two_shares_bracket_the_truth_and_few_documents_have_no_interval() -> None:
+    names = [f"p{i}" for i in range(33)]
+    for documents in (48, 200):
+        plain, crossed = [], []
+        for seed in range(30):
+            values, truth = collapse(documents, seed)
+            row = shares.share({"boolq": values}, names, "m", names[:3], seed=seed, repetitions=20).iloc[0]
+            assert math.isnan(row["low"])
+            assert math.isnan(row["high"])
+            plain.append(row["share_percent"])
+            crossed.append(row["cross_fitted_percent"])
+        assert np.mean(plain) < 100 * truth - 5
+        assert np.mean(crossed) > 100 * truth
+    values, _ = collapse(1000, 0)
+    row = shares.share({"boolq": values}, names, "m", names[:3], repetitions=100).iloc[0]
+    assert row["low"] < row["share_percent"] < row["high"]
+
+
+def test_without_noise_both_shares_are_the_share() -> None:
+    values = np.tile([0.4, -0.2, 0.1, 0.1], (12, 1))
+    row = shares.share({"boolq": values}, PLAYERS, "m", ["attn0"]).iloc[0]
+    assert row["share_percent"] == pytest.approx(100 * 0.4 / 0.6)
+    assert row["cross_fitted_percent"] == pytest.approx(100 * 0.4 / 0.6)
+
+
 def test_the_share_interval_ends_at_0_and_100_percent() -> None:
     values = {"boolq": np.array([[0.9, 0.01, 0.0, 0.0], [0.1, -0.02, 0.0, 0.0], [0.0, 0.1, 0.0, 0.0]])}
-    rows = [shares.share(values, PLAYERS, "m", [player]).iloc[0] for player in ("attn0", "ffn0")]
+    rows = [shares.share(values, PLAYERS, "m", [player], enough=0).iloc[0] for player in ("attn0", "ffn0")]
     assert rows[0]["high"] == 100
     assert rows[1]["low"] == 0
 

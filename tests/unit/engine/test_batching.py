@@ -56,7 +56,7 @@ def test_long_rotary_embeddings_are_those_of_each_document_alone(most_tokens: in
 
 def test_sparse_attention_that_would_depend_on_padding_is_refused() -> None:
     made = model("deepseek_v32", index_topk=95)
-    with pytest.raises(ModelError, match=r"document 0 has 96 tokens.* from 95 tokens on \(index_topk\)"):
+    with pytest.raises(ModelError, match=r"a document has 96 tokens.* from 95 tokens on \(index_topk\)"):
         batches_for(made, DOCUMENTS, 4096)
     assert batches_for(made, DOCUMENTS[1:], 4096)
 

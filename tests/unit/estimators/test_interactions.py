@@ -173,14 +173,14 @@ def test_all_coalitions_are_planned_for_exact_indices() -> None:
 def test_marginals_are_all_that_the_coalitions_hold() -> None:
     values: dict[int, list[float]] = {0b111: [9.0, 1], 0b110: [7, 1], 0b101: [6, 0], 0b100: [2, 0], 0b000: [1, 1]}
     found = {
-        (gone, player, tuple(gain.tolist()))
-        for gone, player, gain in marginals(game(PLAYERS, values.__getitem__, values))
+        (coalition, player, tuple(gain.tolist()))
+        for coalition, player, gain in marginals(game(PLAYERS, values.__getitem__, values))
     }
-    assert found == {(0, 0, (2, 0)), (0, 1, (3, 1)), (1, 0, (4, 0)), (1, 1, (5, 1)), (2, 2, (1, -1))}
+    assert found == {(7, 0, (2, 0)), (7, 1, (3, 1)), (5, 0, (4, 0)), (6, 1, (5, 1)), (4, 2, (1, -1))}
 
 
 def test_marginals_of_all_coalitions_are_all_edges_of_the_cube() -> None:
     some = game(some_players(4), lambda c: float(c.bit_count() ** 2))
     found = list(marginals(some))
     assert len(found) == 4 * 2**3
-    assert all(gain[0] == (4 - gone) ** 2 - (3 - gone) ** 2 for gone, _, gain in found)
+    assert all(gain[0] == c.bit_count() ** 2 - (c.bit_count() - 1) ** 2 for c, _, gain in found)

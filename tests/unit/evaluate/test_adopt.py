@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
 from cornerstone.config.config import Config
 from cornerstone.engine import loading
+from cornerstone.engine.blocks import Piece
 from cornerstone.evaluate import adopt as adopting
 from cornerstone.evaluate import result
 from cornerstone.evaluate.adopt import adopt
@@ -210,15 +211,15 @@ def rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     real, other = adopting.computed, adopting.repacked
     smaller: list[Loaded] = []
 
-    def repacked(loaded: Loaded) -> Loaded:
-        smaller.append(other(loaded))
+    def repacked(loaded: Loaded, parts: adopting.Parts) -> Loaded:
+        smaller.append(other(loaded, parts))
         return smaller[-1]
 
-    def computed(job: Job, loaded: Loaded, coalitions: Sequence[int]) -> list[np.ndarray]:
-        rows = real(job, loaded, coalitions)
+    def computed(job: Job, loaded: Loaded, parts: adopting.Parts) -> dict[Path, np.ndarray]:
+        scores = real(job, loaded, parts)
         if any(loaded is one for one in smaller):
-            rows[-1][7] -= FLOOR
-        return rows
+            next(iter(scores.values()))[7] -= FLOOR
+        return scores
 
     monkeypatch.setattr(adopting, "repacked", repacked)
     monkeypatch.setattr(adopting, "computed", computed)
@@ -262,7 +263,9 @@ def test_in_float32_batches_have_no_say(make: Maker) -> None:
 def test_results_of_other_documents_weights_or_formats_and_damaged_files_are_left_alone(make: Maker) -> None:
     work = make()
     documents, weights, dtype, damaged, foreign, *rest = work.paths()
-    edit(documents, "provenance", documents="other")
+    sections = result.read(documents)
+    sections["blocks"][0]["digest"] = "other"
+    result.save(documents, sections)
     described = result.read(weights)["provenance"]["model"]
     edit(weights, "provenance", model={**described, "id": "/else/where"})
     edit(dtype, "provenance", model={**described, "dtype": "bfloat16"})
@@ -340,14 +343,36 @@ def test_the_sample_follows_the_seed(make: Maker, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("most", [256, 512, 1024, 4096])
 def test_other_batches_are_smaller_and_hold_the_same_documents(make: Maker, most: int) -> None:
     job = make({"models.tiny.batch_tokens": most}, MANY).job()
-    loaded = job.load(job.data())
-    again = adopting.repacked(loaded)
-    largest, smaller = (max(batch.tokens for batch in each.batches) for each in (loaded, again))
+    pieces = job.wanted().missing([])
+    assert pieces == (Piece(0, 8), Piece(8, 16), Piece(24, 36))
+    parts: adopting.Parts = {pieces: [adopting.Stored(Path(str(c)), c, pieces) for c in (254, 255)]}
+    loaded = job.load(job.wanted(), [pieces])
+    again = adopting.repacked(loaded, parts)
+    largest, smaller = (max(batch.tokens for batch in each.batches(pieces)) for each in (loaded, again))
     assert smaller < 0.6 * largest
-    before, after = (adopting.computed(job, each, [254, 255]) for each in (loaded, again))
-    assert [len(row) for row in before] == [len(row) for row in after] == [12 * 13] * 2
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    before, after = (adopting.computed(job, each, parts) for each in (loaded, again))
+    assert [len(row) for row in before.values()] == [len(row) for row in after.values()] == [12 * 13] * 2
+    for path, scores in before.items():
+        np.testing.assert_allclose(scores, after[path], rtol=1e-4, atol=1e-4)
+
+
+def test_results_that_hold_other_numbers_of_documents_are_compared_on_what_they_hold(make: Maker) -> None:
+    """What was scored beyond today's limit is kept, too; a wrong number within it is seen."""
+    work = make({"documents.limit": 12}, MANY)
+    grown = Work(work.config.model_copy(update={"documents": work.config.documents.model_copy(update={"limit": 30})}))
+    for path in work.paths()[:2]:
+        edit(path, "provenance", fingerprint=work.job().fingerprint)
+    assert grown.job().run_files(work.paths()[:2]) == 2
+    for path in work.paths()[:2]:
+        edit(path, "provenance", fingerprint=OLD)
+    held = [[block["count"] for block in result.read(path)["blocks"]] for path in work.paths()]
+    assert held == [[8, 4, 12, 6]] * 2 + [[8, 4]] * (PLANNED - 2)
+    shift(work.paths()[1], 0.5)
+    assert not adopt(grown.config, PLANNED, 0)
+    shift(work.paths()[1], -0.5)
+    assert adopt(work.config, PLANNED, 0)
+    assert [[block["count"] for block in result.read(path)["blocks"]] for path in work.paths()] == held
+    assert grown.job().run_files(work.paths()) == PLANNED - 2
 
 
 def test_versions_are_judged_each_by_itself(make: Maker, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,8 @@ def job(saved: Path, folder: Path, changes: dict[str, Any] | None = None, result
 
 def loaded(made: Job) -> Loaded:
     """The job's model and all documents."""
-    return made.load(made.data())
+    wanted = made.wanted()
+    return made.load(wanted, [wanted.missing([])])
 
 
 def the_file(folder: Path) -> Path:

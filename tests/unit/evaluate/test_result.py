@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from cornerstone import files
+from cornerstone.engine.blocks import Piece
 from cornerstone.errors import StoreError
 from cornerstone.evaluate import result as store
-from cornerstone.evaluate.result import Origin, is_current, read
+from cornerstone.evaluate.result import Origin, Scored, missing, read
+from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game.coalitions import full, name, without
 from cornerstone.game.players import alike, players_of
 from tests.helpers import documents, left_over
@@ -20,19 +22,19 @@ from tests.helpers import documents, left_over
 PLAYERS = players_of(alike(4))
 DATA = documents([[("q", " a"), ("q", " bcdef")], [("r", " a"), ("r", " b"), ("r", " c")], [("s", " x"), ("s", " y")]])
 SCORES = [[-1.0, -2.0], [-3.0, -1 / 3, -0.5], [-1.5, -1.5]]  # gold is 0, 1, 0; a tie goes to the first
-ORIGIN = Origin(
-    "0123456789abcdef", DATA.digest, "fedcba9876543210", {"name": "tiny"}, {"torch": "2"}, "cpu", "resident"
-)
+ORIGIN = Origin("0123456789abcdef", "fedcba9876543210", {"name": "tiny"}, {"torch": "2"}, "cpu", "resident")
+WHOLE = Piece(0, 3)
 
 
 def write(path: Path, coalition: int = full(PLAYERS), scores: list[list[float]] = SCORES, **changes: Any) -> Path:
     origin = Origin(**{**vars(ORIGIN), **changes})
-    store.write(path, coalition, PLAYERS, DATA, scores, origin, 1.23456)
+    store.write(path, coalition, PLAYERS, Wanted(DATA), [Scored(WHOLE, scores)], origin, 1.23456)
     return path
 
 
 def current(path: Path, coalition: int = full(PLAYERS), fingerprint: str = ORIGIN.fingerprint) -> bool:
-    return is_current(path, fingerprint, DATA, coalition, PLAYERS)
+    """Whether nothing has to be scored."""
+    return not missing(path, fingerprint, Wanted(DATA), coalition, PLAYERS)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -42,7 +44,13 @@ def test_round_trip(tmp_path: Path) -> None:
         "name": "drop-ffn0-attn3", "kept_mask": "0xbd", "players": 8, "removed": ["ffn0", "attn3"]
     }  # fmt: skip
     assert int(result["coalition"]["kept_mask"], 16) == coalition
-    assert result["provenance"] == {**vars(ORIGIN), "seconds": 1.235}
+    assert result["provenance"] == {
+        "fingerprint": "0123456789abcdef",
+        "settings": "fedcba9876543210",
+        "model": {"name": "tiny"},
+        "jobs": [{"seconds": 1.235, "device": "cpu", "weights": "resident", "versions": {"torch": "2"}}],
+    }
+    assert result["blocks"] == [{"first": 0, "count": 3, "digest": DATA.digest, "job": 0}]
     assert result["documents"] == {
         "doc_id": [0, 1, 2],
         "doc_hash": ["hash0", "hash1", "hash2"],
@@ -148,7 +156,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     assert not current(path)
 
 
-@pytest.mark.parametrize("section", ["results", "coalition", "documents", "provenance"])
+@pytest.mark.parametrize("section", ["results", "coalition", "documents", "blocks", "provenance"])
 def test_a_file_without_a_section_is_refused(tmp_path: Path, section: str) -> None:
     path = write(tmp_path / "full.json")
     result = json.loads(path.read_text())
@@ -172,7 +180,7 @@ def test_current_is_the_coalition_and_the_fingerprint(tmp_path: Path) -> None:
     assert not current(path, without([0], PLAYERS))
     assert not current(path, fingerprint="f" * 16)
     assert current(write(path, 0xFD), 0xFD)  # drop-ffn0, which a mixture of experts lacks
-    assert not is_current(path, ORIGIN.fingerprint, DATA, 0xFD, players_of(alike(4, "moe")))
+    assert missing(path, ORIGIN.fingerprint, Wanted(DATA), 0xFD, players_of(alike(4, "moe"))) == (WHOLE,)
 
 
 def test_names_on_disk_are_names_of_coalitions(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import pytest
 
 from cornerstone.errors import StoreError
 from cornerstone.evaluate import table as tables
+from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game.coalitions import full, without
 from tests.helpers import left_over
 from tests.unit.evaluate.test_result import DATA, ORIGIN, PLAYERS, SCORES, write
 
 
 def table(paths: list[Path], fingerprint: str = ORIGIN.fingerprint) -> pd.DataFrame:
-    return tables.table(paths, PLAYERS, fingerprint, DATA)
+    return tables.table(paths, PLAYERS, fingerprint, Wanted(DATA))
 
 
 def edited(path: Path, section: str, **changes: Any) -> Path:
@@ -43,7 +45,7 @@ def test_a_table_has_a_row_for_each_coalition_and_document(tmp_path: Path) -> No
 
 def test_a_table_survives_its_file(tmp_path: Path) -> None:
     paths = [write(tmp_path / "full.json")]
-    tables.write(paths, PLAYERS, ORIGIN.fingerprint, "made by", DATA, tmp_path / "new" / "values.parquet")
+    tables.write(paths, PLAYERS, ORIGIN.fingerprint, "made by", Wanted(DATA), tmp_path / "new" / "values.parquet")
     found = pd.read_parquet(tmp_path / "new" / "values.parquet")
     assert found.attrs == {"fingerprint": "made by", "documents": DATA.digest}
     found.attrs = {}
@@ -60,9 +62,10 @@ def test_foreign_results_are_refused(tmp_path: Path) -> None:
 
 
 def test_results_on_other_documents_are_refused(tmp_path: Path) -> None:
-    path = edited(write(tmp_path / "full.json"), "provenance", documents="changed")
-    with pytest.raises(StoreError, match=rf"{path} holds other documents.*Delete"):
-        table([path])
+    path = write(tmp_path / "full.json")
+    other = dataclasses.replace(DATA, documents=[*DATA.documents[:2], dataclasses.replace(DATA.documents[2], gold=1)])
+    with pytest.raises(StoreError, match=rf"{path} lacks 3 of the 3 documents, or .*Run `snakemake {path}`"):
+        tables.table([path], PLAYERS, ORIGIN.fingerprint, Wanted(other))
 
 
 def test_a_result_under_another_coalitions_name_is_refused(tmp_path: Path) -> None:

@@ -292,12 +292,8 @@ def test_rules_and_scripts_exist_where_rules_name_them() -> None:
         {"models.tiny.batch_tokens": 97},
         {"models.tiny.compile": True},
         {"models.tiny": WHEEL},
-        {"documents.limit": 11},
-        {"documents.limit": None},
         {"documents.source": "hub"},
-        {"tasks.alpha.limit": 9},
         {"documents.source": "hub", "tasks.alpha.revision": "abc"},
-        {"models.tiny.documents": {"limit": 9}},
         {"models.tiny.documents": {"source": "hub"}},
     ],
 )
@@ -321,6 +317,10 @@ NEITHER: list[dict[str, Any]] = [
     {"tasks.alpha.revision": "abc"},  # of a data set on the hub; these documents are embedded
 ]
 ESTIMATES_ONLY: list[dict[str, Any]] = [
+    {"documents.limit": 11},
+    {"documents.limit": None},
+    {"tasks.alpha.limit": 9},
+    {"models.tiny.documents": {"limit": 9}},
     {"tasks.alpha.metric": "acc_norm"},
     {"tasks.beta.limit": 3},
     {"estimators": windows(4, 3)},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cornerstone.config.config import load
 from cornerstone.plan.plan import Plan
@@ -54,6 +56,7 @@ PROGRAMS = {
     "image": ("import cornerstone.cluster.image", HEAVY | TABLES),
     "reference": ("import cornerstone.config.reference", HEAVY | TABLES),
     "result": ("import cornerstone.evaluate.result", HEAVY | TABLES),
+    "stale": ("import cornerstone.evaluate.stale", HEAVY | TABLES),
     "terminal": ("import cornerstone.present.terminal", HEAVY | TABLES),
     "cli": ("import cornerstone.cli", HEAVY | TABLES),
 }
@@ -69,3 +72,22 @@ def test_parsing_is_light(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, json.dumps(settings)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+def test_tens_of_thousands_of_coalitions(tmp_path: Path) -> None:
+    """A dry run of 32,768 coalitions: seconds of the processor (a busy machine counts for nothing) and memory."""
+    sublayers = [f"{kind}{block}" for block in range(8) for kind in ("attn", "ffn")]
+    groups = {f"p{i}": [name] for i, name in enumerate(sublayers[:14])} | {"last": sublayers[14:]}
+    model = {"source": "folder", "id": "model", "blocks": 8, "players": {"groups": groups}, "chunks": 4}
+    settings = raw({"models": {"tiny": model}, "estimators": [{"kind": "exact"}], "run_tasks": ["alpha"]})
+    assert len(Plan(load(settings), "tiny").names) == 2**15
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([*command, "--cores", "2", "--dry-run"], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert re.search(r"^evaluate_tiny_3 +1$", said, re.MULTILINE)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
+    assert after.ru_maxrss < 1_000_000  # KB, of the largest process so far

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cornerstone.log import Failure
+from cornerstone.plan.plan import Plan
 from cornerstone.present.progress import Part, Work, status, weight_of, work_of
 from tests.helpers import configured
 
@@ -100,19 +101,28 @@ def test_a_job_that_is_tried_again_begins_anew() -> None:
 
 
 def test_what_snakemake_has_to_do(here: Path) -> None:
-    there = [f"results/tiny/alpha/coalitions/{i}.json" for i in range(5)]
-    for path in there[:2]:
-        (here / path).parent.mkdir(parents=True, exist_ok=True)
-        (here / path).write_text("{}")
+    def path(name: str, task: str) -> str:
+        return f"results/tiny/{task}/coalitions/{name}.json"
+
+    names = Plan(configured(), "tiny").names
+    for each in [*(path(name, "alpha") for name in names[:2]), *(path(name, "beta") for name in names)]:
+        (here / each).parent.mkdir(parents=True, exist_ok=True)
+        (here / each).write_text("{}")
     jobs = [
-        Job("logs/evaluate/tiny/alpha.0.log", *there),
-        Job("logs/evaluate/tiny/beta.0.log", *there[:2]),  # stale: all are there, and it runs
+        Job("logs/evaluate/tiny/alpha.0.log", "results/tiny/alpha/chunks/0.json"),
+        Job("logs/evaluate/tiny/beta.0.log", "results/tiny/beta/chunks/0.json"),  # stale: all are there, and it runs
+        Job("logs/evaluate/tiny/alpha.x-and-2-more.log", *(path(name, "alpha") for name in names[1:4])),
         Job("logs/deletion/tiny/beta.log", "results/tiny/beta/deletion.parquet"),
         Job("logs/tables.log", "results/tables/table1.md"),
         Job("", "all"),
     ]
     work = work_of(jobs, configured())
-    assert [(part.coalitions, part.guessed) for part in work.parts.values()] == [(3, False), (2, False), (12, True)]
+    assert [(part.coalitions, part.guessed) for part in work.parts.values()] == [
+        (15, False),
+        (17, False),
+        (2, False),
+        (12, True),
+    ]
     assert work.planned == 2 * (1 + 8 + 7 + 1)
 
 

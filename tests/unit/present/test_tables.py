@@ -27,18 +27,16 @@ def test_the_list_of_cornerstones_orders_by_rank_and_says_none() -> None:
             "rank": [2, 1, 4, 3, 1, 2, 4, 3],
             "top_three": [True, True, False, True] * 2,
             "above_median": [False] * 4 + [True, True, False, False],
-            "cornerstone": [None] * 4 + [False, True, False, True],
+            "cornerstone": [False] * 4 + [False, True, False, True],
         }
     )
     mine, mixtral = tables.cornerstone_list(frame).to_dict("records")
     assert (mine["model"], mine["top_three"]) == ("mine", "ffn0 attn0 ffn1")
     assert mine["above_median"] == "none"
-    assert mine["confirmed"] == "too few documents"
+    assert mine["cornerstones"] == "none"
     assert pd.isna(mine["published"])
     assert (mixtral["above_median"], mixtral["published"]) == ("attn0 moe0", "attn0 moe0 moe1")
-    assert mixtral["confirmed"] == "moe0 moe1"
-    nobody = tables.cornerstone_list(frame.assign(cornerstone=False))
-    assert nobody["confirmed"].tolist() == ["none", "none"]
+    assert mixtral["cornerstones"] == "moe0 moe1"
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Two models side by side: all tables of a comparison."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cornerstone import log
+
+if TYPE_CHECKING:  # Snakemake puts it there
+    from snakemake.script import snakemake
+
+with log.script(snakemake.log[0]):
+    import json
+
+    from cornerstone.analysis import compare
+    from cornerstone.config.config import load
+    from cornerstone.files import write_frames, write_text
+
+    config, given = load(snakemake.config), snakemake.input
+    first, second = snakemake.params.pair
+    values = [Path(path) for path in given.first], [Path(path) for path in given.second]
+    write_frames(compare.comparison(config, (first, second), values), map(Path, snakemake.output.tables))
+    made = compare.provenance(config, (first, second))
+    write_text(Path(snakemake.output.provenance), json.dumps(made, indent=2) + "\n")
