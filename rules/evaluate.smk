@@ -36,7 +36,7 @@ for _model in cfg.run:
             input:
                 **evaluate_input(_model, what=chunk_note("{task}", _chunk)),
             output:
-                layout.chunk(_model, "{task}", _chunk),
+                update(layout.chunk(_model, "{task}", _chunk)),
             log:
                 f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
             container:
