@@ -36,7 +36,7 @@ for _model in cfg.run:
             input:
                 **evaluate_input(_model, what=chunk_note("{task}", _chunk)),
             output:
-                layout.chunk(_model, "{task}", _chunk),
+                update(layout.chunk(_model, "{task}", _chunk)),
             log:
                 f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
             container:
@@ -56,7 +56,7 @@ for _model in cfg.run:
         name:
             f"evaluate_any_{_model}"
         input:
-            **evaluate_input(_model, what="{task}" + ASKED),
+            **evaluate_input(_model, what=f"{{task}}{ASKED}"),
         output:
             update(layout.coalition(_model, "{task}", "{coalition}")),
         log:
@@ -112,7 +112,7 @@ for _asked in asked_for:
         name:
             _asked.rule
         input:
-            **evaluate_input(_asked.model, _asked.task, what=_asked.task + ASKED),
+            **evaluate_input(_asked.model, _asked.task, what=f"{_asked.task}{ASKED}"),
         output:
             [
                 update(layout.coalition(_asked.model, _asked.task, name))

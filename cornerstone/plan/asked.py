@@ -139,7 +139,7 @@ def of_files(config: Config, targets: Iterable[str], forced: Iterable[str] = ())
         players = config.models[model].all_players()
         for task in config.scored_tasks:
             folder = os.path.normpath(layout.coalitions(model, task))
-            names = [Path(t).stem for t in sorted(wanted) if os.path.dirname(t) == folder and t.endswith(".json")]
+            names = sorted(Path(t).stem for t in wanted if os.path.dirname(t) == folder and t.endswith(".json"))
             for name in names:
                 coalitions.parse(name, players)
             if names:

@@ -24,10 +24,18 @@ def path(name: str, model: str = "tiny", task: str = "alpha") -> str:
 
 
 def test_coalitions_are_found_among_targets_for_each_model_and_task() -> None:
-    targets = [path("full"), "all", path("drop-attn0", task="beta"), "./" + path("drop-ffn1"), "results/summary.md"]
+    targets = [
+        path("drop-attn0-ffn2"),
+        path("drop-attn0"),
+        path("full"),
+        "all",
+        path("drop-attn0", task="beta"),
+        "./" + path("drop-ffn1"),
+        "results/summary.md",
+    ]
     targets += [path("full", "other"), "elsewhere/full.json", "results/tiny/alpha/deletion/full.json"]
     assert of_files(CONFIG, targets, ["./" + path("full"), "evaluate_tiny_0"]) == [
-        Asked("tiny", "alpha", ("drop-ffn1", "full"), ("full",)),
+        Asked("tiny", "alpha", ("drop-attn0", "drop-attn0-ffn2", "drop-ffn1", "full"), ("full",)),
         Asked("tiny", "beta", ("drop-attn0",)),
         Asked("other", "alpha", ("full",)),
     ]
