@@ -15,6 +15,7 @@ from cornerstone.present.figures.drawing import (
     BLACK,
     GREY,
     KINDS,
+    are_shares,
     baselines_of,
     label_axes,
     limits,
@@ -79,7 +80,7 @@ def ablation(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
             )
             extent += [*y, *low, *high]
         ax.set_title(task_name(task))
-        ax.set_ylim(*limits(extent, 0))
+        ax.set_ylim(*limits(extent, 0, are_shares(rows)))
         ax.set_xlim(blocks[0] - 0.8, blocks[-1] + 0.8)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
     label_axes(axes, "block of the removed sublayer", metric_label(rows))

@@ -16,6 +16,7 @@ from cornerstone.present.figures.drawing import (
     GREY,
     PURPLE,
     SKY,
+    are_shares,
     baselines_of,
     label_axes,
     limits,
@@ -75,7 +76,7 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
                 ax.plot(x, y, style, color=colour, linewidth=1.2, clip_on=False)
                 extent += [*y, *low, *high]
         ax.set_title(task_name(task))
-        ax.set_ylim(*limits(extent, 0))
+        ax.set_ylim(*limits(extent, 0, are_shares(rows)))
         ax.set_xlim(0, 100 * float((rows["removed"] / rows["players_total"]).max()))
     label_axes(axes, "sublayers removed (%)", metric_label(rows))
     handles = [Patch(color=ORDERS[order][1], label=ORDERS[order][0]) for order in orders]

@@ -103,15 +103,20 @@ def label_axes(axes: Sequence[Axes], x: str, y: str) -> None:
             ax.set_ylabel(y)
 
 
-def limits(extent: Sequence[float], floor: float) -> tuple[float, float]:
+def limits(extent: Sequence[float], floor: float, shares: bool = True) -> tuple[float, float]:
     """Return limits of y in points: around all finite numbers, ten points apart; of shares within [floor, 100]."""
     numbers = np.asarray(extent, dtype=float)
     numbers = numbers[np.isfinite(numbers)]
     low, high = float(numbers.min()), float(numbers.max())
     pad = max(0.05 * (high - low), (10 - (high - low)) / 2)
-    if low < floor or high > 100:  # no shares
+    if not shares:
         return low - pad, high + pad
     return max(low - pad, floor), min(high + pad, 100.0)
+
+
+def are_shares(frame: pd.DataFrame) -> bool:
+    """Whether the metrics of a table's rows are shares of documents, and not logarithms."""
+    return not set(LOGARITHMS) & set(frame.get("metric", ()))
 
 
 def metric_label(frame: pd.DataFrame) -> str:
@@ -125,7 +130,7 @@ def metric_label(frame: pd.DataFrame) -> str:
 
 def points_label(frame: pd.DataFrame) -> str:
     """Name the unit of 100 times a difference of the metric of a table's rows."""
-    return "percentage points" if metric_label(frame) == "metric (%)" else f"points of {metric_label(frame)}"
+    return "percentage points" if are_shares(frame) else f"points of {metric_label(frame)}"
 
 
 def whiskers(ax: Axes, x: Any, low: Any, high: Any, *, colour: str, width: float, alpha: float) -> None:

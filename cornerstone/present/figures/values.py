@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from cornerstone.present.figures.drawing import (
     BLACK,
     KINDS,
+    are_shares,
     label_axes,
     limits,
     panels,
@@ -55,7 +56,7 @@ def values(shapley: pd.DataFrame, model: str) -> Figure:
         ax.axhline(0, color=BLACK, linewidth=0.6)
         ax.set_title(task_name(task))
         ax.set_xlim(x[0] - 1, x[-1] + 1)
-        ax.set_ylim(*limits([0, *(100 * panel["value"]), *low, *high], -100))
+        ax.set_ylim(*limits([0, *(100 * panel["value"]), *low, *high], -100, are_shares(rows)))
         ax.set_xticks(starts.iloc[::step], [str(block) for block in starts.index[::step]])
     label_axes(axes, "block (every tick stands at a block's first sublayer)", "")
     figure.supylabel(f"Shapley value ({points_label(rows)})", fontsize="medium")

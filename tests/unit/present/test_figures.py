@@ -387,3 +387,15 @@ def test_the_cornerstones_of_a_papers_model_are_the_papers() -> None:
     assert legend(figures.figure("shares").draw(frames, "llama3-8b"))[:3] == ["attn0", "ffn0", "ffn1"]
     mine = {name: frame.assign(model=MODEL) for name, frame in frames.items()}
     assert legend(figures.figure("shares").draw(mine, MODEL))[:3] == ["ffn2", "attn3", "ffn3"]
+
+
+def test_logarithms_are_named_and_have_no_bounds() -> None:
+    texts, shares = pd.DataFrame({"metric": ["word_perplexity"]}), pd.DataFrame({"metric": ["acc", "acc_norm+acc"]})
+    assert drawing.metric_label(texts) == "-100 ln(word perplexity)"
+    assert drawing.points_label(texts) == "points of -100 ln(word perplexity)"
+    assert drawing.metric_label(pd.DataFrame({"metric": ["bits_per_byte"]})) == "-100 × bits per byte"
+    assert (drawing.metric_label(shares), drawing.points_label(shares)) == ("metric (%)", "percentage points")
+    low, high = drawing.limits([-340.0, -300.0], 0, drawing.are_shares(texts))
+    assert low < -340
+    assert -300 < high < 0
+    assert drawing.limits([-3.0, 103.0], 0, drawing.are_shares(shares)) == (0, 100)
