@@ -57,7 +57,7 @@ def correlated(players: int, rho: float, heavy: bool, rng: np.random.Generator) 
 
 
 def rankings(repetitions: int, documents: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Coverage of the true rank correlation: by the interval, and by the plain bootstrap's alone."""
+    """Coverage of the true rank correlation, and how far the plain and the corrected one are from it."""
     rows = []
     for heavy in (False, True):
         for reliability in (0.3, 0.6, 0.9, 0.99):

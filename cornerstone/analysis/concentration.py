@@ -21,8 +21,6 @@ SPLITS = 50
 """Random halves of the documents."""
 SPLITS_AGAIN = 3
 """Random halves of each bootstrap sample."""
-LARGEST = 2.0
-"""Where an upper end is cut: beyond 1 it says no more, but how far it varies is taken from it."""
 
 
 def shares(values: np.ndarray, columns: Sequence[int] | None) -> np.ndarray:
@@ -55,7 +53,12 @@ def highest(values: np.ndarray) -> np.ndarray:
 
 
 def enclosed(
-    samples: Mapping[str, Sample], columns: Sequence[int] | None, draw: Draw, splits: int, rng: np.random.Generator
+    samples: Mapping[str, Sample],
+    columns: Sequence[int] | None,
+    draw: Draw,
+    splits: int,
+    rng: np.random.Generator,
+    most: float = np.inf,
 ) -> np.ndarray:
     """The share of one model by the paper's recipe, and two that err to either side: [3, B] of B repetitions.
 
@@ -74,6 +77,7 @@ def enclosed(
         draw: which documents count in each repetition.
         splits: random halves of the documents in each.
         rng: of the halves.
+        most: where the upper end of each task is cut; how far it varies is only known for a share that is at most 1.
     """
     sums = {task: Sums.of(sample) for task, sample in samples.items()}
     whole = np.stack(list(draw.means(sums).values()))  # [T, B, N]
@@ -88,11 +92,11 @@ def enclosed(
             low = low + _of_top(kept, chooses, columns) / (2 * splits)
             least = least + kept.sum(axis=-1) / (2 * splits)
     positive = np.clip(whole, 0, None)
-    high, most = _of_top(positive, whole, columns), positive.sum(axis=-1)
+    high, total = _of_top(positive, whole, columns), positive.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lower = (low / most).mean(axis=0)
-        upper = np.where(least > 0, high / least, np.inf).mean(axis=0)
-    return np.stack([plain, np.fmin(lower, plain), np.clip(np.fmax(upper, plain), None, LARGEST)])
+        lower = (low / total).mean(axis=0)
+        upper = np.minimum(most, np.where(least > 0, high / least, np.inf)).mean(axis=0)
+    return np.stack([plain, np.fmin(lower, plain), np.fmax(upper, plain)])
 
 
 def concentration(
@@ -135,7 +139,7 @@ def concentration(
         # the same seed, so the same documents and halves for both models
         rng = np.random.default_rng([seed, 3])
         observed.append(enclosed(part, columns, everything, SPLITS, rng)[:, 0])
-        drawn.append(enclosed(part, columns, Draw.again(sums, repetitions, rng), SPLITS_AGAIN, rng))
+        drawn.append(enclosed(part, columns, Draw.again(sums, repetitions, rng), SPLITS_AGAIN, rng, most=1))
     row: dict[str, object] = {"first": models[0], "second": models[1]}
     for which, found, again, top, names in zip(("first", "second"), observed, drawn, tops, players, strict=True):
         row |= {
