@@ -32,8 +32,8 @@ for _name, _pair in PAIRS.items():
         name:
             f"compare_{_name}"
         input:
-            first=[layout.values(_pair[0], task) for task in cfg.run_tasks],
-            second=[layout.values(_pair[1], task) for task in cfg.run_tasks],
+            first=[layout.values(_pair[0], task) for task in cfg.scored_tasks],
+            second=[layout.values(_pair[1], task) for task in cfg.scored_tasks],
             note=note(cfg, _name, COMPARISON),
         output:
             tables=list(COMPARED[_name].values()),

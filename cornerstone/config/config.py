@@ -194,7 +194,7 @@ class Config(Section):
 
     def _scored_on(self, model: str) -> dict[str, tuple[str, int | None]]:
         """What a model is scored on: task -> source of the documents, and how many."""
-        return {task: (self.documents_source(model), self.limit(model, task)) for task in self.run_tasks}
+        return {task: (self.documents_source(model), self.limit(model, task)) for task in self.scored_tasks}
 
     @property
     def pairs(self) -> list[Pair]:

@@ -235,7 +235,8 @@ class Job:
         """The log-likelihoods [coalition][document][choice] of coalitions that are walked together; the documents are
         those of the part's pieces, one piece after another. `greedy`: see `sweep.choice_scores`.
 
-        Raises CornerstoneError when memory is short.
+        Raises:
+            CornerstoneError: out of memory.
         """
         runs = part.grouping.runs([batch.tokens for batch in part.batches])
         advance = progress.advance if progress else lambda done: None
@@ -247,9 +248,7 @@ class Job:
                 f"of models.{self.model} in config.yaml to less than {loaded.room.total / limits.GIB:.1f}, or lower "
                 f"its batch_tokens; what is finished is kept. ({error})"
             ) from error
-        if loaded.rolling:
-            return [[[float(row.sum())] for row in rows] for rows in found]
-        return [[row.tolist() for row in rows] for rows in found]
+        return [[[float(row.sum())] if loaded.rolling else row.tolist() for row in rows] for rows in found]
 
     def load(self, wanted: Wanted, lacking: Sequence[Sequence[Piece]]) -> Loaded:
         """The model as the job's memory allows it, and documents in its tokens.
@@ -348,4 +347,4 @@ class Job:
 
 
 def _name_of(device: torch.device) -> str:
-    return torch.cuda.get_name_of(device) if device.type == "cuda" else str(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -67,13 +67,14 @@ def _made(
     """Mean contributions, and what the file says of them: over what, and a digest of these documents."""
     data = read(Path(Layout(config).documents_for(model, asked.task)))
     chosen = reference(data.documents, asked.limit)
-    packed = encode(network.model, tokenizer, [text_of(document.requests, document.gold) for document in chosen])
+    texts = [text_of(document.requests, document.gold) for document in chosen]
+    packed = encode(network.model, tokenizer, texts, [document.doc_id for document in chosen], data.rolling)
     batches = batches_for(network.model, packed, config.models[model].batch_tokens)
     counts = tuple(batch.tokens for batch in batches)
     division = Division(counts, network.hidden_size * network.dtype.itemsize, room)
     runs = division.grouping([full(network.players)], network.stages).runs(counts)
     about = f"{len(chosen)} documents of {asked.task}, the last of their order"
-    if asked.task in config.run_tasks:
+    if asked.task in config.scored_tasks:
         scored = config.limit(model, asked.task)
         twice = len(chosen) - (len(data.documents) - min(scored or len(data.documents), len(data.documents)))
         if twice > 0:
