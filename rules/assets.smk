@@ -24,6 +24,7 @@ for _name, (_model, _recipes) in recipes.items():
             f"fetch_documents_{_name}"
         input:
             [layout.model_marker(_model)] if _model else [],
+            note=note(cfg, DOCUMENTS, _name),
         output:
             [update(layout.documents(_recipe)) for _recipe in _recipes],
         log:
@@ -35,7 +36,7 @@ for _name, (_model, _recipes) in recipes.items():
             made_from=[_recipe.made_from for _recipe in _recipes],
             metrics=[cfg.task(_recipe.task).metric for _recipe in _recipes],
             functions=cfg.value_functions,
-            code=code(*fingerprint.DOCUMENTS, script="fetch_documents"),
+            code=fingerprint.of_fetched_documents(),
         message:
             f"Having lm-eval make the documents of {len(_recipes)} tasks ({_name})"
         script:

@@ -19,6 +19,7 @@ from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import (
     ASKED,
     COMPARISON,
+    DOCUMENTS,
     ESTIMATES,
     VALUES,
     check_coalition,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.assets import documents
+from cornerstone.assets.recipe import Recipe, fetched
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import name_of
 from cornerstone.errors import AssetError
@@ -28,7 +29,17 @@ from cornerstone.plan import fingerprint
 from cornerstone.plan.asked import Asked
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
-from cornerstone.plan.snakemake import ASKED, COMPARISON, ESTIMATES, VALUES, chunk_note, forget_notes, note, notes
+from cornerstone.plan.snakemake import (
+    ASKED,
+    COMPARISON,
+    DOCUMENTS,
+    ESTIMATES,
+    VALUES,
+    chunk_note,
+    forget_notes,
+    note,
+    notes,
+)
 
 
 def note_stale(config: Config, plans: Mapping[str, Plan], asked: Iterable[Asked] = ()) -> list[str]:
@@ -60,11 +71,26 @@ def note_stale(config: Config, plans: Mapping[str, Plan], asked: Iterable[Asked]
             reasons[task + VALUES] = _differ(_said(made, "values", task), fingerprint.of_values(config, model, task))
         reasons[ESTIMATES] = _differ(_said(made, "fingerprint"), fingerprint.of_estimates(config, model))
         newer += [path for what, reason in reasons.items() if (path := _noted(note(config, model, what), reason))]
+    for name, (_, recipes) in fetched(config).items():
+        reason = next((reason for made in recipes if (reason := _of_documents(config, made))), "")
+        newer += [path] if (path := _noted(note(config, DOCUMENTS, name), reason)) else []
     for pair in config.pairs:
         made = Path(Layout(config).comparison_provenance(pair))
         reason = _differ(_said(made, "fingerprint"), fingerprint.of_comparison(config, pair))
         newer += [path] if (path := _noted(note(config, name_of(pair), COMPARISON), reason)) else []
     return newer
+
+
+def _of_documents(config: Config, recipe: Recipe) -> str:
+    """Why a file of documents that is there is not what is asked for; empty where it is, or where there is none."""
+    path = Path(Layout(config).documents(recipe))
+    if not path.is_file():
+        return ""
+    try:
+        there = documents.read(path)
+    except AssetError:
+        return f"{path} can't be read"
+    return _differ(there.made_from, recipe.made_from) or _differ(there.code, fingerprint.of_fetched_documents())
 
 
 def _noted(name: str, reason: str) -> str:

@@ -118,6 +118,11 @@ def of_comparison(config: Config, pair: Pair) -> str:
     return _short(*pair, *(of_estimates(config, model) for model in pair))
 
 
+def of_fetched_documents() -> str:
+    """16 hexadecimal digits of the code that makes files of documents."""
+    return code(*DOCUMENTS, script="fetch_documents")
+
+
 @lru_cache
 def code(*folders: str, script: str | None = None) -> str:
     """16 hexadecimal digits that change with the meaning of the files in some folders of the package.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cornerstone.assets import documents as tasks
+from cornerstone.assets.recipe import Recipe
 from cornerstone.config.config import Config
 from cornerstone.evaluate import result
 from cornerstone.evaluate.result import Origin, Scored
@@ -20,10 +21,16 @@ from cornerstone.plan import fingerprint
 from cornerstone.plan.asked import Asked
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
-from cornerstone.plan.snakemake import ESTIMATES, note
+from cornerstone.plan.snakemake import DOCUMENTS, ESTIMATES, note
 from tests.helpers import configured, documents, windows
 
 TASK = documents([[(f"q{i}", " a"), (f"q{i}", " b")] for i in range(30)])
+
+
+def fetched(task: str, **changes: Any) -> tasks.TaskDocuments:
+    """Documents as today's code and settings make them."""
+    today = {"made_from": Recipe(task).made_from, "code": fingerprint.of_fetched_documents()}
+    return dataclasses.replace(TASK, task=task, **{**today, **changes})
 
 
 class Site:
@@ -33,10 +40,13 @@ class Site:
         self.settings: dict[str, Any] = {"models.tiny.chunks": 2, "documents.limit": 12, "estimators": windows(1)}
         self.plan = Plan(self.config(), "tiny")
         for task in ("alpha", "beta"):
-            tasks.write(dataclasses.replace(TASK, task=task), Path(f"resources/documents/embedded/{task}.json"))
+            tasks.write(fetched(task), self.documents(task))
 
     def config(self, **changes: Any) -> Config:
         return configured({**self.settings, **{key.replace("__", "."): value for key, value in changes.items()}})
+
+    def documents(self, task: str) -> Path:
+        return Path(f"resources/documents/embedded/{task}.json")
 
     def path(self, name: str, task: str = "alpha") -> Path:
         return Path(Layout(self.config()).coalition("tiny", task, name))
@@ -186,7 +196,7 @@ def test_documents_that_changed(site: Site) -> None:
     assert site.newer() == []
     changed = [*TASK.documents[:8], dataclasses.replace(TASK.documents[8], gold=1), *TASK.documents[9:]]
     path = Path("resources/documents/embedded/alpha.json")
-    tasks.write(dataclasses.replace(TASK, documents=changed), path)
+    tasks.write(fetched("alpha", documents=changed), path)
     assert site.newer(site.config(documents__limit=8)) == []
     assert site.newer() == ["alpha.0", "alpha.1"]
     path.unlink()  # not fetched: nobody can say
@@ -246,3 +256,18 @@ def test_many_results_are_looked_at_quickly(site: Site, looks: list[str]) -> Non
         assert results.lacking(names) == ""
         results.remember()
     assert sorted(looks) == sorted(names)
+
+
+@pytest.mark.parametrize("changes", [{"made_from": "alpha embedded newest lm-eval 0.1"}, {"code": "0f"}, None])
+def test_documents_that_other_settings_or_code_made_are_made_again(site: Site, changes: dict[str, Any] | None) -> None:
+    path = Path(note(site.config(), DOCUMENTS, "embedded"))
+    note_stale(site.config(), {})
+    assert path.stat().st_mtime == 0
+    if changes is None:
+        site.documents("alpha").write_text("{")
+    else:
+        tasks.write(fetched("alpha", **changes), site.documents("alpha"))
+    assert note_stale(site.config(), {}) == [str(path)]
+    assert "embedded: " in path.read_text()
+    site.documents("alpha").unlink()  # what is not there is made anyway
+    assert note_stale(site.config(), {}) == []
