@@ -2,6 +2,7 @@
 # make study NAME=full   the same with a file of studies/ on top of config.yaml; without NAME: which there are
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
+# make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, the default run on it
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
@@ -35,7 +36,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-models test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators lint image clean lock
+.PHONY: run study named plan test test-here test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -63,6 +64,10 @@ test-here: .venv/dev
 
 test-workflow test-slurm: test-%: .venv/dev
 	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+
+test-rare: .venv/dev
+	$(BIN)/python -m tests.hpc.install
+	$(BIN)/python -m pytest -m rare tests/hpc tests/workflow tests/parity
 
 test-models: .venv/dev
 	$(BIN)/python -m pytest -m models tests/parity

@@ -31,9 +31,9 @@ def group(name: str, include_path: tuple[str, ...] = ()) -> tuple[list[str], boo
     manager = harness.index(include_path)
     entry = manager.task_index.get(name)
     if entry is None or name in manager.all_subtasks:
-        near = difflib.get_close_matches(name, [*manager.all_groups, *manager.all_tags], 3, 0.7)
+        near = difflib.get_close_matches(name, list(manager.task_index), 3, 0.7)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise TaskError(f"lm-eval has no group or tag '{name}'.{hint} Name one that it has, or a single task.")
+        raise TaskError(f"lm-eval has no task, group or tag '{name}'.{hint} `lm_eval ls tasks` lists those it has.")
     if name in manager.all_tags:
         return sorted(entry.tags), True
     said = entry.cfg.get("aggregate_metric_list") or []

@@ -17,7 +17,7 @@ from tests.hpc.container import Apptainer
 from tests.hpc.site import Site, settings
 from tests.workflow.runner import Workflow
 
-pytestmark = [pytest.mark.workflow, pytest.mark.hpc]
+pytestmark = [pytest.mark.workflow, pytest.mark.hpc, pytest.mark.rare]
 TASKS = ("arc_easy", "openbookqa")
 BLOCKS, LARGEST = 12, 4
 PLANNED = 1 + LARGEST * 2 * BLOCKS - LARGEST * (LARGEST - 1) // 2 + 1

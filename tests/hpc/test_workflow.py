@@ -125,6 +125,7 @@ def test_what_does_not_fit_is_streamed(
     assert "its weights do not fit beside a sensible number of hidden states, so they are streamed" in said
 
 
+@pytest.mark.rare
 def test_embedded_default(
     real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path
 ) -> None:

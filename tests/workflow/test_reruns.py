@@ -29,7 +29,7 @@ OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
     "schedule": ("schedule/groups.py", "together * max(batches) <= room", "together * max(batches) < room", set()),
     "plan": ("plan/plan.py", "done + work[stop] / 2", "done - work[stop] / 2", set()),
     "analysis": ("analysis/intervals.py", "groups / (groups - 1)", "groups / (groups + 1)", ESTIMATES),
-    "evaluate": ("evaluate/scoring.py", "golden - scores.max(", "golden + scores.max(", VALUES),
+    "evaluate": ("evaluate/scoring.py", "golden - others", "golden + others", VALUES),
     "present": ("present/figures/drawing.py", "0.05 * (high - low)", "0.05 + (high - low)", PICTURES),
     "style sheet": ("present/figures/style.mplstyle", "font.size", "axes.titlesize: 7\nfont.size", PICTURES),
     "task names": ("present/tables.py", '"BoolQ"', '"Boolean questions"', PICTURES),

@@ -279,7 +279,7 @@ def test_unknown_tasks_and_groups(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"'common' is a group of lm-eval\. `cornerstone task common` writes"):
         build(folder, "common")
     assert groups.group("common", (str(folder),)) == (["hellaswag"], True)
-    with pytest.raises(TaskError, match=r"no group or tag 'comon'\. Did you mean common\?"):
+    with pytest.raises(TaskError, match=r"no task, group or tag 'comon'\. Did you mean common\?"):
         groups.group("comon", (str(folder),))
 
 
@@ -392,5 +392,5 @@ def test_entries_for_the_config(tmp_path: Path) -> None:
     assert groups.entry("read", where) == "read: {metric: word_perplexity}\n"
     assert groups.entry("both", where) == "both:\n  metric: acc_norm\n  subtasks: [one, two]\n"
     assert groups.entry("all", where) == "all:\n  metric: acc_norm\n  subtasks: [one, two]\n  by_size: false\n"
-    with pytest.raises(TaskError, match="no group or tag 'al'"):
+    with pytest.raises(TaskError, match="no task, group or tag 'al'"):
         groups.entry("al", where)
