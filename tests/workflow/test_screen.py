@@ -82,27 +82,6 @@ def test_a_wrong_value_is_few_lines_and_the_last_says_what_to_do(workflow: Workf
     ]
 
 
-def test_two_failures_and_the_rest_goes_on(workflow: Workflow) -> None:
-    """One task's documents are damaged, the other lacks the metric: two blocks, two remedies."""
-    documents = workflow.folder / "resources" / "documents" / "embedded"
-    (documents / "arc_easy.json").write_text("{")
-    config = workflow.config()
-    config["run_tasks"] += ["boolq"]
-    config["tasks"]["boolq"]["metric"] = "acc_norm"
-    workflow.write_config(config)
-    _, after = failing(workflow, "--keep-going", *VALUES, "results/tiny/boolq/values.parquet")
-    assert sorted(line for line in after if line.startswith("FAILED: ")) == [
-        "FAILED: model tiny, task arc_easy, chunk 0 (evaluating)",
-        "FAILED: model tiny, task boolq, chunk 0 (evaluating)",
-    ]
-    assert len(after) <= 2 * MOST_LINES
-    assert {line.partition(":")[0] for line in after[-2:]} == {"What to do"}
-    remedies = {line for line in after if line.startswith("What to do")}
-    assert "What to do: Delete it and run `snakemake fetch`." in remedies
-    assert "What to do: Choose one of them." in remedies
-    assert (workflow.folder / VALUES[1]).is_file()
-
-
 READS = "        wanted = self.wanted()\n        lacking: "
 """Where a job begins to work."""
 
@@ -111,6 +90,26 @@ def insert(path: Path, place: str, before: str) -> None:
     text = path.read_text()
     assert place in text
     path.write_text(text.replace(place, before + place, 1))
+
+
+def test_two_failures_and_the_rest_goes_on(workflow: Workflow) -> None:
+    """The jobs of two tasks find something that is wrong: two blocks, two remedies."""
+    config = workflow.config()
+    config["run_tasks"] += ["boolq"]
+    workflow.write_config(config)
+    fails = '        if self.task in ("arc_easy", "boolq"):\n'
+    fails += '            raise AssetError(f"the documents of {self.task} are wrong. Mend {self.task}.")\n'
+    insert(workflow.folder / "cornerstone" / "evaluate" / "job.py", READS, fails)
+    _, after = failing(workflow, "--keep-going", *VALUES, "results/tiny/boolq/values.parquet")
+    assert sorted(line for line in after if line.startswith("FAILED: ")) == [
+        "FAILED: model tiny, task arc_easy, chunk 0 (evaluating)",
+        "FAILED: model tiny, task boolq, chunk 0 (evaluating)",
+    ]
+    assert len(after) <= 2 * MOST_LINES
+    assert {line.partition(":")[0] for line in after[-2:]} == {"What to do"}
+    remedies = {line for line in after if line.startswith("What to do")}
+    assert {line.partition("Mend ")[2] for line in remedies} == {"arc_easy.", "boolq."}
+    assert (workflow.folder / VALUES[1]).is_file()
 
 
 def test_a_defect_leaves_its_traceback_in_the_log(workflow: Workflow) -> None:
