@@ -34,8 +34,6 @@ for _name, (_model, _recipes) in recipes.items():
             model=_model,
             recipes=[vars(_recipe) for _recipe in _recipes],
             made_from=[_recipe.made_from for _recipe in _recipes],
-            metrics=[cfg.task(_recipe.task).metric for _recipe in _recipes],
-            functions=cfg.value_functions,
             code=fingerprint.of_fetched_documents(),
         message:
             f"Having lm-eval make the documents of {len(_recipes)} tasks ({_name})"

@@ -20,5 +20,8 @@ with log.script(snakemake.log[0]):
     params, config = snakemake.params, load(snakemake.config)
     wheels = Path(Layout(config).wheels)
     folder = fetch.model_folder(Path(snakemake.input[0]), config.models[params.model]) if params.model else None
-    for path, recipe, metric in zip(snakemake.output, params.recipes, params.metrics, strict=True):
-        tasks.ensure(Path(path), Recipe(**recipe), metric, params.functions, wheels, params.code, folder)
+    for path, said in zip(snakemake.output, params.recipes, strict=True):
+        recipe = Recipe(**said)
+        # not among the params: another metric makes no other documents
+        metric = config.task(recipe.task).metric
+        tasks.ensure(Path(path), recipe, metric, config.value_functions, wheels, params.code, folder)

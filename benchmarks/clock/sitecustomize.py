@@ -25,7 +25,7 @@ from typing import Any
 PARTS = {
     "cornerstone.engine.sweep:choice_scores": "sweep",
     "cornerstone.engine.loading:load": "model load",
-    "cornerstone.evaluate.job:encode": "encoding",
+    "cornerstone.evaluate.tokens:encode": "encoding",
     "cornerstone.evaluate.result:write": "JSON writing",
     "cornerstone.evaluate.result:missing": "JSON checking",
     "snakemake.workflow:Workflow.include": "parsing",
