@@ -2,7 +2,7 @@
 # make study NAME=full   the same with a file of studies/ on top of config.yaml; without NAME: which there are
 # make plan   what config.yaml would cost: coalitions, tokens, FLOP, hours (runs nothing)
 # make test   environment, lint, all tests
-# make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, the default run on it
+# make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, most of the 189 model types
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral

@@ -33,6 +33,9 @@ MODELS = {"smollm2-135m": [], "gemma3-270m": [], "qwen2.5-coder-0.5b": [ROOT / "
 """Each with the config files that it is in, beside config.yaml."""
 REMOVED = ("full", "one attention", "one feed-forward", "a window of four", "a scattered ten")
 
+ALWAYS = ("full", "a scattered ten")
+"""What `make test` removes; the others are for `make test-rare`: each takes half a minute of stock lm-eval."""
+
 
 def removed(what: str, count: int) -> tuple[int, ...]:
     """Places of `count` sublayers that are removed."""
@@ -100,7 +103,10 @@ def task_objects(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("index", range(len(REMOVED)), ids=REMOVED)
+@pytest.mark.parametrize(
+    "index",
+    [pytest.param(i, id=what, marks=[] if what in ALWAYS else pytest.mark.rare) for i, what in enumerate(REMOVED)],
+)
 def test_equals_stock_lm_eval(index: int, ours: dict[str, Any], real: Real, task_objects: list[Any]) -> None:
     lm = stock.harness(real.model, real.tokenizer)
     places = removed(REMOVED[index], len(real.network.players))

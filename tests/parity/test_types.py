@@ -11,9 +11,19 @@ from tests.helpers import ROOT
 ROWS = rows_of(PAGE.read_text(encoding="utf-8"))
 
 
+EACH = 5
+"""Of so many types `make test` looks at one; `make test-rare` at the others, which takes minutes."""
+
+
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")  # what models of 189 types warn of at tiny sizes is not ours
-@pytest.mark.parametrize("model_type", types.TYPES)
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        name if place % EACH == 0 else pytest.param(name, marks=pytest.mark.rare)
+        for place, name in enumerate(types.TYPES)
+    ],
+)
 def test_the_page_says_what_comes_out(model_type: str) -> None:
     assert look(model_type).row(model_type) == ROWS[model_type], "run: python -m tests.architectures"
 
