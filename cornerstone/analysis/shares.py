@@ -19,8 +19,8 @@ from cornerstone.errors import CornerstoneError
 Array = NDArray[np.float64]
 
 ENOUGH = 1000
-"""Documents of all tasks from which on Table 1's share has an interval: below, it covered the truth in 0 to 1 % of
-simulated runs of 24 and of 100 documents a task."""
+"""Documents of all tasks from which on Table 1's share has an interval: with fewer, its biases are larger than its
+spread over documents."""
 SPLITS = 100
 """Random halves over which the cross-fitted share is averaged."""
 

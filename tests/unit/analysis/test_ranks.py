@@ -202,6 +202,31 @@ def test_variances_are_drawn_together_and_none_is_zero() -> None:
     assert max(widths) < 1.2 * min(widths)
 
 
+def answers(rng: np.random.Generator, documents: int, players: int = 30) -> np.ndarray:
+    """Drops of right answers, [D, N]: three players matter, the others hardly change anything."""
+    effect, spread = np.full(players, 0.02), np.full(players, 0.15)
+    effect[:3], spread[:3] = (1.5, 1.0, 0.8), 0.6
+    margin = rng.normal(0.4, 1, (documents, 1))
+    left = margin - effect - spread * rng.normal(size=(documents, players))
+    return (margin > 0).astype(float) - (left > 0)
+
+
+def test_moderated_intervals_are_narrower_and_cover() -> None:
+    """Of 24 documents a task: the mean over six tasks, against the interval of each player by itself."""
+    rng = np.random.default_rng(0)
+    truth = answers(rng, 100_000).mean(axis=0)
+    covered, narrower = [], []
+    for _ in range(60):
+        labels = np.arange(24).astype(str)
+        samples = {f"task{i}": Sample(Values(answers(rng, 24)), labels) for i in range(6)}
+        found = estimates(samples, 0.95)[MEAN]
+        plain = over_tasks([of_values(sample.values, labels, 0.95) for sample in samples.values()], 0.95)
+        covered.append((found.low <= truth) & (truth <= found.high))
+        narrower.append((found.high - found.low).mean() / (plain.high - plain.low).mean())
+    assert 0.93 <= np.mean(covered) <= 0.99
+    assert np.mean(narrower) < 0.85
+
+
 def test_ranks_of_players_far_apart_are_known() -> None:
     found = intervals_of(drawn(APART, 4, scale=0.2), 0.95)
     assert list(found) == ["task0", "task1", MEAN]
