@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def _threads() -> None:
     torch.set_num_threads(2)
+
+
+@pytest.fixture
+def no_stock_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """lm-eval without its own tasks, whose index takes seconds."""
+    from cornerstone.assets import harness
+
+    monkeypatch.setattr(harness, "STOCK", False)
+    harness.index.cache_clear()
+    yield
+    harness.index.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import yaml
 from lm_eval.tasks import TaskManager
 
 from cornerstone.analysis.games import pooled
-from cornerstone.assets import groups, harness, tasks
+from cornerstone.assets import groups, tasks
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.assets.recipe import Recipe
 from cornerstone.engine import sweep
@@ -33,12 +32,7 @@ TEMPLATE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def no_stock_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(harness, "STOCK", False)
-    harness.index.cache_clear()
-    yield
-    harness.index.cache_clear()
+pytestmark = pytest.mark.usefixtures("no_stock_tasks")
 
 
 class Both:

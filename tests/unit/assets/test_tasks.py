@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,7 @@ from tests.task_files import CHOICES, SHARES
 NOWHERE = Path("/nowhere")
 
 
-@pytest.fixture(autouse=True)
-def no_stock_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(harness, "STOCK", False)
-    harness.index.cache_clear()
-    yield
-    harness.index.cache_clear()
+pytestmark = pytest.mark.usefixtures("no_stock_tasks")
 
 
 def build(folder: Path, task: str = "own", source: str = "hub", **settings: Any) -> TaskDocuments:
