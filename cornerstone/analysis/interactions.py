@@ -52,7 +52,8 @@ def interactions(
 ) -> pd.DataFrame:
     """Interactions as a table: a row per task (and the mean) and pair of players.
 
-    `q` is the false discovery rate at which a pair is found to interact (two-sided, over all pairs of the task).
+    `p` is two-sided, of no interaction, each pair by itself. `q` is the false discovery rate at which a pair is found
+    to interact, over all pairs of the task.
 
     Args:
         config: the configuration.
@@ -83,6 +84,7 @@ def interactions(
                 "high": estimate.high,
                 "se_documents": estimate.se_documents,
                 "se_coalitions": estimate.se_coalitions,
+                "p": estimate.p_differs(),
                 "q": ranks.benjamini_hochberg(estimate.p_differs()),
                 "documents": documents_of(games, task),
             }

@@ -27,7 +27,7 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Fig
     """A heat map of the interactions of pairs, mean over tasks; marked where `q` is at most `RATE`.
 
     Args:
-        frame: columns model, task, interactions, first_position, second_position, value, low, high, q.
+        frame: columns model, task, interactions, first_position, second_position, value, p, q.
         players: their names in execution order.
         model: whose rows to draw.
 
@@ -60,10 +60,9 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str) -> Fig
     ax.set_ylabel("later player")
     bar = figure.colorbar(image, ax=ax, shrink=0.75)
     bar.set_label(f"interaction ({points_label(rows)}): redundant < 0 < synergistic")
-    excluded = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
     note = (
         f"{int(clear.sum())} of {len(rows)} pairs at a false discovery rate of {RATE:.0%} (dots)\n"
-        f"{excluded} intervals exclude 0; by chance {RATE * len(rows):.1f} of 95% intervals would"
+        f"{int((rows['p'] <= RATE).sum())} have p of at most {RATE:.0%}; by chance {RATE * len(rows):.1f} would"
     )
     ax.text(0.98, 0.98, note, transform=ax.transAxes, ha="right", va="top", fontsize="small")
     return figure
