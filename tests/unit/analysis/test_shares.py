@@ -196,10 +196,17 @@ def test_a_mean_drop_of_one_document_is_refused() -> None:
         shares.mean_drop({"boolq": np.ones((1, 4))}, PLAYERS, "m", ["ffn0"])
 
 
-def test_groups_may_not_be_empty() -> None:
-    for table in (shares.mean_drop, shares.mean_drop_by_task):
-        with pytest.raises(CornerstoneError, match="empty"):
-            table(DROPS, PLAYERS, "m", PLAYERS)
+def test_where_all_players_are_at_the_top_there_are_no_others() -> None:
+    """So it is with two or three players: the tables are made, and say nothing of others."""
+    assert list(shares.mean_drop(DROPS, PLAYERS, "m", PLAYERS)["layers"]) == ["cornerstone"]
+    by_task = shares.mean_drop_by_task(DROPS, PLAYERS, "m", PLAYERS)
+    assert by_task.empty
+    assert list(by_task) == list(shares.mean_drop_by_task(DROPS, PLAYERS, "m", PLAYERS[:1]))
+
+
+def test_the_top_may_not_be_empty() -> None:
+    with pytest.raises(CornerstoneError, match="empty"):
+        shares.mean_drop(DROPS, PLAYERS, "m", [])
 
 
 def test_the_mean_drop_by_task_is_the_mean_drop_of_one_task() -> None:
