@@ -113,7 +113,7 @@ def mean_drop(
     level: float = 0.95,
     clusters: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
-    """Table 3: the mean drop of the metric when one cornerstone, or one other sublayer, is removed.
+    """Table 3: the mean drop of the metric when one of the top three, or one other sublayer, is removed.
 
     The paper clips each player's drop on each task to [0, 1] before averaging, which turns noise into drop;
     the unclipped mean stands beside it, and the interval is the unclipped one's.
@@ -123,12 +123,12 @@ def mean_drop(
             [documents, players], in -1..1.
         players: names in execution order, naming the columns.
         model: configuration name; the published drops are looked up by it.
-        top: the cornerstones; all other players are "other".
+        top: the top three (of the paper's models: its cornerstones); all other players are "other".
         level: of the interval, 0..1.
         clusters: per task the cluster label of each document; a task left out has independent documents.
 
     Returns:
-        Two rows ("cornerstone", "other"): model, layers, clipped_percent, unclipped_percent, low, high,
+        Two rows ("top three", "other"): model, layers, clipped_percent, unclipped_percent, low, high,
         published_percent. The interval is that of `intervals.over_tasks` (documents paired, tasks independent). With
         at most three players all are at the top, and there is no row of others.
 
@@ -137,7 +137,7 @@ def mean_drop(
     """
     tasks = _checked(drops, players)
     groups: dict[paper.Layers, list[int]] = {
-        "cornerstone": _columns(players, top),
+        "top three": _columns(players, top),
         "other": _others(players, top),
     }
     rows = []

@@ -141,7 +141,7 @@ def _columns(frame: pd.DataFrame) -> list[Column]:
         if name in within:
             continue
         number = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
-        number = number or frame[name].isna().all() or str(name).endswith("_percent")
+        number = number or bool(frame[name].isna().all()) or str(name).endswith("_percent")
         cells = [_number(value) if number else escaped(str("–" if pd.isna(value) else value)) for value in frame[name]]
         ends = (
             [_ends(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]

@@ -122,10 +122,10 @@ TABLES: Final = (
         "table1",
         "share",
         as_it_is,
-        "Share of the cornerstones in the sum of all layer Shapley values (negative values set to 0 first), "
-        "mean over tasks. With few documents noise makes this share too small, and choosing the highest makes it too "
-        "large. The cross-fitted one (sign from one half of the documents, value from the other) tends to be too "
-        "large. Below 1,000 documents there is no interval.",
+        "Share of the three highest layers (of the paper's models: the paper's three) in the sum of all layer Shapley "
+        "values (negative values set to 0 first), mean over tasks. With few documents noise makes this share too "
+        "small, and choosing the highest makes it too large. The cross-fitted one (sign from one half of the "
+        "documents, value from the other) tends to be too large. Below 1,000 documents there is no interval.",
     ),
     Table(
         "table2",
@@ -138,14 +138,14 @@ TABLES: Final = (
         "table3",
         "mean_drop",
         as_it_is,
-        "Mean drop of the metric when one cornerstone or one other layer is removed, in points. `clipped` "
-        "sets drops below 0 to 0 as the paper does; the interval is that of the unclipped drop.",
+        "Mean drop of the metric when one of the three highest layers or one other layer is removed, in points. "
+        "`clipped` sets drops below 0 to 0 as the paper does; the interval is that of the unclipped drop.",
     ),
     Table(
         "table4",
         "mean_drop_by_task",
         as_it_is,
-        "Mean drop of the metric when one layer that is no cornerstone is removed, in points, by task.",
+        "Mean drop of the metric when one layer that is not among the three highest is removed, in points, by task.",
     ),
     Table(
         "hypotheses",

@@ -134,7 +134,7 @@ def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
         drops, table = (read_csv(Path(Layout(config).csv(model, stem))) for stem in ("ablation", "cornerstones"))
         top = paper.top_players(table, model)
         rows = drops[(drops["task"] != "mean") & drops["player"].isin(top)]
-        found = third.loc[(model, "cornerstone"), "unclipped_percent"]
+        found = third.loc[(model, "top three"), "unclipped_percent"]
         assert found == pytest.approx(100 * rows["drop"].mean())
 
 
