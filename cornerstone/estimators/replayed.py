@@ -86,6 +86,7 @@ class Replayed(Asked):
     """
 
     drawn: ClassVar[bool] = True
+    by_task: ClassVar[bool] = True
     budget: int
     replicates: int
 
