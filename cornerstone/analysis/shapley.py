@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -90,8 +91,8 @@ def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
 def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
     """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents.
 
-    Chance is not a number where there is nothing to choose. What is odd about some documents is counted, too
-    (`TaskDocuments.remarks`).
+    Chance, and `majority`, the accuracy of always taking the place that is right most often, are not numbers where
+    there is nothing to choose. What is odd about some documents is counted, too (`TaskDocuments.remarks`).
     """
     rows = []
     for task, game in games.items():
@@ -110,6 +111,7 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
                 "original_se": whole.se[0],
                 "empty": game(0).mean(),
                 "chance": np.average([part.chance for part in parts], weights=sizes),
+                "majority": np.average([majority(part) for part in parts], weights=sizes),
                 **{
                     column: sum(len(part.remarked().get(what, [])) for part in parts)
                     for what, column in REMARKS.items()
@@ -117,6 +119,14 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
             }
         )
     return pd.DataFrame(rows)
+
+
+def majority(documents: TaskDocuments) -> float:
+    """The accuracy of always taking one place, the one that is right most often; not a number without choices."""
+    if documents.kind != "multiple_choice":
+        return float("nan")
+    places = Counter(place for document in documents.documents for place in document.right)
+    return max(places.values()) / len(documents.documents)
 
 
 def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sample], model: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -207,13 +208,16 @@ def test_baselines(games: dict[str, Game]) -> None:
     }
     frame = shapley.baselines(small(), "tiny", games, data)
     assert list(frame.columns) == [
-        "model", "task", "metric", "documents", "split", "source", "original", "original_se", "empty", "chance",
+        "model", "task", "metric", "documents", "split", "source", "original", "original_se", "empty", "chance", "majority",
             "equal_choices",
     ]  # fmt: skip
     assert frame["task"].tolist() == ["alpha", "beta"]
     assert frame["documents"].tolist() == [12, 30]
     assert frame["metric"].tolist() == ["acc", "acc_norm"]
     assert frame["chance"].tolist() == [0.5, pytest.approx(0.375)]
+    golds = [document.gold for document in data["beta"].documents]
+    assert frame["majority"].tolist() == [0.5, max(golds.count(place) for place in range(4)) / 30]
+    assert np.isnan(shapley.majority(replace(data["alpha"], kind="loglikelihood")))
     assert frame["original"].tolist() == pytest.approx([games[t].full.mean() for t in games])
     assert frame["empty"].tolist() == pytest.approx([games[t](0).mean() for t in games])
     assert frame["original_se"][0] == pytest.approx(games["alpha"].full.std(ddof=1) / np.sqrt(12))
