@@ -207,7 +207,7 @@ def hypotheses(
         *_cornerstones(groups, majority),
         *_others(groups, config.largest_window(model)),
     ]
-    rows = pd.DataFrame([row for prediction in predictions for row in prediction.rows(config.intervals.margin)])
+    rows = pd.DataFrame([row for prediction in predictions for row in prediction.rows(config.intervals.equivalence)])
     rows.insert(0, "model", model)
     return judged(rows, level)
 

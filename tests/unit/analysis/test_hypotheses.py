@@ -119,7 +119,7 @@ def test_nothing_is_shown_only_within_the_margin() -> None:
     tasks = {"run_tasks": ["a", "b"], "tasks": {"a": {"metric": "acc"}, "b": {"metric": "acc"}}}
     found = {}
     for margin in (0.05, 0.004, 0.0001):
-        table = hypotheses_of(config(**tasks, **{"intervals.margin": margin}), by_task)
+        table = hypotheses_of(config(**tasks, **{"intervals.equivalence": margin}), by_task)
         found[margin] = of_mean(table)["verdict"][NOTHING]
         assert f"(+- {margin:g})" in of_mean(table)["expected"][NOTHING]
     assert found[0.05] == "holds"
