@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cornerstone.analysis import games, hypotheses, interactions, paper, shapley, shares
+from cornerstone.analysis import deletion, games, hypotheses, interactions, paper, shapley, shares
 from cornerstone.config.config import Config
 from cornerstone.estimators import ablation
 from cornerstone.files import read_csv
@@ -52,6 +52,10 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     coalitions = {task: {name: len(needed) for name, needed in plan.wanted.items()} for task, plan in plans.items()}
     frames["estimators"] = shapley.comparison(config, model, samples, coalitions, accuracy)
     frames["ablation"] = shapley.ablations(config, model, accuracy)
+    if config.deletion.orders:
+        removed = shapley.drops(accuracy)
+        by = deletion.orders(config, config.models[model].all_players(), samples[config.headline.name], removed)
+        frames["orders"] = by
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)
     headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}

@@ -108,7 +108,8 @@ FIGURES: Final = (
         "deletion",
         ("deletion", "baselines"),
         "Metric while sublayers of {model} are removed one after another",
-        "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
+        "The order of removal comes from one half of the documents and the curve from the other, both ways (of few "
+        "documents from all of them). The {level} intervals count the choice of documents.",
     ),
 )
 """All kinds of figures of a model."""
