@@ -144,7 +144,7 @@ TABLES: Final = (
         "Share of the cornerstones in the sum of all layer Shapley values (negative values set to 0 first), "
         "mean over tasks. With few documents noise makes this share too small, and choosing the highest makes it too "
         "large. The cross-fitted one (sign from one half of the documents, value from the other) tends to be too "
-        "large. Below 1,000 documents there is no interval.",
+        "large. Below 1,000 documents there is no interval; above, it covers less often than it says.",
     ),
     Table(
         "table2",
