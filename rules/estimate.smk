@@ -19,7 +19,7 @@ rule collect:
     input:
         chunks=lambda w: [
             layout.chunk(w.model, w.task, number)
-            for number in range(len(chunks[w.model]))
+            for number in range(len(chunks[w.model][w.task]))
         ],
         documents=lambda w: layout.documents_for(w.model, w.task),
         note=note(cfg, "{model}", "{task}" + VALUES),
@@ -90,8 +90,7 @@ for _model in cfg.run:
 rule deletion_curves:
     input:
         tables=[layout.deletion_values("{model}", task) for task in cfg.scored_tasks],
-        values=lambda w: layout.shown(w.model)["shapley"],
-        drops=lambda w: layout.shown(w.model)["ablation"],
+        orders=layout.csv("{model}", "orders"),
     output:
         layout.csv("{model}", "deletion"),
     log:

@@ -29,7 +29,7 @@ def checked_coalition(model, name):
 
 
 for _model in cfg.run:
-    for _chunk, _names in enumerate(chunks[_model]):
+    for _chunk, _size in enumerate(chunk_sizes(plans[_model])):
 
         rule:
             name:
@@ -48,7 +48,7 @@ for _model in cfg.run:
             params:
                 **evaluate_params(_model, chunk=_chunk),
             message:
-                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
+                f"Evaluating {_size} coalitions of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
             script:
                 "../scripts/evaluate.py"
 
@@ -84,8 +84,7 @@ for _model in cfg.run:
             f"deletion_{_model}"
         input:
             **evaluate_input(_model),
-            values=layout.shown(_model)["shapley"],
-            drops=layout.shown(_model)["ablation"],
+            orders=layout.csv(_model, "orders"),
         output:
             layout.deletion_values(_model, "{task}"),
         log:

@@ -1,8 +1,8 @@
-"""Interactions of pairs of players, and the paper's two shortcuts measured with them.
+"""Interactions of pairs of players, and what they and marginal contributions say of the paper's two shortcuts.
 
 Early truncation (section 3 of the paper) leaves out coalitions from which more than K players are missing; it loses
 little if contributions fade as players go. Neighbourhood sampling removes neighbours only; it loses little if
-players far apart do not interact.
+players far apart do not interact. Coalitions of the window estimator alone show only what the shortcuts keep.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from cornerstone.analysis import ranks
 from cornerstone.analysis.intervals import Estimate, variance_of_mean
 from cornerstone.analysis.ranks import Sample
-from cornerstone.analysis.shapley import Games, documents_of, metric_of, sample
+from cornerstone.analysis.shapley import Games, documents_of, metric_of, sample, scale_of, unit
 from cornerstone.config.config import Config
 from cornerstone.estimators import interactions as pairwise
 from cornerstone.estimators.values import Values
@@ -36,7 +36,10 @@ def measured(config: Config, model: str, name: str, games: Games) -> tuple[list[
     for entry in config.interactions:
         if entry.name == name:
             pairs = entry.pairs(len(config.models[model].all_players()), config.seed)
-            return pairs, entry.estimate(games, config.seed, config.intervals.bootstrap)
+            of_tasks: dict[str, Values] = {}
+            for task, game in games.items():
+                of_tasks |= entry.estimate({task: game}, entry.seed_on(config.seed, task), config.intervals.bootstrap)
+            return pairs, of_tasks
     found = {task: pairwise.windows(game, config.largest_window(model)) for task, game in games.items()}
     return next(iter(found.values()))[0], {task: values for task, (_, values) in found.items()}
 
@@ -71,7 +74,7 @@ def interactions(
             {
                 "model": model,
                 "task": task,
-                "metric": metric_of(config, task) if function == ACCURACY else function,
+                "metric": unit(config, task, function),
                 "interactions": name,
                 "first": [players[i].name for i in first],
                 "second": [players[j].name for j in second],
@@ -131,8 +134,10 @@ def by_removed(config: Config, model: str, games: Games) -> pd.DataFrame:
     """Marginal contributions against the number of players removed before: is an early truncation enough?
 
     Every pair of evaluated coalitions that differ by one player counts. `value` is their mean with its interval;
-    `mean_abs` and `noise` as in `by_distance` (in the mean over tasks: of each contribution's mean over tasks);
-    `marginals` how many there are, by so many `players`.
+    `mean_abs` and `noise` as in `by_distance`; `marginals` how many there are, by so many `players`. In the mean over
+    tasks these are of each contribution's mean over tasks, so of contributions that all tasks have: not a number where
+    there are none, as tasks whose coalitions are drawn have their own. Only numbers removed of which every task has
+    contributions are listed.
     """
     level = config.intervals.level
     found: dict[str, dict[int, _Marginals]] = {}
@@ -142,20 +147,21 @@ def by_removed(config: Config, model: str, games: Games) -> pd.DataFrame:
         for coalition, position, scores in pairwise.marginals(game):
             removed = len(game.players) - coalition.bit_count()
             parts.setdefault(removed, _Marginals()).add((coalition, position), scores, game.clusters)
-        found[task] = dict(sorted(parts.items()))
+        found[task] = parts
+    everywhere = sorted(set.intersection(*(set(parts) for parts in found.values())))
+    for task, game in games.items():
+        found[task] = {removed: found[task][removed] for removed in everywhere}
         means = np.stack([part.sum / len(part.means) for part in found[task].values()], axis=1)
         samples[task] = sample(Values(means), game)
-    found[MEAN] = {
-        removed: _over_tasks([found[task][removed] for task in games]) for removed in found[next(iter(games))]
-    }
+    found[MEAN] = {removed: _over_tasks([found[task][removed] for task in games]) for removed in everywhere}
     frames = []
     for task, estimate in ranks.estimates(samples, level).items():
         parts = found[task]
         frame = _profile(config, model, task, estimate, "removed", np.array(list(parts)))
         frame["marginals"] = [len(part.means) for part in parts.values()]
         frame["players"] = [len({position for _, position in part.means}) for part in parts.values()]
-        frame["mean_abs"] = [np.abs(list(part.means.values())).mean() for part in parts.values()]
-        frame["noise"] = [NOISE * np.sqrt(list(part.variances.values())).mean() for part in parts.values()]
+        frame["mean_abs"] = [part.mean_abs for part in parts.values()]
+        frame["noise"] = [part.noise for part in parts.values()]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
@@ -180,6 +186,16 @@ class _Marginals:
         self.variances[key] = float(variance_of_mean(scores[:, None], clusters)[0][0])
         self.sum = self.sum + scores
 
+    @property
+    def mean_abs(self) -> float:
+        """The mean of the absolute values; not a number where there are none."""
+        return float(np.mean(np.abs(list(self.means.values())))) if self.means else float("nan")
+
+    @property
+    def noise(self) -> float:
+        """What `mean_abs` would be if all contributions were 0; not a number where there are none."""
+        return NOISE * float(np.mean(np.sqrt(list(self.variances.values())))) if self.means else float("nan")
+
 
 def _over_tasks(parts: Sequence[_Marginals]) -> _Marginals:
     """The means over tasks of those contributions that all tasks have."""
@@ -193,7 +209,10 @@ def _over_tasks(parts: Sequence[_Marginals]) -> _Marginals:
 
 def _pair_samples(found: Mapping[str, Values], games: Games, function: str) -> dict[str, Sample]:
     bound = 2 if function == ACCURACY else None  # a second difference of accuracies lies in [-2, 2]
-    return {task: Sample(values, games[task].clusters, bound) for task, values in found.items()}
+    return {
+        task: Sample(values, games[task].clusters, bound, scale_of(games[task], function))
+        for task, values in found.items()
+    }
 
 
 def _profile(config: Config, model: str, task: str, estimate: Estimate, against: str, x: np.ndarray) -> pd.DataFrame:

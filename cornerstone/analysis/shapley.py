@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from cornerstone.assets.documents import REMARKS, TaskDocuments
 from cornerstone.config.config import Config
 from cornerstone.estimators import Estimator, ablation
 from cornerstone.estimators.values import Values
+from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY, MEAN, Game
 
 Games = Mapping[str, Game]
@@ -31,17 +34,40 @@ def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dic
         StoreError: a coalition was not evaluated.
         ConfigError: the installed shapiq does not have this estimator.
     """
-    flat = {(function, task): game for function, by_task in games.items() for task, game in by_task.items()}
-    found = entry.estimate(flat, config.seed, config.intervals.bootstrap)
-    return {
-        function: {task: sample(found[function, task], game, function) for task, game in by_task.items()}
-        for function, by_task in games.items()
-    }
+    found: dict[str, dict[str, Sample]] = {function: {} for function in games}
+    for task in next(iter(games.values())):
+        of_task = {function: by_task[task] for function, by_task in games.items()}
+        values = entry.estimate(of_task, entry.seed_on(config.seed, task), config.intervals.bootstrap)
+        for function, game in of_task.items():
+            drawn = replace(values[function], shared=entry.drawn and not entry.by_task)
+            found[function][task] = sample(drawn, game, function)
+    return found
 
 
 def sample(values: Values, game: Game, function: str = ACCURACY) -> Sample:
     """Values with what is known of the documents; differences of accuracies lie in [-1, 1], others anywhere."""
-    return Sample(values, game.clusters, 1 if function == ACCURACY else None)
+    return Sample(values, game.clusters, 1 if function == ACCURACY else None, scale_of(game, function))
+
+
+def scale_of(game: Game, function: str) -> float:
+    """By what the values of a task are divided in the mean over tasks.
+
+    Accuracies and soft accuracies are shares, the same on all tasks: by 1. All else has a unit that depends on the
+    texts of a task: answers of three letters have large margins per character, long answers small probabilities. It is
+    divided by the standard deviation over documents of the whole model's value. (Not by v(N) - v(no player), which may
+    be near 0, or below.) Where that is 0, on documents that are all alike, by 1.
+    """
+    if function in (ACCURACY, SOFT):
+        return 1.0
+    spread = float(game.full.std(ddof=1))
+    return spread if spread > 0 else 1.0
+
+
+def unit(config: Config, task: str, function: str) -> str:
+    """What the values of a task or of the mean over tasks are measured in: column `metric`."""
+    if function == ACCURACY:
+        return metric_of(config, task)
+    return f"{function}/sd" if task == MEAN and function != SOFT else function
 
 
 def shapley(
@@ -73,9 +99,14 @@ def shapley(
     return frame
 
 
+def drops(games: Games) -> dict[str, Sample]:
+    """What removing each player by itself costs, on each task."""
+    return {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+
+
 def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
     """Single-layer ablation: accuracy without each player, and the paired drop with its interval."""
-    found = {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+    found = drops(games)
     frame = _per_player(config, model, games, found, ACCURACY).rename(columns={"value": "drop"})
     frame = frame.drop(columns=["se_documents", "se_coalitions"])
     original = {task: game.full.mean() for task, game in games.items()}
@@ -87,8 +118,8 @@ def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
 def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
     """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents.
 
-    Chance is not a number where there is nothing to choose. What is odd about some documents is counted, too
-    (`TaskDocuments.remarks`).
+    Chance, and `majority`, the accuracy of always taking the place that is right most often, are not numbers where
+    there is nothing to choose. What is odd about some documents is counted, too (`TaskDocuments.remarks`).
     """
     rows = []
     for task, game in games.items():
@@ -107,6 +138,7 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
                 "original_se": whole.se[0],
                 "empty": game(0).mean(),
                 "chance": np.average([part.chance for part in parts], weights=sizes),
+                "majority": np.average([majority(part) for part in parts], weights=sizes),
                 **{
                     column: sum(len(part.remarked().get(what, [])) for part in parts)
                     for what, column in REMARKS.items()
@@ -114,6 +146,14 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
             }
         )
     return pd.DataFrame(rows)
+
+
+def majority(documents: TaskDocuments) -> float:
+    """The accuracy of always taking one place, the one that is right most often; not a number without choices."""
+    if documents.kind != "multiple_choice":
+        return float("nan")
+    places = Counter(place for document in documents.documents for place in document.right)
+    return max(places.values()) / len(documents.documents)
 
 
 def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sample], model: str) -> pd.DataFrame:
@@ -151,7 +191,11 @@ def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sampl
 
 
 def comparison(
-    config: Config, model: str, found: Mapping[str, Mapping[str, Sample]], coalitions: Mapping[str, int], games: Games
+    config: Config,
+    model: str,
+    found: Mapping[str, Mapping[str, Sample]],
+    coalitions: Mapping[str, Mapping[str, int]],
+    games: Games,
 ) -> pd.DataFrame:
     """The estimators side by side: a row per estimator and task (and the mean).
 
@@ -159,13 +203,14 @@ def comparison(
         config: the configuration.
         model: its name.
         found: estimator -> task -> sample.
-        coalitions: estimator -> how many coalitions it needs.
+        coalitions: task -> estimator -> how many coalitions it needs.
         games: the games they came from.
 
     Returns:
-        Columns model, estimator, task, coalitions; `sum` of the values and `gap`, that sum less v(N) - v(no player);
-        mean `se`, `se_documents` and `se_coalitions`; and against the values of `exact`, where that is among the
-        estimators: `error` (root mean square over players), `largest_error`, `rank_correlation` (Spearman).
+        Columns model, estimator, task, coalitions (in the mean over tasks: their mean, rounded); `sum` of the values
+        and `gap`, that sum less v(N) - v(no player); mean `se`, `se_documents` and `se_coalitions`; and against the
+        values of `exact`, where that is among the estimators: `error` (root mean square over players), `largest_error`,
+        `rank_correlation` (Spearman).
     """
     level = config.intervals.level
     whole = {task: float(game.full.mean() - game(0).mean()) for task, game in games.items()}
@@ -174,7 +219,8 @@ def comparison(
     rows = []
     for name, by_task in estimates.items():
         for task, estimate in by_task.items():
-            row = {"model": model, "estimator": name, "task": task, "coalitions": coalitions[name]}
+            needed = [coalitions[each][name] for each in (games if task == MEAN else [task])]
+            row = {"model": model, "estimator": name, "task": task, "coalitions": round(np.mean(needed))}
             row |= {"sum": estimate.value.sum(), "gap": estimate.value.sum() - whole[task]}
             row |= {part: getattr(estimate, part).mean() for part in ("se", "se_documents", "se_coalitions")}
             row |= dict.fromkeys(("error", "largest_error", "rank_correlation"), np.nan)
@@ -198,7 +244,7 @@ def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sa
             {
                 "model": model,
                 "task": task,
-                "metric": metric_of(config, task) if function == ACCURACY else function,
+                "metric": unit(config, task, function),
                 "player": [player.name for player in players],
                 "position": [player.position for player in players],
                 "kind": [player.kind for player in players],

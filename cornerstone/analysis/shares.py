@@ -50,7 +50,8 @@ def share(
     lost because one half has them below 0 make it too small, and the share too large. The truth tends to lie between
     the two. An interval is given only from `enough` documents on: with fewer, what the documents' spread makes of the
     share is small against these biases. It is the share plus and minus a normal quantile times the bootstrap's standard
-    error.
+    error. It holds no bias, and so covers less often than it says at any number of documents
+    (`benchmarks/published.py`).
 
     Args:
         values: per task the Shapley value of every player on every document, shape [documents, players],

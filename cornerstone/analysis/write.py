@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cornerstone.analysis import games, hypotheses, interactions, paper, shapley, shares
+from cornerstone.analysis import deletion, games, hypotheses, interactions, paper, shapley, shares
 from cornerstone.config.config import Config
 from cornerstone.estimators import ablation
 from cornerstone.files import read_csv
@@ -48,9 +48,14 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
             if entry is config.headline:
                 table = shapley.cornerstones(config, frame, found[function], model)
                 frames[layout.cornerstones(function)] = table
-    coalitions = {name: len(needed) for name, needed in Plan(config, model).wanted.items()}
+    plans = {task: Plan(config, model, config.members(task)[0]) for task in config.run_tasks}
+    coalitions = {task: {name: len(needed) for name, needed in plan.wanted.items()} for task, plan in plans.items()}
     frames["estimators"] = shapley.comparison(config, model, samples, coalitions, accuracy)
     frames["ablation"] = shapley.ablations(config, model, accuracy)
+    if config.deletion.orders:
+        removed = shapley.drops(accuracy)
+        by = deletion.orders(config, config.models[model].all_players(), samples[config.headline.name], removed)
+        frames["orders"] = by
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)
     headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}
@@ -114,8 +119,8 @@ def relations(config: Config, model: str, values: Sequence[Path], baselines: Pat
     frames["by_removed"] = interactions.by_removed(config, model, accuracy)
     headline = shapley.samples(config, config.headline, {ACCURACY: accuracy})[ACCURACY]
     floor = read_csv(baselines)
-    chance = {str(task): float(value) for task, value in zip(floor["task"], floor["chance"], strict=True)}
-    frames["hypotheses"] = hypotheses.hypotheses(config, model, accuracy, headline, read_csv(cornerstones), chance)
+    majority = {str(task): float(value) for task, value in zip(floor["task"], floor["majority"], strict=True)}
+    frames["hypotheses"] = hypotheses.hypotheses(config, model, accuracy, headline, read_csv(cornerstones), majority)
     return frames
 
 

@@ -24,6 +24,7 @@ class TruncatedEstimator(Estimator):
     """Random removal orders that stop when `removed` players are gone: not the Shapley value, as the name says."""
 
     drawn = True
+    by_task = True
     kind: Literal["truncated-permutation"]
     removed: int = Field(4, ge=1, description="At most so many players are removed together.")
     budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")

@@ -1,4 +1,4 @@
-"""The two shortcuts of the window estimator, tested."""
+"""Contributions and interactions where the window estimator looks, and beyond where the config asks for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cornerstone.present.figures.rows import rows_of
 
 @styled()
 def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str, width: float) -> Figure:
-    """The paper's two shortcuts, tested: contributions against players removed, interactions against distance.
+    """Contributions against players removed, and interactions against distance.
 
     Args:
         by_removed: by_removed.csv.
@@ -49,17 +49,17 @@ def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str,
     distance = distance[distance["task"] == MEAN]
     names = list(dict.fromkeys(distance["interactions"]))
     panels: list[tuple[str, str, str, pd.DataFrame]] = [
-        ("Early truncation: marginal contributions", "removed", "players removed before", removed)
+        ("Marginal contributions", "removed", "players removed before", removed)
     ]
     panels += [
-        (f"Neighbourhood: interactions, {name}", "distance", "distance of the two players", part)
+        (f"Interactions, {name}", "distance", "distance of the two players", part)
         for name in names
         for part in [distance[distance["interactions"] == name].sort_values("distance")]
     ]
     narrow = width < NARROW
     figure = Figure(figsize=(width, (3.2 if narrow else 1.9) * len(panels) + 0.7), layout="constrained")
     if not narrow:
-        figure.suptitle(f"{model}: the assumptions of the window estimator, mean over tasks")
+        figure.suptitle(f"{model}: contributions and interactions, mean over tasks")
     axes = figure.subplots(*(2 * len(panels), 1) if narrow else (len(panels), 2), squeeze=False).reshape(-1, 2)
     handles: list[Any] = []
     for (title, column, label, part), (left, right) in zip(panels, axes, strict=True):

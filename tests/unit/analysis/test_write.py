@@ -129,7 +129,7 @@ def test_shares_and_drops_are_those_of_the_top_players(run: Run) -> None:
 
 def test_the_comparison_counts_the_coalitions_of_the_plan(run: Run) -> None:
     rows = run.estimates()["estimators"].drop_duplicates("estimator").set_index("estimator")
-    wanted = Plan(run.config, "tiny").wanted
+    wanted = Plan(run.config, "tiny", "alpha").wanted
     assert rows["coalitions"].to_dict() == {entry: len(wanted[entry]) for entry in ("window-k2", "window-k1")}
 
 
@@ -146,7 +146,7 @@ def test_interactions_are_written_for_each_value_function_and_profiles_for_accur
         *("by_distance", "by_removed", "hypotheses"),
     }
     assert set(frames["by_distance"]["interactions"]) == {"exact-k-sii", "windows-k4"}
-    assert set(frames["interactions_exact-k-sii_margin"]["metric"]) == {"margin"}
+    assert set(frames["interactions_exact-k-sii_margin"]["metric"]) == {"margin", "margin/sd"}
 
 
 def test_a_coalition_that_is_missing_is_an_error(run: Run) -> None:

@@ -104,7 +104,7 @@ def test_what_snakemake_has_to_do(here: Path) -> None:
     def path(name: str, task: str) -> str:
         return f"results/tiny/{task}/coalitions/{name}.json"
 
-    names = Plan(configured(), "tiny").names
+    names = Plan(configured(), "tiny", "alpha").names
     for each in [*(path(name, "alpha") for name in names[:2]), *(path(name, "beta") for name in names)]:
         (here / each).parent.mkdir(parents=True, exist_ok=True)
         (here / each).write_text("{}")
@@ -121,7 +121,7 @@ def test_what_snakemake_has_to_do(here: Path) -> None:
         (15, False),
         (17, False),
         (2, False),
-        (12, True),
+        (20, True),
     ]
     assert work.planned == 2 * (1 + 8 + 7 + 1)
 
@@ -148,7 +148,7 @@ def test_status_of_nothing() -> None:
     text = status(configured())
     assert "tiny alpha: 0 of 17 coalitions are there" in text
     assert "no job seems to be at work" in text
-    assert "values of tiny: 0 of 8" in text
+    assert "values of tiny: 0 of 9" in text
     assert "summary: not yet" in text
 
 
