@@ -24,14 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from cornerstone.estimators.base import Estimator, Key
+from cornerstone.estimators.budget import Budgeted
 from cornerstone.estimators.replayed import masks_of
-from cornerstone.estimators.truncated import too_small
 from cornerstone.estimators.values import Values, scores
 from cornerstone.game.coalitions import full
 from cornerstone.game.game import Game
@@ -43,28 +42,24 @@ EQUATIONS = 2
 """Pairs of coalitions that a regression must have for each player."""
 
 
-class AdjustedEstimator(Estimator):
+class AdjustedEstimator(Budgeted, Estimator):
     """Shapley values by a linear model and sampled coalitions for what it leaves over."""
 
-    drawn: ClassVar[bool] = True
-    by_task: ClassVar[bool] = True
     kind: Literal["adjusted-msr"]
-    budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
-    replicates: int = Field(10, ge=2, description="Independent draws, as for the sampled estimators.")
 
     @property
-    def name(self) -> str:
-        """As in file names."""
-        return f"adjusted-msr-b{self.budget}"
-
-    def problem(self, players: int) -> str | None:
-        """Each size must be seen in each replicate, and each regression have more equations than unknowns."""
-        return super().problem(players) or too_small(self.budget, self.replicates, self.least_budget(players))
+    def title(self) -> str:
+        """Its kind."""
+        return self.kind
 
     def least_budget(self, players: int) -> int:
-        """Coalitions that one replicate needs."""
+        """Each size must be seen in each replicate, and each regression have more equations than unknowns."""
         fewest = min(len(peers(replicate, self.replicates)) for replicate in range(self.replicates))
         return 2 + 2 * min(2 ** (players - 1) - 1, max(players // 2, -(-EQUATIONS * players // fewest)))
+
+    def step(self, players: int) -> int:
+        """A pair."""
+        return 2
 
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """Those of all replicates: both of each pair, everybody and nobody."""
@@ -78,7 +73,7 @@ class AdjustedEstimator(Estimator):
         return {key: Values.averaged(estimate(game, drawn)) for key, game in games.items()}
 
     def _drawn(self, players: tuple[Player, ...], seed: int) -> list[Pairs]:
-        pairs = (self.budget // self.replicates - 2) // 2
+        pairs = (self.within(players, seed).each - 2) // 2
         return [draw(len(players), pairs, self.random(seed, replicate)) for replicate in range(self.replicates)]
 
 

@@ -67,7 +67,8 @@ class Plan:
         shapiq."""
         if not entry.drawn:
             return entry.coalitions(self.players, self.config.seed)
-        drawn_by = [entry.model_dump(), len(self.players), self.config.seed, importlib.metadata.version("shapiq")]
+        who = [(player.kind, player.parts) for player in self.players]
+        drawn_by = [entry.model_dump(), who, self.config.seed, importlib.metadata.version("shapiq")]
         digest = hashlib.sha256(json.dumps([*drawn_by, code(*DRAWING)], sort_keys=True).encode()).hexdigest()[:16]
         path = Path(Layout(self.config).drawn(entry.name, digest))
         try:
