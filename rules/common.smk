@@ -15,7 +15,7 @@ from cornerstone.plan import fingerprint
 from cornerstone.plan.asked import asked
 from cornerstone.plan.fingerprint import code
 from cornerstone.plan.layout import Layout
-from cornerstone.plan.plan import Plan
+from cornerstone.plan.plan import chunk_sizes, plans as plans_of
 from cornerstone.plan.snakemake import (
     ASKED,
     COMPARISON,
@@ -44,8 +44,11 @@ logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 try:
     check_installed(ROOT)
     cfg = load(config)
-    plans = {model: Plan(cfg, model) for model in cfg.run}
-    chunks = {model: plans[model].chunks for model in cfg.run}
+    plans = {model: plans_of(cfg, model) for model in cfg.run}
+    chunks = {
+        model: {task: plan.chunks for task, plan in plans[model].items()}
+        for model in cfg.run
+    }
     asked_for = asked(cfg, command_line(), workflow.is_main_process)
     recipes = fetched(cfg)
 except CornerstoneError as error:

@@ -19,7 +19,7 @@ rule collect:
     input:
         chunks=lambda w: [
             layout.chunk(w.model, w.task, number)
-            for number in range(len(chunks[w.model]))
+            for number in range(len(chunks[w.model][w.task]))
         ],
         documents=lambda w: layout.documents_for(w.model, w.task),
         note=note(cfg, "{model}", "{task}" + VALUES),

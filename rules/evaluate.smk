@@ -29,7 +29,7 @@ def checked_coalition(model, name):
 
 
 for _model in cfg.run:
-    for _chunk, _names in enumerate(chunks[_model]):
+    for _chunk, _size in enumerate(chunk_sizes(plans[_model])):
 
         rule:
             name:
@@ -48,7 +48,7 @@ for _model in cfg.run:
             params:
                 **evaluate_params(_model, chunk=_chunk),
             message:
-                f"Evaluating {len(_names)} coalitions of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
+                f"Evaluating {_size} coalitions of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
             script:
                 "../scripts/evaluate.py"
 

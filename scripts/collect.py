@@ -20,7 +20,7 @@ with log.script(snakemake.log[0]):
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
     layout = Layout(config)
     table.write(
-        [Path(layout.coalition(model, task, name)) for name in Plan(config, model).names],
+        [Path(layout.coalition(model, task, name)) for name in Plan(config, model, task).names],
         config.models[model].all_players(),
         snakemake.params.fingerprint,
         snakemake.params.made_by,

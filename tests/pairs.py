@@ -36,9 +36,9 @@ def save(config: Config, model: str, weights: np.ndarray, documents: int = 30, s
 
     Thresholds are those of the documents (`seed`), so models of like weights answer alike.
     """
-    plan, layout, paths = Plan(config, model), Layout(config), []
+    layout, paths = Layout(config), []
     for number, task in enumerate(config.run_tasks):
-        rng = np.random.default_rng([seed, number])
+        plan, rng = Plan(config, model, task), np.random.default_rng([seed, number])
         threshold = rng.random(documents)
         taste = rng.normal(0, 0.02, (documents, 64))[:, : len(weights)]
         rows = []

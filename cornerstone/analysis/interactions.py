@@ -36,7 +36,10 @@ def measured(config: Config, model: str, name: str, games: Games) -> tuple[list[
     for entry in config.interactions:
         if entry.name == name:
             pairs = entry.pairs(len(config.models[model].all_players()), config.seed)
-            return pairs, entry.estimate(games, config.seed, config.intervals.bootstrap)
+            of_tasks: dict[str, Values] = {}
+            for task, game in games.items():
+                of_tasks |= entry.estimate({task: game}, entry.seed_on(config.seed, task), config.intervals.bootstrap)
+            return pairs, of_tasks
     found = {task: pairwise.windows(game, config.largest_window(model)) for task, game in games.items()}
     return next(iter(found.values()))[0], {task: values for task, (_, values) in found.items()}
 
@@ -131,8 +134,10 @@ def by_removed(config: Config, model: str, games: Games) -> pd.DataFrame:
     """Marginal contributions against the number of players removed before: is an early truncation enough?
 
     Every pair of evaluated coalitions that differ by one player counts. `value` is their mean with its interval;
-    `mean_abs` and `noise` as in `by_distance` (in the mean over tasks: of each contribution's mean over tasks);
-    `marginals` how many there are, by so many `players`.
+    `mean_abs` and `noise` as in `by_distance`; `marginals` how many there are, by so many `players`. In the mean over
+    tasks these are of each contribution's mean over tasks, so of contributions that all tasks have: not a number where
+    there are none, as tasks whose coalitions are drawn have their own. Only numbers removed of which every task has
+    contributions are listed.
     """
     level = config.intervals.level
     found: dict[str, dict[int, _Marginals]] = {}
@@ -142,20 +147,21 @@ def by_removed(config: Config, model: str, games: Games) -> pd.DataFrame:
         for coalition, position, scores in pairwise.marginals(game):
             removed = len(game.players) - coalition.bit_count()
             parts.setdefault(removed, _Marginals()).add((coalition, position), scores, game.clusters)
-        found[task] = dict(sorted(parts.items()))
+        found[task] = parts
+    everywhere = sorted(set.intersection(*(set(parts) for parts in found.values())))
+    for task, game in games.items():
+        found[task] = {removed: found[task][removed] for removed in everywhere}
         means = np.stack([part.sum / len(part.means) for part in found[task].values()], axis=1)
         samples[task] = sample(Values(means), game)
-    found[MEAN] = {
-        removed: _over_tasks([found[task][removed] for task in games]) for removed in found[next(iter(games))]
-    }
+    found[MEAN] = {removed: _over_tasks([found[task][removed] for task in games]) for removed in everywhere}
     frames = []
     for task, estimate in ranks.estimates(samples, level).items():
         parts = found[task]
         frame = _profile(config, model, task, estimate, "removed", np.array(list(parts)))
         frame["marginals"] = [len(part.means) for part in parts.values()]
         frame["players"] = [len({position for _, position in part.means}) for part in parts.values()]
-        frame["mean_abs"] = [np.abs(list(part.means.values())).mean() for part in parts.values()]
-        frame["noise"] = [NOISE * np.sqrt(list(part.variances.values())).mean() for part in parts.values()]
+        frame["mean_abs"] = [part.mean_abs for part in parts.values()]
+        frame["noise"] = [part.noise for part in parts.values()]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
@@ -179,6 +185,16 @@ class _Marginals:
         self.means[key] = float(scores.mean())
         self.variances[key] = float(variance_of_mean(scores[:, None], clusters)[0][0])
         self.sum = self.sum + scores
+
+    @property
+    def mean_abs(self) -> float:
+        """The mean of the absolute values; not a number where there are none."""
+        return float(np.mean(np.abs(list(self.means.values())))) if self.means else float("nan")
+
+    @property
+    def noise(self) -> float:
+        """What `mean_abs` would be if all contributions were 0; not a number where there are none."""
+        return NOISE * float(np.mean(np.sqrt(list(self.variances.values())))) if self.means else float("nan")
 
 
 def _over_tasks(parts: Sequence[_Marginals]) -> _Marginals:

@@ -20,7 +20,8 @@ class Estimate:
     """Means with their uncertainty; each an array [N].
 
     `df` are the degrees of freedom of the standard errors. `se` is what `se_documents` (other documents of the same
-    kind) and `se_coalitions` (another sample of coalitions; 0 where none are sampled) come to together.
+    kind) and `se_coalitions` (another sample of coalitions; 0 where none are sampled) come to together. `common` is
+    there where other tasks have the same samples of coalitions.
     """
 
     value: np.ndarray
@@ -31,6 +32,7 @@ class Estimate:
     se_documents: np.ndarray
     se_coalitions: np.ndarray
     level: float
+    common: Common | None = None
 
     def p_above(self) -> np.ndarray:
         """One-sided p-values [N] of "not above 0", from the t distribution that the intervals use.
@@ -48,6 +50,21 @@ class Estimate:
         """Two-sided p-values [N] of "is 0"."""
         above = self.p_above()
         return 2 * np.minimum(above, 1 - above)
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the mean over tasks needs to know of samples of coalitions that tasks have in common.
+
+    Attributes:
+        replicates: [R, N] the value by each sample.
+        twice: [N] the variance that documents and samples count twice (V_both).
+        df_documents: [N] degrees of freedom of the standard error over documents.
+    """
+
+    replicates: np.ndarray
+    twice: np.ndarray
+    df_documents: np.ndarray
 
 
 def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Estimate:
@@ -125,7 +142,11 @@ def of_values(
     if bound is not None:
         unseen = (bound + np.abs(mean)) * (1 - ((1 - level) / 2) ** (1 / groups))
         half = np.where(of_documents == 0, np.hypot(half, unseen), half)
-    return Estimate(mean, se, mean - half, mean + half, df, np.sqrt(of_documents), np.sqrt(of_coalitions), level)
+    parts = np.sqrt(of_documents), np.sqrt(of_coalitions)
+    common = None
+    if values.shared and values.replicates is not None:
+        common = Common(values.replicates.mean(axis=1), twice, df_documents)
+    return Estimate(mean, se, mean - half, mean + half, df, *parts, level, common)
 
 
 def independent(clusters: np.ndarray) -> tuple[np.ndarray, int]:
@@ -166,12 +187,27 @@ def over_tasks(estimates: list[Estimate], level: float) -> Estimate:
 
     se = sqrt(sum_t se_t^2) / T, degrees of freedom by Welch and Satterthwaite. Half-widths are combined in the
     same way where a task's standard error is 0, so that the interval is never narrower than its parts allow.
+
+    Coalitions are sampled for each task by itself, so that their errors are independent, too. Where they are not
+    (`Estimate.common`), luck in the samples is the same on all tasks and does not cancel: V_coalitions is then that of
+    the replicates' means over tasks.
     """
     count = len(estimates)
     value = np.mean([e.value for e in estimates], axis=0)
-    variances = np.array([e.se**2 for e in estimates]) / count**2
-    se = np.sqrt(variances.sum(axis=0))
-    df_parts = np.array([e.df for e in estimates])
+    shared = [e.common for e in estimates if e.common is not None]
+    if len(shared) < count:
+        variances = np.array([e.se**2 for e in estimates]) / count**2
+        variance, df_parts = variances.sum(axis=0), np.array([e.df for e in estimates])
+        of_coalitions = sum(e.se_coalitions**2 for e in estimates) / count**2
+    else:
+        means = np.mean([common.replicates for common in shared], axis=0)
+        of_coalitions = means.var(axis=0, ddof=1) / len(means)
+        of_documents = np.array([e.se_documents**2 for e in estimates]) / count**2
+        twice = sum(common.twice for common in shared) / count**2
+        variance = of_documents.sum(axis=0) + np.maximum(0, of_coalitions - twice)
+        variances = np.array([*of_documents, of_coalitions])
+        df_parts = np.array([*(common.df_documents for common in shared), np.full(len(value), len(means) - 1.0)])
+    se = np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = variances.sum(axis=0) ** 2 / (variances**2 / df_parts).sum(axis=0)
     df = np.where(se > 0, df, df_parts.min(axis=0))
@@ -179,9 +215,5 @@ def over_tasks(estimates: list[Estimate], level: float) -> Estimate:
     seen = np.array([special.stdtrit(e.df, (1 + level) / 2) * e.se for e in estimates])
     unseen = np.sqrt(np.maximum(0, halves**2 - seen**2)) / count
     half = np.sqrt((special.stdtrit(df, (1 + level) / 2) * se) ** 2 + (unseen**2).sum(axis=0))
-    parts = [np.sqrt(sum(part**2)) / count for part in _transposed(estimates)]
-    return Estimate(value, se, value - half, value + half, df, parts[0], parts[1], level)
-
-
-def _transposed(estimates: list[Estimate]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([e.se_documents for e in estimates]), np.array([e.se_coalitions for e in estimates])
+    se_documents = np.sqrt(sum(e.se_documents**2 for e in estimates)) / count
+    return Estimate(value, se, value - half, value + half, df, se_documents, np.sqrt(of_coalitions), level)

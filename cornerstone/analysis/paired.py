@@ -69,7 +69,8 @@ def less(second: Sample, first: Sample) -> Sample:
     replicates = None if a.replicates is None or b.replicates is None else b.replicates - a.replicates
     resampled = None if a.resampled is None or b.resampled is None else b.resampled - a.resampled
     bound = None if first.bound is None or second.bound is None else first.bound + second.bound
-    return Sample(Values(b.documents - a.documents, replicates, resampled), first.clusters, bound)
+    shared = a.shared and b.shared
+    return Sample(Values(b.documents - a.documents, replicates, resampled, shared), first.clusters, bound)
 
 
 def two_sided(estimate: Estimate) -> np.ndarray:

@@ -6,7 +6,7 @@ stays common.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,12 @@ class Sums:
     Attributes:
         parts: [R, G, N] of R replicates (1 where no coalitions were sampled) and G clusters.
         sizes: [G] documents of each cluster.
+        shared: whether other tasks have the same replicates.
     """
 
     parts: np.ndarray
     sizes: np.ndarray
+    shared: bool = False
 
     @classmethod
     def of(cls, sample: Sample) -> Sums:
@@ -36,7 +38,7 @@ class Sums:
         index = grouping(sample.clusters)
         parts = np.zeros((index.max() + 1, len(values), values.shape[2]))
         np.add.at(parts, index, values.transpose(1, 0, 2))
-        return cls(parts.transpose(1, 0, 2), np.bincount(index).astype(np.float64))
+        return cls(parts.transpose(1, 0, 2), np.bincount(index).astype(np.float64), sample.values.shared)
 
     def means(self, clusters: np.ndarray, replicates: np.ndarray) -> np.ndarray:
         """Means [B, N] over documents and replicates that count so often; not a number where none counts.
@@ -54,21 +56,21 @@ class Sums:
 
 @dataclass(frozen=True)
 class Draw:
-    """How often each cluster of each task, and each replicate, counts in B repetitions.
+    """How often each cluster and each replicate of each task counts in B repetitions.
 
     Attributes:
         clusters: task -> [B, G].
-        replicates: [B, R], the same for all tasks: they are scored on the same coalitions.
+        replicates: task -> [B, R], the same for tasks that share their replicates.
     """
 
     clusters: Mapping[str, np.ndarray]
-    replicates: np.ndarray
+    replicates: Mapping[str, np.ndarray]
 
     @classmethod
     def everything(cls, sums: Mapping[str, Sums], rows: int) -> Draw:
         """All that there is, in each repetition."""
-        replicates = len(next(iter(sums.values())).parts)
-        return cls({t: np.ones((rows, len(s.sizes))) for t, s in sums.items()}, np.ones((rows, replicates)))
+        clusters = {task: np.ones((rows, len(each.sizes))) for task, each in sums.items()}
+        return cls(clusters, _replicates(sums, lambda count: np.ones((rows, count))))
 
     @classmethod
     def again(cls, sums: Mapping[str, Sums], rows: int, rng: np.random.Generator) -> Draw:
@@ -76,8 +78,11 @@ class Draw:
         whole = cls.everything(sums, 1)
         counts = {task: each.shape[1] for task, each in whole.clusters.items()}
         drawn = {task: rng.multinomial(n, np.full(n, 1 / n), rows).astype(np.float64) for task, n in counts.items()}
-        n = whole.replicates.shape[1]
-        return cls(drawn, rng.multinomial(n, np.full(n, 1 / n), rows).astype(np.float64))
+
+        def some(count: int) -> np.ndarray:
+            return rng.multinomial(count, np.full(count, 1 / count), rows).astype(np.float64)
+
+        return cls(drawn, _replicates(sums, some))
 
     def halves(self, rng: np.random.Generator) -> tuple[Draw, Draw]:
         """The same in two random halves of the clusters, and of the replicates where there are several.
@@ -86,14 +91,30 @@ class Draw:
         """
         first = {task: _half(counts, rng) for task, counts in self.clusters.items()}
         rest = {task: counts - first[task] for task, counts in self.clusters.items()}
-        if self.replicates.shape[1] < 2:
-            return Draw(first, self.replicates), Draw(rest, self.replicates)
-        some = _half(self.replicates, rng)
-        return Draw(first, some), Draw(rest, self.replicates - some)
+        halved: dict[int, np.ndarray] = {}  # once for tasks that share their replicates
+        some, others = {}, {}
+        for task, counts in self.replicates.items():
+            if counts.shape[1] < 2:
+                some[task] = others[task] = counts
+                continue
+            if id(counts) not in halved:
+                halved[id(counts)] = _half(counts, rng)
+            some[task] = halved[id(counts)]
+            others[task] = counts - some[task]
+        return Draw(first, some), Draw(rest, others)
 
     def means(self, sums: Mapping[str, Sums]) -> dict[str, np.ndarray]:
         """The values [B, N] on each task."""
-        return {task: each.means(self.clusters[task], self.replicates) for task, each in sums.items()}
+        return {task: each.means(self.clusters[task], self.replicates[task]) for task, each in sums.items()}
+
+
+def _replicates(sums: Mapping[str, Sums], draw: Callable[[int], np.ndarray]) -> dict[str, np.ndarray]:
+    """How often each replicate of each task counts, by what is drawn for so many; once where tasks share them."""
+    found: dict[str, np.ndarray] = {}
+    for task, each in sums.items():
+        common = next((found[other] for other in found if each.shared and sums[other].shared), None)
+        found[task] = draw(len(each.parts)) if common is None else common
+    return found
 
 
 def grouping(clusters: np.ndarray) -> np.ndarray:

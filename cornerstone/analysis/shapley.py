@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -31,12 +32,14 @@ def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dic
         StoreError: a coalition was not evaluated.
         ConfigError: the installed shapiq does not have this estimator.
     """
-    flat = {(function, task): game for function, by_task in games.items() for task, game in by_task.items()}
-    found = entry.estimate(flat, config.seed, config.intervals.bootstrap)
-    return {
-        function: {task: sample(found[function, task], game, function) for task, game in by_task.items()}
-        for function, by_task in games.items()
-    }
+    found: dict[str, dict[str, Sample]] = {function: {} for function in games}
+    for task in next(iter(games.values())):
+        of_task = {function: by_task[task] for function, by_task in games.items()}
+        values = entry.estimate(of_task, entry.seed_on(config.seed, task), config.intervals.bootstrap)
+        for function, game in of_task.items():
+            drawn = replace(values[function], shared=entry.drawn and not entry.by_task)
+            found[function][task] = sample(drawn, game, function)
+    return found
 
 
 def sample(values: Values, game: Game, function: str = ACCURACY) -> Sample:
@@ -151,7 +154,11 @@ def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sampl
 
 
 def comparison(
-    config: Config, model: str, found: Mapping[str, Mapping[str, Sample]], coalitions: Mapping[str, int], games: Games
+    config: Config,
+    model: str,
+    found: Mapping[str, Mapping[str, Sample]],
+    coalitions: Mapping[str, Mapping[str, int]],
+    games: Games,
 ) -> pd.DataFrame:
     """The estimators side by side: a row per estimator and task (and the mean).
 
@@ -159,13 +166,14 @@ def comparison(
         config: the configuration.
         model: its name.
         found: estimator -> task -> sample.
-        coalitions: estimator -> how many coalitions it needs.
+        coalitions: task -> estimator -> how many coalitions it needs.
         games: the games they came from.
 
     Returns:
-        Columns model, estimator, task, coalitions; `sum` of the values and `gap`, that sum less v(N) - v(no player);
-        mean `se`, `se_documents` and `se_coalitions`; and against the values of `exact`, where that is among the
-        estimators: `error` (root mean square over players), `largest_error`, `rank_correlation` (Spearman).
+        Columns model, estimator, task, coalitions (in the mean over tasks: their mean, rounded); `sum` of the values
+        and `gap`, that sum less v(N) - v(no player); mean `se`, `se_documents` and `se_coalitions`; and against the
+        values of `exact`, where that is among the estimators: `error` (root mean square over players), `largest_error`,
+        `rank_correlation` (Spearman).
     """
     level = config.intervals.level
     whole = {task: float(game.full.mean() - game(0).mean()) for task, game in games.items()}
@@ -174,7 +182,8 @@ def comparison(
     rows = []
     for name, by_task in estimates.items():
         for task, estimate in by_task.items():
-            row = {"model": model, "estimator": name, "task": task, "coalitions": coalitions[name]}
+            needed = [coalitions[each][name] for each in (games if task == MEAN else [task])]
+            row = {"model": model, "estimator": name, "task": task, "coalitions": round(np.mean(needed))}
             row |= {"sum": estimate.value.sum(), "gap": estimate.value.sum() - whole[task]}
             row |= {part: getattr(estimate, part).mean() for part in ("se", "se_documents", "se_coalitions")}
             row |= dict.fromkeys(("error", "largest_error", "rank_correlation"), np.nan)

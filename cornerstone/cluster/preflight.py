@@ -20,7 +20,7 @@ from cornerstone.config.models import Model
 from cornerstone.errors import CornerstoneError, PreflightError
 from cornerstone.files import size
 from cornerstone.plan.layout import Layout
-from cornerstone.plan.plan import Plan
+from cornerstone.plan.plan import plans
 
 BYTES_PER_RESULT = 4_000
 BYTES_PER_DOCUMENT = 250
@@ -169,9 +169,9 @@ def _use_of_memory(name: str, entry: Model, folder: Path) -> str:
 def _room(config: Config) -> str | None:
     wanted = 0
     for name in config.run:
-        documents = sum(config.limit(name, task) or DOCUMENTS for task in config.scored_tasks)
-        each = BYTES_PER_RESULT * len(config.scored_tasks) + BYTES_PER_DOCUMENT * documents
-        wanted += each * len(Plan(config, name).names)
+        for task, plan in plans(config, name).items():
+            each = BYTES_PER_RESULT + BYTES_PER_DOCUMENT * (config.limit(name, task) or DOCUMENTS)
+            wanted += each * len(plan.names)
     folder = Path(config.paths.results).resolve()
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(there).free

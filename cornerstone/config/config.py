@@ -105,7 +105,7 @@ class Config(Section):
     )
     deletion: Deletion = Field(default_factory=Deletion, description="Deletion curves.")
     intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
-    seed: int = Field(0, ge=0, description="Seed of everything random (resampling).")
+    seed: int = Field(0, ge=0, description="Seed of everything random: coalitions, halves of documents, resamples.")
     paths: Paths = Field(default_factory=Paths, description="Folders.")
     container: str = Field(
         "containers/evaluate.sif", description="Apptainer image that GPU rules run in when that is asked for."
@@ -230,10 +230,13 @@ class Config(Section):
         """The tasks of lm-eval that are scored: `run_tasks`, with its groups taken apart."""
         return [member for task in self.run_tasks for member in self.members(task)]
 
+    def entry_of(self, name: str) -> str:
+        """The entry of `run_tasks` that a scored task belongs to: its own, or its group's."""
+        return next((task for task in self.run_tasks if name in self.members(task)), name)
+
     def task(self, name: str) -> Task:
         """What is said of a scored task: its own entry, or that of its group."""
-        of = next((task for task in self.run_tasks if name in self.members(task)), name)
-        return self.tasks[of]
+        return self.tasks[self.entry_of(name)]
 
     def documents_source(self, model: str) -> Source:
         """Where the documents of a model's tasks come from, where they are no file of the user's."""

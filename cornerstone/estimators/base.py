@@ -24,9 +24,12 @@ class Asked(Section, ABC):
     Attributes:
         kind: by which the configuration names it.
         drawn: whether its coalitions are drawn at random. Drawing takes time, so they are then kept in a file.
+        by_task: whether they are drawn for each task by itself, so that luck in the draws is not the same luck on all
+            tasks: the errors of a mean over tasks then cancel, as its interval takes them to.
     """
 
     drawn: ClassVar[bool] = False
+    by_task: ClassVar[bool] = False
     kind: str
 
     @property
@@ -46,9 +49,24 @@ class Asked(Section, ABC):
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """The distinct coalitions (bitmasks) that it needs.
 
+        Args:
+            players: of the model.
+            seed: what `seed_on` says.
+
         Raises:
             ConfigError: the installed shapiq does not have it.
         """
+
+    def seed_on(self, seed: int, task: str) -> int:
+        """The seed of its coalitions on a task: its own where they are drawn by task, else that of the run.
+
+        Args:
+            seed: of the run.
+            task: an entry of `run_tasks`. What all subtasks of a group are scored on is drawn once.
+        """
+        if not self.by_task:
+            return seed
+        return int(np.random.SeedSequence([seed, zlib.crc32(task.encode())]).generate_state(1)[0])
 
     def random(self, seed: int, *more: int) -> np.random.Generator:
         """Random numbers of its own."""
@@ -63,8 +81,8 @@ class Estimator(Asked):
         """What it says of several games of the same players.
 
         Args:
-            games: for instance one for each task.
-            seed: the one with which its coalitions were planned.
+            games: of one task, where coalitions are drawn `by_task`: for instance one for each value function.
+            seed: the one with which its coalitions were planned (`seed_on`).
             bootstrap: resamples of the documents, for an estimator that is not linear.
 
         Raises:

@@ -39,7 +39,7 @@ class Interactions(Asked):
     """Interactions of pairs of players."""
 
     def pairs(self, players: int, seed: int) -> list[Pair]:
-        """The pairs of positions that it says something of: all."""
+        """The pairs of positions that it says something of, on all tasks the same; seed: of the run."""
         return list(itertools.combinations(range(players), 2))
 
     @abstractmethod

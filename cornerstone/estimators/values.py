@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,11 +21,13 @@ class Values:
             mean; None when no coalitions were sampled.
         resampled: [B, N] values over B bootstrap samples of the documents, for an estimator that is not linear;
             None for one that is.
+        shared: whether other tasks have the same samples of coalitions, so that their errors are common to all.
     """
 
     documents: np.ndarray
     replicates: np.ndarray | None = None
     resampled: np.ndarray | None = None
+    shared: bool = False
 
     @classmethod
     def averaged(cls, replicates: Sequence[np.ndarray]) -> Values:
@@ -35,10 +37,11 @@ class Values:
 
     def contrasts(self, weights: np.ndarray) -> Values:
         """The values of M weighted sums of the quantities; weights: [N, M]."""
-        return Values(
-            self.documents @ weights,
-            None if self.replicates is None else self.replicates @ weights,
-            None if self.resampled is None else self.resampled @ weights,
+        return replace(
+            self,
+            documents=self.documents @ weights,
+            replicates=None if self.replicates is None else self.replicates @ weights,
+            resampled=None if self.resampled is None else self.resampled @ weights,
         )
 
     def halves(self) -> tuple[Values, Values] | None:
@@ -54,13 +57,15 @@ class Values:
         parts = self.replicates[:middle], self.replicates[middle:]
         if middle < 2:
             return None
-        return Values(parts[0].mean(axis=0), parts[0]), Values(parts[1].mean(axis=0), parts[1])
+        first, second = (replace(self, documents=part.mean(axis=0), replicates=part) for part in parts)
+        return first, second
 
     def of(self, chosen: np.ndarray) -> Values:
         """The values on some of the documents; chosen: indices [M]. Only for linear estimators."""
         if self.resampled is not None:
             raise ValueError("an estimator that is not linear has no values on some of its documents")
-        return Values(self.documents[chosen], None if self.replicates is None else self.replicates[:, chosen])
+        replicates = None if self.replicates is None else self.replicates[:, chosen]
+        return replace(self, documents=self.documents[chosen], replicates=replicates)
 
 
 def scores(game: Game, coalitions: Sequence[int]) -> np.ndarray:

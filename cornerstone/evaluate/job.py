@@ -152,7 +152,7 @@ class Job:
 
     def run_chunk(self, number: int) -> None:
         """`run` for a chunk of the plan; then write the file that says that its results are there."""
-        layout, names = Layout(self.config), Plan(self.config, self.model).chunks[number]
+        layout, names = Layout(self.config), Plan(self.config, self.model, self.task).chunks[number]
         self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names])
         Results(self.config, self.model, self.task).say_covered(number, names)
 

@@ -42,7 +42,7 @@ from cornerstone.plan.snakemake import (
 )
 
 
-def note_stale(config: Config, plans: Mapping[str, Plan], asked: Iterable[Asked] = ()) -> list[str]:
+def note_stale(config: Config, plans: Mapping[str, Mapping[str, Plan]], asked: Iterable[Asked] = ()) -> list[str]:
     """Have Snakemake run the rules again whose results are missing, damaged, or made by other settings or code.
 
     A job that is run again makes only what does not fit. Where all results of a chunk are there and only the file that
@@ -50,18 +50,18 @@ def note_stale(config: Config, plans: Mapping[str, Plan], asked: Iterable[Asked]
 
     Args:
         config: the configuration.
-        plans: of each active model.
+        plans: of each active model, by task.
         asked: coalitions that were asked for by name.
 
     Returns:
         The notes that are newer than what was made.
     """
     named, newer = {(each.model, each.task): each for each in asked}, []
-    for model, plan in plans.items():
+    for model, of_model in plans.items():
         reasons: dict[str, str] = {}
         for task in config.scored_tasks:
             results = Results(config, model, task)
-            for number, names in enumerate(plan.chunks):
+            for number, names in enumerate(of_model[task].chunks):
                 reasons[chunk_note(task, number)] = _of_chunk(results, number, names)
             wanted = named.get((model, task))
             reasons[task + ASKED] = (next(iter(wanted.again), "") or results.lacking(wanted.names)) if wanted else ""

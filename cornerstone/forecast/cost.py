@@ -220,7 +220,10 @@ class TaskCost:
         there = {path.stem for path in Path(layout.coalitions(self.model, self.task)).glob("[!.]*.json")}
         so_far: set[int] = set()
         before = NONE
-        for name, needed in [(ALWAYS, plan.union(players, [])), *Plan(self.config, self.model).wanted.items()]:
+        for name, needed in [
+            (ALWAYS, plan.union(players, [])),
+            *Plan(self.config, self.model, self.task).wanted.items(),
+        ]:
             wanted = set(needed)
             after = self.effort(so_far | wanted, self.entry.chunks)
             done = sum(coalitions.name(c, players) in there for c in wanted - so_far)

@@ -1,4 +1,4 @@
-"""What is evaluated for a model: the union of what its estimators ask for, each coalition once, and in which chunks.
+"""What is evaluated for a model on a task: the union of what estimators ask for, each coalition once, and in chunks.
 
 Chunks are runs of that union in sweep order (coalitions that agree on their first players stand together), because the
 sweep computes what they share only once. A chunk is what one evaluate job makes.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +26,14 @@ from cornerstone.plan.layout import Layout
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated for one model of a configuration."""
+    """What is evaluated for one model of a configuration on one scored task.
+
+    Estimators that draw coalitions draw others on each task (`Asked.by_task`). All else is the same on all tasks.
+    """
 
     config: Config
     model: str
+    task: str
 
     @cached_property
     def players(self) -> tuple[Player, ...]:
@@ -65,18 +69,40 @@ class Plan:
     def _coalitions(self, entry: Asked) -> list[int]:
         """What an entry needs. What is drawn at random comes from a file: every job parses the rules, and drawing needs
         shapiq."""
+        seed = entry.seed_on(self.config.seed, self.config.entry_of(self.task))
         if not entry.drawn:
-            return entry.coalitions(self.players, self.config.seed)
+            return entry.coalitions(self.players, seed)
         who = [(player.kind, player.parts) for player in self.players]
-        drawn_by = [entry.model_dump(), who, self.config.seed, importlib.metadata.version("shapiq")]
+        drawn_by = [entry.model_dump(), who, seed, importlib.metadata.version("shapiq")]
         digest = hashlib.sha256(json.dumps([*drawn_by, code(*DRAWING)], sort_keys=True).encode()).hexdigest()[:16]
         path = Path(Layout(self.config).drawn(entry.name, digest))
         try:
             return [int(mask, 16) for mask in json.loads(path.read_text(encoding="utf-8"))]
         except (OSError, ValueError):
-            drawn = entry.coalitions(self.players, self.config.seed)
+            drawn = entry.coalitions(self.players, seed)
             write_text(path, json.dumps([f"{coalition:x}" for coalition in drawn]))
             return drawn
+
+
+def plans(config: Config, model: str) -> dict[str, Plan]:
+    """The plan of each scored task; those that hold the same coalitions are one object, made once."""
+    by_task = any(entry.by_task for entry in [*config.estimators, *config.interactions])
+    made: dict[str, Plan] = {}
+    for task in config.scored_tasks:
+        made.setdefault(config.entry_of(task) if by_task else "", Plan(config, model, task))
+    return {task: made[config.entry_of(task) if by_task else ""] for task in config.scored_tasks}
+
+
+def chunk_sizes(plans: Mapping[str, Plan]) -> list[str]:
+    """How many coalitions each chunk of a model holds, as a text: a range where tasks differ.
+
+    Some tasks may have fewer chunks than others.
+    """
+    sizes: list[set[int]] = [set() for _ in range(max(len(plan.chunks) for plan in plans.values()))]
+    for plan in plans.values():
+        for number, names in enumerate(plan.chunks):
+            sizes[number].add(len(names))
+    return [" to ".join(str(size) for size in sorted({min(found), max(found)})) for found in sizes]
 
 
 def baseline_coalitions(players: tuple[Player, ...]) -> list[int]:

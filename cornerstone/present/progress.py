@@ -122,9 +122,9 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
     """The coalitions that jobs of Snakemake have to evaluate."""
     from cornerstone.analysis.deletion import deletion_steps
     from cornerstone.plan.layout import Layout
-    from cornerstone.plan.plan import Plan
+    from cornerstone.plan.plan import plans
 
-    layout, chunks = Layout(config), {model: Plan(config, model).chunks for model in config.run}
+    layout, planned = Layout(config), {model: plans(config, model) for model in config.run}
 
     @cache
     def files(folder: str) -> frozenset[str]:
@@ -145,7 +145,11 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
         model, task = name.get("model"), name.get("task")
         if name.step == "evaluate":
             number = name.get("chunk")
-            names = chunks[model][int(number)] if number else [Path(path).stem for path in map(str, job.output)]
+            names = (
+                planned[model][task].chunks[int(number)]
+                if number
+                else [Path(path).stem for path in map(str, job.output)]
+            )
             # all are there, but it runs: they were made by other settings or code, or lack documents
             count = sum(not there(layout.coalition(model, task, each)) for each in names) or len(names)
             parts[log] = Part(log, model, task, count)
@@ -154,8 +158,8 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
             steps = deletion_steps(players, config.deletion.share, config.deletion.points)
             count = 2 * len(config.deletion.orders) * len(steps)
             parts[log] = Part(log, model, task, count, guessed=True)
-    planned = sum(len(names) for of_model in chunks.values() for names in of_model) * len(config.scored_tasks)
-    return Work(parts, planned, weight_of(config))
+    total = sum(len(plan.names) for of_model in planned.values() for plan in of_model.values())
+    return Work(parts, total, weight_of(config))
 
 
 def weight_of(config: Config) -> Weigh:
@@ -189,15 +193,15 @@ def weight_of(config: Config) -> Weigh:
 def status(config: Config) -> str:
     """What is there and what is at work, by the files on disk alone: coalitions, jobs, tables."""
     from cornerstone.plan.layout import Layout
-    from cornerstone.plan.plan import Plan
+    from cornerstone.plan.plan import plans
     from cornerstone.present.figures import kinds
     from cornerstone.present.tables import TABLES
 
     layout = Layout(config)
     lines = []
     for model in config.run:
-        planned = set(Plan(config, model).names)
-        for task in config.scored_tasks:
+        for task, plan in plans(config, model).items():
+            planned = set(plan.names)
             folder = Path(layout.coalitions(model, task))
             there = len(planned & {path.stem for path in folder.glob("[!.]*.json")})
             lines.append(f"{model} {task}: {there} of {len(planned)} coalitions are there")

@@ -98,6 +98,20 @@ def test_mean_absolute_contributions_are_those_of_the_means_over_tasks() -> None
     assert profile[profile["task"] == "beta"]["mean_abs"].tolist() == pytest.approx([0.1] * N)
 
 
+def test_contributions_of_tasks_with_coalitions_of_their_own_have_no_absolute_mean_over_tasks() -> None:
+    """Tasks whose coalitions were drawn have their own contributions: the mean of all has an interval all the same."""
+    rows = np.random.default_rng(6).choice([0.0, 1.0], (1 << N, 8))
+    nested = {"alpha": [255, 254, 252, 248], "beta": [255, 127, 63, 62]}
+    by_task = {task: game(PLAYERS, rows.__getitem__, kept) for task, kept in nested.items()}
+    profile = interactions.by_removed(config(), "tiny", by_task)
+    assert profile[profile["task"] == "beta"]["removed"].tolist() == [0, 1, 2]
+    assert profile[profile["task"] != "mean"][["mean_abs", "noise"]].notna().all(axis=None)
+    mean = mean_rows(profile)
+    assert (mean["mean_abs"].isna().all(), mean["marginals"].tolist()) == (True, [0, 0, 0])
+    parts = [profile[profile["task"] == task]["value"].to_numpy() for task in nested]
+    assert mean["value"].to_numpy() == pytest.approx(np.mean(parts, axis=0))
+
+
 def test_the_noise_of_contributions_counts_clusters() -> None:
     rng = np.random.default_rng(4)
     chance = {c: rng.choice([0.0, 1.0], 30) for c in range(1 << N)}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -333,3 +335,40 @@ def test_without_any_width_the_sign_decides_and_rounding_does_not() -> None:
     values = [0.2, -0.2, 0.0, 1e-17, -1e-17]
     found = of_values(Values(np.tile(values, (4, 1))), distinct(4), 0.95, None)
     assert found.p_above().tolist() == [0, 1, 0.5, 0.5, 0.5]
+
+
+def test_the_mean_of_six_equal_estimates_from_the_same_draws_is_as_uncertain_as_one() -> None:
+    """What the draws of coalitions got wrong is wrong on all tasks alike; documents are of each task by itself."""
+    rng = np.random.default_rng(12)
+    luck = rng.normal(size=(10, 1, 3))
+    alike = replace(replicated(np.repeat(luck, 50, axis=1)), shared=True)
+    one = of_values(alike, distinct(50), 0.95, None)
+    six = over_tasks([one] * 6, 0.95)
+    for name in ("value", "se", "low", "high", "df", "se_documents", "se_coalitions"):
+        assert getattr(six, name) == pytest.approx(getattr(one, name))
+    own = over_tasks([of_values(replace(alike, shared=False), distinct(50), 0.95, None)] * 6, 0.95)
+    assert own.se == pytest.approx(one.se / np.sqrt(6))
+    parts = [replace(replicated(luck + rng.normal(size=(10, 50, 3))), shared=True) for _ in range(6)]
+    noisy = [of_values(part, distinct(50), 0.95, None) for part in parts]
+    found = over_tasks(noisy, 0.95)
+    means = [part.replicates.mean(axis=1) for part in parts if part.replicates is not None]
+    drawn = np.mean(means, axis=0).var(axis=0, ddof=1) / 10
+    assert found.se_coalitions == pytest.approx(np.sqrt(drawn))
+    of_documents = np.sum([part.se_documents**2 for part in noisy], axis=0) / 36
+    twice = np.sum([part.common.twice for part in noisy if part.common is not None], axis=0) / 36
+    assert found.se**2 == pytest.approx(of_documents + np.maximum(0, drawn - twice))
+
+
+def test_intervals_of_the_mean_cover_where_tasks_share_their_draws() -> None:
+    """2000 experiments: six tasks of 30 documents, 8 replicates that are lucky alike everywhere; the truth is 0."""
+    rng = np.random.default_rng(13)
+    luck, parts = 0.3 * rng.normal(size=(8, 1, 2000)), []
+    for _ in range(6):
+        rows = luck + rng.normal(size=(1, 30, 2000)) + 0.5 * rng.normal(size=(8, 30, 2000))
+        parts.append(replace(replicated(rows), shared=True))
+    found, naive = (
+        over_tasks([of_values(replace(part, shared=said), distinct(30), 0.95, None) for part in parts], 0.95)
+        for said in (True, False)
+    )
+    assert 0.935 <= np.mean((found.low <= 0) & (found.high >= 0)) <= 0.97
+    assert np.mean((naive.low <= 0) & (naive.high >= 0)) < 0.9

@@ -321,3 +321,33 @@ def test_the_plan_suffices_for_all_tables(games: dict[str, Game]) -> None:
     pd.testing.assert_frame_equal(shapley_of(config, lean, entry), shapley_of(config, games, entry))
     pd.testing.assert_frame_equal(shapley.ablations(config, "tiny", lean), shapley.ablations(config, "tiny", games))
     assert len(shapley.baselines(config, "tiny", lean, data)) == 2
+
+
+def test_luck_in_the_draws_is_not_the_same_on_all_tasks() -> None:
+    """Six tasks that are one and the same game without noise: what is wrong with the mean are the draws alone."""
+    tasks = [f"t{number}" for number in range(6)]
+    table = np.repeat(np.random.default_rng(3).normal(size=(16, 1)), 2, axis=1)
+    games = {task: game(PLAYERS, table.__getitem__) for task in tasks}
+    truth, wrong, held = exact.estimate(games["t0"])[0], [], []
+    entry = TruncatedEstimator(kind="truncated-permutation", removed=4, budget=50, replicates=10)
+    for seed in range(100):
+        config = small({"seed": seed, "run_tasks": tasks, "tasks": {task: {"metric": "acc"} for task in tasks}})
+        found = shapley.samples(config, entry, {"margin": games})["margin"]
+        mean = ranking.estimates(found, 0.95)["mean"]
+        wrong.append([[sample.values.documents[0] - truth for sample in found.values()], [mean.value - truth] * 6])
+        held.append((mean.low <= truth) & (truth <= mean.high))
+    alone, together = (np.array(wrong)[:, side].var() for side in (0, 1))
+    assert together < alone / 4
+    assert 0.9 < np.mean(held) <= 0.98
+
+
+def test_draws_that_tasks_share_are_said_to_be_shared(monkeypatch: pytest.MonkeyPatch, games: dict[str, Game]) -> None:
+    drawn = TruncatedEstimator(kind="truncated-permutation", removed=3, budget=40, replicates=4)
+
+    def shared(entry: Estimator) -> set[bool]:
+        found = shapley.samples(small(), entry, {"margin": games})["margin"]
+        return {sample.values.shared for sample in found.values()}
+
+    assert (shared(drawn), shared(window_of(2))) == ({False}, {False})
+    monkeypatch.setattr(TruncatedEstimator, "by_task", False)
+    assert (shared(drawn), shared(window_of(2))) == ({True}, {False})

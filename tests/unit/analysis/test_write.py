@@ -129,7 +129,7 @@ def test_shares_and_drops_are_those_of_the_top_players(run: Run) -> None:
 
 def test_the_comparison_counts_the_coalitions_of_the_plan(run: Run) -> None:
     rows = run.estimates()["estimators"].drop_duplicates("estimator").set_index("estimator")
-    wanted = Plan(run.config, "tiny").wanted
+    wanted = Plan(run.config, "tiny", "alpha").wanted
     assert rows["coalitions"].to_dict() == {entry: len(wanted[entry]) for entry in ("window-k2", "window-k1")}
 
 

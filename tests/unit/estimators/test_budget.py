@@ -58,10 +58,10 @@ def test_the_same_work_holds_more_coalitions_where_players_are_fewer() -> None:
 
 def test_too_little_work_is_an_error_that_says_how_much_is_needed() -> None:
     entry = entry_of("permutation", work=50, replicates=4)
-    with pytest.raises(ConfigError, match=r"permutation-w50: with 4 replicates it needs at least 96 .* Raise `work`"):
+    said = r"permutation-w50: with 4 replicates it needs at least 96 .* Raise `work`"
+    with pytest.raises(ConfigError, match=said) as raised:
         entry.coalitions(PLAYERS, 0)
-    message = str(pytest.raises(ConfigError, entry.coalitions, PLAYERS, 0).value)
-    needed = int(message.split(" sublayer")[0].split()[-1].replace(",", ""))
+    needed = int(str(raised.value).split(" sublayer")[0].split()[-1].replace(",", ""))
     assert len(entry_of("permutation", work=needed * 11 // 10, replicates=4).coalitions(PLAYERS, 0)) <= 96
 
 

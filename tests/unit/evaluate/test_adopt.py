@@ -59,7 +59,9 @@ class Work:
         return Job(self.config, "tiny", task, Path(marker), Path(documents), made_by)
 
     def paths(self, task: str = "alpha") -> list[Path]:
-        return [Path(Layout(self.config).coalition("tiny", task, name)) for name in Plan(self.config, "tiny").names]
+        return [
+            Path(Layout(self.config).coalition("tiny", task, name)) for name in Plan(self.config, "tiny", task).names
+        ]
 
     def contents(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in Path("results").rglob("*.json")}

@@ -78,7 +78,7 @@ class Site:
 
 def planned(job: Job) -> list[Path]:
     layout = Layout(job.config)
-    return [Path(layout.coalition("tiny", "alpha", name)) for name in Plan(job.config, "tiny").names]
+    return [Path(layout.coalition("tiny", "alpha", name)) for name in Plan(job.config, "tiny", job.task).names]
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def job(saved: Path, tmp_path: Path) -> Maker:
 
 def planned(job: Job) -> list[Path]:
     layout = Layout(job.config)
-    return [Path(layout.coalition("tiny", "alpha", name)) for name in Plan(job.config, "tiny").names]
+    return [Path(layout.coalition("tiny", "alpha", name)) for name in Plan(job.config, "tiny", job.task).names]
 
 
 def contents(paths: list[Path]) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def test_memory_changes_no_result(job: Maker, budget: float) -> None:
 def test_chunks_change_no_result(job: Maker) -> None:
     made = job({"models.tiny.chunks": 4})
     layout = Layout(made.config)
-    for chunk in Plan(made.config, "tiny").chunks:
+    for chunk in Plan(made.config, "tiny", made.task).chunks:
         assert made.run_files([Path(layout.coalition("tiny", "alpha", name)) for name in chunk]) == len(chunk)
     assert contents(planned(made)) == straight(job)
 

@@ -20,7 +20,7 @@ from cornerstone.game.coalitions import parse
 from cornerstone.plan import fingerprint
 from cornerstone.plan.asked import Asked
 from cornerstone.plan.layout import Layout
-from cornerstone.plan.plan import Plan
+from cornerstone.plan.plan import Plan, plans
 from cornerstone.plan.snakemake import DOCUMENTS, ESTIMATES, note
 from tests.helpers import configured, documents, windows
 
@@ -38,7 +38,7 @@ class Site:
 
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {"models.tiny.chunks": 2, "documents.limit": 12, "estimators": windows(1)}
-        self.plan = Plan(self.config(), "tiny")
+        self.plan = Plan(self.config(), "tiny", "alpha")
         for task in ("alpha", "beta"):
             tasks.write(fetched(task), self.documents(task))
 
@@ -74,7 +74,7 @@ class Site:
     def newer(self, config: Config | None = None, asked: Sequence[Asked] = ()) -> list[str]:
         """The notes that have a rule run again."""
         config = config or self.config()
-        found = note_stale(config, {"tiny": Plan(config, "tiny")}, asked)
+        found = note_stale(config, {"tiny": plans(config, "tiny")}, asked)
         chunks = [f"{task}.{number}" for task in ("alpha", "beta") for number in range(2)]
         values = [f"{task}.{ending}" for task in ("alpha", "beta") for ending in ("asked", "values")]
         notes = {what: Path(note(config, "tiny", what)) for what in (*chunks, *values, ESTIMATES)}

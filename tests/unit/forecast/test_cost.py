@@ -98,7 +98,7 @@ def test_rows_add_up_to_the_work_of_the_sweep(changes: dict[str, Any]) -> None:
     net, entry = network("llama"), config.models["tiny"]
     found = pd.DataFrame(TaskCost(config, "tiny", "alpha", net, SMALL).rows())
     work, planned = 0, 0
-    for names in Plan(config, "tiny").chunks:
+    for names in Plan(config, "tiny", "alpha").chunks:
         group = [parse(name, net.players) for name in names]
         together = 1 if entry.memory.weights == "resident" else MOST_TOGETHER
         for start in range(0, len(group), together):
@@ -306,7 +306,7 @@ def test_walks_are_those_of_the_jobs(planned: Any) -> None:
     division = Division(tuple(batch.tokens for batch in made), 32 * 4, room)
     players, stages = opened.network.players, opened.network.stages
     total = 0
-    for names in Plan(config, "tiny").chunks:
+    for names in Plan(config, "tiny", "alpha").chunks:
         group = [parse(name, players) for name in names]
         grouping = division.grouping(group, stages)
         for part in grouping.groups(group):

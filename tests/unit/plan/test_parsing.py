@@ -40,7 +40,7 @@ PLANNING = """
 import json
 from cornerstone.config.config import load
 from cornerstone.plan.plan import Plan
-assert len(Plan(load(json.loads(sys.argv[1])), "tiny").names) == 256
+assert len(Plan(load(json.loads(sys.argv[1])), "tiny", "alpha").names) == 256
 """
 
 
@@ -66,7 +66,7 @@ def test_parsing_is_light(name: str, tmp_path: Path) -> None:
     program, heavy = PROGRAMS[name]
     settings = raw({**SAMPLED, "paths.resources": str(tmp_path)})
     if program == PLANNING:
-        assert Plan(load(settings), "tiny").wanted  # drawn once, which needs shapiq; afterwards it is read
+        assert Plan(load(settings), "tiny", "alpha").wanted  # drawn once, which needs shapiq; afterwards it is read
     code = f"import sys\n{program}\nprint(*sorted({heavy} & set(sys.modules)))"
     command = [sys.executable, "-c", code, json.dumps(settings)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -79,7 +79,7 @@ def test_tens_of_thousands_of_coalitions(tmp_path: Path) -> None:
     groups = {f"p{i}": [name] for i, name in enumerate(sublayers[:14])} | {"last": sublayers[14:]}
     model = {"source": "folder", "id": "model", "blocks": 8, "players": {"groups": groups}, "chunks": 4}
     settings = raw({"models": {"tiny": model}, "estimators": [{"kind": "exact"}], "run_tasks": ["alpha"]})
-    assert len(Plan(load(settings), "tiny").names) == 2**15
+    assert len(Plan(load(settings), "tiny", "alpha").names) == 2**15
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
     # in a process of its own, which has no other children

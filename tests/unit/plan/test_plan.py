@@ -20,7 +20,7 @@ from cornerstone.game.coalitions import (
 )
 from cornerstone.game.players import alike, players_of
 from cornerstone.plan import plan as planning
-from cornerstone.plan.plan import Plan, baseline_coalitions, chunks, union
+from cornerstone.plan.plan import Plan, baseline_coalitions, chunk_sizes, chunks, plans, union
 from tests.helpers import SEQUENTIAL, configured, some_players
 from tests.helpers import windows as windows_of
 
@@ -102,13 +102,13 @@ SAMPLED: dict[str, Any] = {
 }
 
 
-def plan_in(folder: Path, changes: dict[str, Any] | None = None) -> Plan:
-    return Plan(configured({**SAMPLED, "paths.resources": str(folder), **(changes or {})}), "tiny")
+def plan_in(folder: Path, changes: dict[str, Any] | None = None, task: str = "alpha") -> Plan:
+    return Plan(configured({**SAMPLED, "paths.resources": str(folder), **(changes or {})}), "tiny", task)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_chunks_hold_the_plan_by_name(count: int) -> None:
-    made = Plan(configured({"models.tiny.chunks": count, "estimators": windows_of(3, 2)}), "tiny")
+    made = Plan(configured({"models.tiny.chunks": count, "estimators": windows_of(3, 2)}), "tiny", "alpha")
     assert len(made.chunks) == count
     assert made.names == [n for chunk in made.chunks for n in chunk]
     assert made.coalitions == union(made.players, [window_coalitions(made.players, 3)])
@@ -122,7 +122,7 @@ def test_each_estimator_and_interaction_wants_its_coalitions(tmp_path: Path) -> 
         "window-k2", "exact", "permutation-b60", "truncated-permutation-k3-b60", "pairs-2", "exact-fsii", "k-sii-b444"
     ]  # fmt: skip
     entries = [*made.config.estimators, *made.config.interactions]
-    expected = [entry.coalitions(made.players, made.config.seed) for entry in entries]
+    expected = [entry.coalitions(made.players, entry.seed_on(made.config.seed, "alpha")) for entry in entries]
     assert list(made.wanted.values()) == expected
     assert {parse(n, made.players) for n in made.names} == set(range(256))
 
@@ -192,3 +192,39 @@ def test_an_estimator_of_a_newer_shapiq_is_an_error_that_names_the_versions(tmp_
     ):
         _ = made.wanted
     assert not (tmp_path / "plans").exists()
+
+
+def test_each_task_has_coalitions_of_its_own_where_they_are_drawn(tmp_path: Path) -> None:
+    """So that luck in the draws is not the same on all tasks. What is not drawn, and drawn pairs, are the same."""
+    first, second = (plan_in(tmp_path, task=task).wanted for task in ("alpha", "beta"))
+    for name, drawn in first.items():
+        own = name.startswith(("permutation", "truncated-permutation", "k-sii"))
+        assert (second[name] != drawn) == own
+    assert len(list((tmp_path / "plans").iterdir())) == 2 * 3 + 1
+
+
+def test_tasks_of_a_group_have_the_same_coalitions(tmp_path: Path) -> None:
+    """Their documents are put together, so each must be scored on what the others are."""
+    changes = {
+        "run_tasks": ["several", "beta"],
+        "tasks": {"several": {"metric": "acc", "subtasks": ["one", "two"]}, "beta": {"metric": "acc"}},
+    }
+    one, two, beta = (plan_in(tmp_path, changes, task).coalitions for task in ("one", "two", "beta"))
+    assert one == two
+    sampled = {**changes, "estimators": SAMPLED["estimators"][2:], "interactions": []}
+    one, two, beta = (plan_in(tmp_path, sampled, task).coalitions for task in ("one", "two", "beta"))
+    assert one == two != beta
+
+
+def test_plans_are_made_once_where_they_are_equal(tmp_path: Path) -> None:
+    fixed = plans(configured({"estimators": windows_of(2)}), "tiny")
+    assert fixed["alpha"] is fixed["beta"]
+    drawn = plans(plan_in(tmp_path, {"interactions": []}).config, "tiny")
+    assert {task: plan.task for task, plan in drawn.items()} == {"alpha": "alpha", "beta": "beta"}
+
+
+def test_sizes_of_chunks_are_a_range_where_tasks_differ() -> None:
+    one, two = (Plan(configured({"models.tiny.chunks": count}), "tiny", "alpha") for count in (1, 2))
+    sizes = [len(names) for names in two.chunks]
+    assert chunk_sizes({"a": two, "b": two}) == [str(size) for size in sizes]
+    assert chunk_sizes({"a": one, "b": two}) == [f"{sizes[0]} to {len(one.names)}", str(sizes[1])]

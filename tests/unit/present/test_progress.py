@@ -104,7 +104,7 @@ def test_what_snakemake_has_to_do(here: Path) -> None:
     def path(name: str, task: str) -> str:
         return f"results/tiny/{task}/coalitions/{name}.json"
 
-    names = Plan(configured(), "tiny").names
+    names = Plan(configured(), "tiny", "alpha").names
     for each in [*(path(name, "alpha") for name in names[:2]), *(path(name, "beta") for name in names)]:
         (here / each).parent.mkdir(parents=True, exist_ok=True)
         (here / each).write_text("{}")
