@@ -48,9 +48,8 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
             if entry is config.headline:
                 table = shapley.cornerstones(config, frame, found[function], model)
                 frames[layout.cornerstones(function)] = table
-    plans = {task: Plan(config, model, config.members(task)[0]) for task in config.run_tasks}
-    coalitions = {task: {name: len(needed) for name, needed in plan.wanted.items()} for task, plan in plans.items()}
-    frames["estimators"] = shapley.comparison(config, model, samples, coalitions, accuracy)
+    wanted = {task: Plan(config, model, config.members(task)[0]).wanted for task in config.run_tasks}
+    frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
     frames["ablation"] = shapley.ablations(config, model, accuracy)
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)

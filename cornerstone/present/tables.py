@@ -97,7 +97,8 @@ def estimators(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = frame[frame["task"] == MEAN]
     shown = rows[["model", "estimator"]].copy()
-    shown["coalitions"] = rows["coalitions"].astype(str)
+    for column in ("evaluations", "coalitions"):
+        shown[column] = rows[column].astype(str)
     for column in ("gap", "se", "se_documents", "se_coalitions", "error", "largest_error"):
         shown[f"{column}_percent"] = 100 * rows[column]
     shown["rank_correlation"] = rows["rank_correlation"].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
@@ -168,7 +169,8 @@ TABLES: Final = (
         "estimators",
         "estimators",
         estimators,
-        "The estimators side by side, mean over tasks, in points: gap between the sum of the values and v(N) "
+        "The estimators side by side, mean over tasks. Cost: sublayer evaluations for each document, and coalitions, "
+        "of each estimator by itself. In points: gap between the sum of the values and v(N) "
         "- v(no player), which is 0 for Shapley values; mean standard error, and its parts; distance from the "
         "exact values, where they were computed.",
     ),

@@ -157,6 +157,7 @@ def test_estimators_are_compared_by_their_mean_over_tasks() -> None:
     frame = pd.DataFrame(
         {
             "model": "m", "task": ["alpha", "mean"] * 2, "estimator": ["a", "a", "b", "b"], "coalitions": 7,
+            "evaluations": 90,
             "error": [1, 0.125, 1, np.nan], "rank_correlation": [1, 0.987, 1, np.nan], **numbers,
         }
     )  # fmt: skip
@@ -167,5 +168,6 @@ def test_estimators_are_compared_by_their_mean_over_tasks() -> None:
         50,
         12.5,
     )
+    assert first["evaluations"] == "90"
     assert (first["rank_correlation"], second["rank_correlation"]) == ("0.99", "")
     assert np.isnan(second["error_percent"])
