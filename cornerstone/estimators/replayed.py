@@ -11,6 +11,7 @@ work, on the unit games of the coalitions, which gives the weights of the coalit
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import itertools
 import warnings
 import zlib
@@ -42,6 +43,8 @@ class Approximator:
     pairs: bool = False
     """Whether it gives interactions of pairs instead of values of players."""
     since: str = ""
+    package: str = ""
+    """What it needs beside shapiq, which then would take something else in its place."""
 
 
 _PAIRED: dict[str, Any] = {"pairing_trick": True}
@@ -59,6 +62,7 @@ APPROXIMATORS = {
     "leverage-shap": Approximator("LeverageSHAP", _PAIRED, order=1, since=_NEWER),
     "regression-msr": Approximator("RegressionMSR", _TREE, linear=False, since=_NEWER),
     "proxy-shap": Approximator("ProxySHAP", {"max_order": 1, **_TREE}, linear=False, since=_NEWER),
+    "odd-shap": Approximator("OddSHAP", linear=False, since="1.6 (Python 3.12 or newer)", package="lightgbm"),
     "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2, pairs=True),
     "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2, pairs=True),
 }
@@ -74,6 +78,7 @@ SampledKind = Literal[
     "leverage-shap",
     "regression-msr",
     "proxy-shap",
+    "odd-shap",
 ]
 
 
@@ -129,6 +134,8 @@ class SampledEstimator(Replayed, Estimator):
                 return equations_of_pairs(n)
             case "unbiased-kernelshap":
                 return min(2**n, 2 + 2 * n)
+            case "odd-shap":
+                return min(2**n, 10 * n)  # ten coalitions for each term, and first of all the players
             case _:
                 return min(2**n, 2 + 6 * n)
 
@@ -195,6 +202,11 @@ def run(
         raise ConfigError(
             f"`estimators`: {entry.name}: needs {recipe.name} of shapiq {recipe.since or '1.4.1'}; installed is "
             f"{importlib.metadata.version('shapiq')}. Install that version, or choose another estimator."
+        )
+    if recipe.package and importlib.util.find_spec(recipe.package) is None:
+        raise ConfigError(
+            f"`estimators`: {entry.name}: needs the package {recipe.package}, which is not installed. Install it, or "
+            "choose another estimator."
         )
     budget = entry.each
     approximator = made(n=players, random_state=_seed(entry, seed, replicate), **recipe.settings)
