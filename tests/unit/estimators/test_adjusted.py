@@ -108,6 +108,32 @@ def test_equal_players_and_idle_ones_are_so_in_the_mean() -> None:
     assert found[2] == pytest.approx(found[3])
 
 
+@pytest.mark.parametrize("players", [2, 3, 4, 5, 7])
+def test_the_models_own_values_are_its_shapley_values(players: int) -> None:
+    """Each column is a game by itself: what it says of a coalition, less what it says of the complement, halved."""
+    masks = range(1 << players)
+    kept = np.array([[mask >> i & 1 for i in range(players)] for mask in masks], bool)
+    columns = Pairs(kept, np.ones(len(kept))).columns
+    games = game(some_players(players), (columns / 2).__getitem__)
+    assert columns == pytest.approx(-Pairs(~kept, np.ones(len(kept))).columns)
+    assert exact.estimate(games) == pytest.approx(adjusted.values_of_columns(players))
+
+
+def test_a_player_that_matters_once_much_is_gone_is_in_the_model() -> None:
+    """A smooth threshold of the weight that is kept: the model leaves a fifth of the variance of the best linear one, at most."""
+    players, rng = 20, np.random.default_rng(0)
+    weights = np.linspace(1, 2, players)
+    drawn = [adjusted.draw(players, 60, rng) for _ in range(4)]
+    values = [1 / (1 + np.exp(-12 * (pairs.kept @ weights / weights.sum() - 0.7))) for pairs in drawn]
+    others = [1 / (1 + np.exp(-12 * (~pairs.kept @ weights / weights.sum() - 0.7))) for pairs in drawn]
+    differences = [(one - other)[None] for one, other in zip(values, others, strict=True)]
+    model = adjusted.fitted(drawn[:3], differences[:3])
+    left = differences[3] - model @ drawn[3].columns.T
+    linear = np.where(drawn[3].kept, 1.0, -1.0)
+    best, *_ = np.linalg.lstsq(linear, differences[3][0], rcond=None)
+    assert np.mean(left**2) < 0.2 * np.mean((differences[3][0] - linear @ best) ** 2)
+
+
 @pytest.mark.parametrize(("players", "pairs"), [(8, 20), (9, 60), (60, 47), (60, 500)])
 def test_sizes_share_the_pairs_by_the_root_of_their_weight(players: int, pairs: int) -> None:
     found = adjusted.allotted(players, pairs)
