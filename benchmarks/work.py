@@ -129,7 +129,7 @@ def entry_of(kind: str, work: int, replicates: int = REPLICATES) -> Estimator:
         return AdjustedEstimator(kind=kind, work=work, replicates=replicates)
     if kind == "truncated-permutation":
         return TruncatedEstimator(kind=kind, work=work, replicates=replicates)
-    return SampledEstimator(kind=kind, work=work, replicates=replicates)  # type: ignore[arg-type]
+    return SampledEstimator(kind=kind, work=work, replicates=replicates)
 
 
 def errors(entry: Estimator, known: Sequence[Known], seeds: Sequence[int]) -> pd.DataFrame:

@@ -183,8 +183,8 @@ def by_size(players: int) -> np.ndarray:
 
 
 def values_of_columns(players: int) -> np.ndarray:
-    """[K N, N] the Shapley values of the columns: of the games x_j h(|S|) / 2, whose value changes sign from a coalition
-    to its complement.
+    """[K N, N] the Shapley values of the columns: of the games x_j h(|S|) / 2, each of which says of a coalition the
+    opposite of what it says of the complement.
 
     Of player j: sum over s = 1..N of h(s) / N. Of each other: sum over s = 0..N-1 of s (h(s+1) - h(s)) / (N (N - 1)).
     """

@@ -120,7 +120,7 @@ def test_the_models_own_values_are_its_shapley_values(players: int) -> None:
 
 
 def test_a_player_that_matters_once_much_is_gone_is_in_the_model() -> None:
-    """A smooth threshold of the weight that is kept: the model leaves a fifth of the variance of the best linear one, at most."""
+    """A threshold of the weight that is kept: at most a fifth of the variance that the best linear model leaves."""
     players, rng = 20, np.random.default_rng(0)
     weights = np.linspace(1, 2, players)
     drawn = [adjusted.draw(players, 60, rng) for _ in range(4)]
