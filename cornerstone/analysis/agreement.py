@@ -104,8 +104,11 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _values(sums: list[dict[str, Sums]], draw: Draw) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Of both models: values [B, N] on each task, and their mean over tasks."""
-    first, second = ({**found, MEAN: np.mean(list(found.values()), axis=0)} for found in map(draw.means, sums))
-    return {task: (first[task], second[task]) for task in first}
+    sides = []
+    for side in sums:
+        found = draw.means(side)
+        sides.append({**found, MEAN: np.mean([values / side[task].scale for task, values in found.items()], axis=0)})
+    return {task: (sides[0][task], sides[1][task]) for task in sides[0]}
 
 
 def _halved(sums: list[dict[str, Sums]], draw: Draw, splits: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -59,6 +59,7 @@ def comparison(config: Config, pair: Pair, values: tuple[Sequence[Path], Sequenc
             _side(config, model, by_function[function], samples[function], function)
             for model, by_function, samples in zip(pair, found, headline, strict=True)
         )
+        first, second = paired.on_one_scale(first, second)
         tables = {"depth": paired.by_depth((first, second), level), "bands": paired.by_band(first, second, level)}
         if equal:
             tables["differences"] = paired.differences(first, second, level)

@@ -16,7 +16,7 @@ import pandas as pd
 from cornerstone.analysis import ranks
 from cornerstone.analysis.intervals import Estimate, variance_of_mean
 from cornerstone.analysis.ranks import Sample
-from cornerstone.analysis.shapley import Games, documents_of, metric_of, sample
+from cornerstone.analysis.shapley import Games, documents_of, metric_of, sample, scale_of, unit
 from cornerstone.config.config import Config
 from cornerstone.estimators import interactions as pairwise
 from cornerstone.estimators.values import Values
@@ -74,7 +74,7 @@ def interactions(
             {
                 "model": model,
                 "task": task,
-                "metric": metric_of(config, task) if function == ACCURACY else function,
+                "metric": unit(config, task, function),
                 "interactions": name,
                 "first": [players[i].name for i in first],
                 "second": [players[j].name for j in second],
@@ -209,7 +209,10 @@ def _over_tasks(parts: Sequence[_Marginals]) -> _Marginals:
 
 def _pair_samples(found: Mapping[str, Values], games: Games, function: str) -> dict[str, Sample]:
     bound = 2 if function == ACCURACY else None  # a second difference of accuracies lies in [-2, 2]
-    return {task: Sample(values, games[task].clusters, bound) for task, values in found.items()}
+    return {
+        task: Sample(values, games[task].clusters, bound, scale_of(games[task], function))
+        for task, values in found.items()
+    }
 
 
 def _profile(config: Config, model: str, task: str, estimate: Estimate, against: str, x: np.ndarray) -> pd.DataFrame:

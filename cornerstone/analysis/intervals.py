@@ -6,7 +6,7 @@ difference per document. Documents that share a passage form a cluster and count
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -45,6 +45,16 @@ class Estimate:
             t = self.value / half * special.stdtrit(self.df, (1 + self.level) / 2)
         certain = 0.5 - 0.5 * np.sign(np.where(np.abs(self.value) > 1e-12, self.value, 0.0))
         return np.where(half > 0, special.stdtr(self.df, -np.where(half > 0, t, 0)), certain)
+
+    def divided(self, scale: float) -> Estimate:
+        """The same in another unit, of which one is `scale` of the old ones."""
+        if scale == 1:
+            return self
+        common = self.common
+        if common is not None:
+            common = replace(common, replicates=common.replicates / scale, twice=common.twice / scale**2)
+        parts = ("value", "se", "low", "high", "se_documents", "se_coalitions")
+        return replace(self, **{part: getattr(self, part) / scale for part in parts}, common=common)
 
     def p_differs(self) -> np.ndarray:
         """Two-sided p-values [N] of "is 0"."""

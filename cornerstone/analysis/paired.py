@@ -7,7 +7,7 @@ of the differences: what a document does to both models cancels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -69,8 +69,23 @@ def less(second: Sample, first: Sample) -> Sample:
     replicates = None if a.replicates is None or b.replicates is None else b.replicates - a.replicates
     resampled = None if a.resampled is None or b.resampled is None else b.resampled - a.resampled
     bound = None if first.bound is None or second.bound is None else first.bound + second.bound
-    shared = a.shared and b.shared
-    return Sample(Values(b.documents - a.documents, replicates, resampled, shared), first.clusters, bound)
+    values = Values(b.documents - a.documents, replicates, resampled, a.shared and b.shared)
+    return replace(first, values=values, bound=bound)
+
+
+def on_one_scale(first: Side, second: Side) -> tuple[Side, Side]:
+    """Both sides with the same scale on each task, so that their means over tasks can be subtracted.
+
+    It is the root of the mean of the squares of both.
+    """
+    sides: tuple[dict[str, dict[str, Sample]], dict[str, dict[str, Sample]]] = ({}, {})
+    for quantity, samples in first.samples.items():
+        for task, sample in samples.items():
+            other = second.samples[quantity][task]
+            scale = sample.scale if sample.scale == other.scale else float(np.hypot(sample.scale, other.scale) / 2**0.5)
+            for made, each in zip(sides, (sample, other), strict=True):
+                made.setdefault(quantity, {})[task] = replace(each, scale=scale)
+    return replace(first, samples=sides[0]), replace(second, samples=sides[1])
 
 
 def two_sided(estimate: Estimate) -> np.ndarray:
@@ -179,7 +194,8 @@ def by_band(first: Side, second: Side, level: float) -> pd.DataFrame:
                 if not all(each.any() for each in weights):
                     continue
                 sides = [
-                    _contrasted(side.samples[quantity], w) for side, w in zip((first, second), weights, strict=True)
+                    {task: sample.contrasts(w) for task, sample in side.samples[quantity].items()}
+                    for side, w in zip((first, second), weights, strict=True)
                 ]
                 values = [ranks.estimates(side, level) for side in sides]
                 found = ranks.estimates({task: less(sides[1][task], sides[0][task]) for task in samples}, level)
@@ -218,17 +234,6 @@ def _weights(side: Side, name: str, band: int, quantity: str) -> np.ndarray:
     chosen = (bands == band) & (np.array([name in ("all", each) for each in side.roles]))
     weights = chosen.astype(np.float64)
     return (weights / max(1, chosen.sum()) if quantity == "drop" else weights)[:, None]
-
-
-def _contrasted(samples: Mapping[str, Sample], weights: np.ndarray) -> dict[str, Sample]:
-    """One weighted sum of the players' values, on each task."""
-    size = float(np.abs(weights).sum())
-    return {
-        task: Sample(
-            sample.values.contrasts(weights), sample.clusters, None if sample.bound is None else size * sample.bound
-        )
-        for task, sample in samples.items()
-    }
 
 
 def _ranked(values: np.ndarray) -> np.ndarray:

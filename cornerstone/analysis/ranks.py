@@ -7,7 +7,7 @@ so that what two players have in common on a document cancels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,22 +28,28 @@ class Sample:
         values: of N players on D documents.
         clusters: [D] labels; documents of one cluster are not independent.
         bound: the values lie in [-bound, bound]; None: no bound is known.
+        scale: by which they are divided in the mean over tasks, where tasks have different units.
     """
 
     values: Values
     clusters: np.ndarray
     bound: float | None = 1
+    scale: float = 1.0
 
     def contrasts(self, weights: np.ndarray) -> Sample:
         """Weighted sums of the values; weights: [N, M]."""
         bound = None if self.bound is None else self.bound * np.abs(weights).sum(axis=0).max()
-        return Sample(self.values.contrasts(weights), self.clusters, bound)
+        return replace(self, values=self.values.contrasts(weights), bound=bound)
+
+    def of(self, values: Values, documents: np.ndarray) -> Sample:
+        """Values (of some coalitions) on some of the documents; documents: indices [M]."""
+        return replace(self, values=values.of(documents), clusters=self.clusters[documents])
 
 
 def estimates(samples: Mapping[str, Sample], level: float, weights: np.ndarray | None = None) -> dict[str, Estimate]:
     """The estimate of each task and of their mean; `weights` [N, M]: of M contrasts instead of the N values.
 
-    Variances over documents are moderated: see `drawn`.
+    Variances over documents are moderated: see `drawn`. The mean is of what each task's scale makes of its values.
     """
     if weights is not None:
         samples = {task: sample.contrasts(weights) for task, sample in samples.items()}
@@ -52,7 +58,8 @@ def estimates(samples: Mapping[str, Sample], level: float, weights: np.ndarray |
         task: intervals.of_values(sample.values, sample.clusters, level, sample.bound, moderate.get(task))
         for task, sample in samples.items()
     }
-    return {**found, MEAN: intervals.over_tasks(list(found.values()), level)}
+    scaled = [estimate.divided(samples[task].scale) for task, estimate in found.items()]
+    return {**found, MEAN: intervals.over_tasks(scaled, level)}
 
 
 def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -245,6 +252,6 @@ def held_out(samples: Mapping[str, Sample], level: float, seed: int) -> HeldOut 
         if parts is None or replicates is None:
             return None
         for half, part, values in zip((first, second), parts, replicates, strict=True):
-            half[task] = Sample(values.of(part), sample.clusters[part], sample.bound)
+            half[task] = sample.of(values, part)
     chosen = np.argsort(-estimates(first, level)[MEAN].value, kind="stable")[:CHOSEN]
     return HeldOut(chosen, estimates(second, level)[MEAN])

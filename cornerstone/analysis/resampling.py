@@ -25,11 +25,13 @@ class Sums:
         parts: [R, G, N] of R replicates (1 where no coalitions were sampled) and G clusters.
         sizes: [G] documents of each cluster.
         shared: whether other tasks have the same replicates.
+        scale: by which values are divided in the mean over tasks.
     """
 
     parts: np.ndarray
     sizes: np.ndarray
     shared: bool = False
+    scale: float = 1.0
 
     @classmethod
     def of(cls, sample: Sample) -> Sums:
@@ -38,7 +40,8 @@ class Sums:
         index = grouping(sample.clusters)
         parts = np.zeros((index.max() + 1, len(values), values.shape[2]))
         np.add.at(parts, index, values.transpose(1, 0, 2))
-        return cls(parts.transpose(1, 0, 2), np.bincount(index).astype(np.float64), sample.values.shared)
+        sizes = np.bincount(index).astype(np.float64)
+        return cls(parts.transpose(1, 0, 2), sizes, sample.values.shared, sample.scale)
 
     def means(self, clusters: np.ndarray, replicates: np.ndarray) -> np.ndarray:
         """Means [B, N] over documents and replicates that count so often; not a number where none counts.

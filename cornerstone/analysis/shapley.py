@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ from cornerstone.assets.documents import REMARKS, TaskDocuments
 from cornerstone.config.config import Config
 from cornerstone.estimators import Estimator, ablation
 from cornerstone.estimators.values import Values
+from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY, MEAN, Game
 from cornerstone.game.players import Player
 from cornerstone.game.work import evaluations
@@ -48,7 +50,28 @@ def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dic
 
 def sample(values: Values, game: Game, function: str = ACCURACY) -> Sample:
     """Values with what is known of the documents; differences of accuracies lie in [-1, 1], others anywhere."""
-    return Sample(values, game.clusters, 1 if function == ACCURACY else None)
+    return Sample(values, game.clusters, 1 if function == ACCURACY else None, scale_of(game, function))
+
+
+def scale_of(game: Game, function: str) -> float:
+    """By what the values of a task are divided in the mean over tasks.
+
+    Accuracies and soft accuracies are shares, the same on all tasks: by 1. All else has a unit that depends on the
+    texts of a task: answers of three letters have large margins per character, long answers small probabilities. It is
+    divided by the standard deviation over documents of the whole model's value. (Not by v(N) - v(no player), which may
+    be near 0, or below.) Where that is 0, on documents that are all alike, by 1.
+    """
+    if function in (ACCURACY, SOFT):
+        return 1.0
+    spread = float(game.full.std(ddof=1))
+    return spread if spread > 0 else 1.0
+
+
+def unit(config: Config, task: str, function: str) -> str:
+    """What the values of a task or of the mean over tasks are measured in: column `metric`."""
+    if function == ACCURACY:
+        return metric_of(config, task)
+    return f"{function}/sd" if task == MEAN and function != SOFT else function
 
 
 def shapley(
@@ -94,8 +117,8 @@ def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
 def baselines(config: Config, model: str, games: Games, documents: Mapping[str, TaskDocuments]) -> pd.DataFrame:
     """A row per task: the original accuracy, the accuracy without any sublayer, chance, and the documents.
 
-    Chance is not a number where there is nothing to choose. What is odd about some documents is counted, too
-    (`TaskDocuments.remarks`).
+    Chance, and `majority`, the accuracy of always taking the place that is right most often, are not numbers where
+    there is nothing to choose. What is odd about some documents is counted, too (`TaskDocuments.remarks`).
     """
     rows = []
     for task, game in games.items():
@@ -114,6 +137,7 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
                 "original_se": whole.se[0],
                 "empty": game(0).mean(),
                 "chance": np.average([part.chance for part in parts], weights=sizes),
+                "majority": np.average([majority(part) for part in parts], weights=sizes),
                 **{
                     column: sum(len(part.remarked().get(what, [])) for part in parts)
                     for what, column in REMARKS.items()
@@ -121,6 +145,14 @@ def baselines(config: Config, model: str, games: Games, documents: Mapping[str, 
             }
         )
     return pd.DataFrame(rows)
+
+
+def majority(documents: TaskDocuments) -> float:
+    """The accuracy of always taking one place, the one that is right most often; not a number without choices."""
+    if documents.kind != "multiple_choice":
+        return float("nan")
+    places = Counter(place for document in documents.documents for place in document.right)
+    return max(places.values()) / len(documents.documents)
 
 
 def cornerstones(config: Config, values: pd.DataFrame, found: Mapping[str, Sample], model: str) -> pd.DataFrame:
@@ -219,7 +251,7 @@ def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sa
             {
                 "model": model,
                 "task": task,
-                "metric": metric_of(config, task) if function == ACCURACY else function,
+                "metric": unit(config, task, function),
                 "player": [player.name for player in players],
                 "position": [player.position for player in players],
                 "kind": [player.kind for player in players],

@@ -114,8 +114,8 @@ def relations(config: Config, model: str, values: Sequence[Path], baselines: Pat
     frames["by_removed"] = interactions.by_removed(config, model, accuracy)
     headline = shapley.samples(config, config.headline, {ACCURACY: accuracy})[ACCURACY]
     floor = read_csv(baselines)
-    chance = {str(task): float(value) for task, value in zip(floor["task"], floor["chance"], strict=True)}
-    frames["hypotheses"] = hypotheses.hypotheses(config, model, accuracy, headline, read_csv(cornerstones), chance)
+    majority = {str(task): float(value) for task, value in zip(floor["task"], floor["majority"], strict=True)}
+    frames["hypotheses"] = hypotheses.hypotheses(config, model, accuracy, headline, read_csv(cornerstones), majority)
     return frames
 
 

@@ -55,6 +55,12 @@ class Intervals(Section):
 
     level: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     bootstrap: int = Field(1000, ge=100, description="Resamples of the documents, for figures that are not linear.")
+    equivalence: float = Field(
+        0.02,
+        gt=0,
+        lt=1,
+        description="Difference in accuracy that counts as none where the paper's hypotheses say that there is none.",
+    )
 
 
 class Paths(Section):

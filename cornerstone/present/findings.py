@@ -15,17 +15,10 @@ from cornerstone.present.tables import task_name
 
 TABLES = ("ablation", "baselines", "cornerstones", "deletion", "estimators", "hypotheses", "share")
 """The CSV files of a model that the page is made from, by their stems."""
-CLOSE = 5.0
-"""Points of accuracy within which two accuracies count as the same, mean over tasks."""
-LITTLE = 2.0
-"""Points of accuracy that count as little; the paper's other layers cost 0.9 to 1.6 (its Table 3)."""
 ENOUGH = 1000
 """Documents below which the share's interval does not hold what it says; see docs/method.md."""
 Z = 1.96
 """Normal quantile of a two-sided 95 % interval."""
-
-Judge = Callable[[float, float], str]
-"""What an interval, from low to high in points, says of a claim."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,9 @@ class Model:
         return Measured(value, value - half, value + half, verdict)
 
     def prediction(self, text: str) -> pd.Series | None:
-        """The row of hypotheses.csv of that text; None where there is none."""
+        """The row of hypotheses.csv of that text, mean over tasks; None where there is none."""
         rows = self.tables["hypotheses"]
-        found = rows[rows["prediction"] == text]
+        found = rows[(rows["prediction"] == text) & (rows["task"] == MEAN)]
         return None if found.empty else found.iloc[0]
 
     @property
@@ -86,72 +79,42 @@ class Model:
         return rows.iloc[int(rows["drop"].to_numpy().argmax())]
 
 
-def early(model: Model) -> Measured | None:
-    """Claim: the first tenth of the layers has higher values than the rest."""
-    return _measured(model, "the first tenth of the layers has higher values than the rest", positive)
+CLAIMS = {
+    "The first tenth of the layers has higher values than the rest (difference of the means)": (
+        "the first tenth of the layers has higher values than the rest"
+    ),
+    "Without one cornerstone the model is at the floor (accuracy above it that is left)": (
+        "without one cornerstone, accuracy is at the floor"
+    ),
+    "Removing a cornerstone costs more than removing another layer (difference)": (
+        "removing a cornerstone costs more than another layer"
+    ),
+    "Removing one other layer costs nothing (mean drop)": "removing one other layer costs nothing",
+    "Removing four neighbours costs more than removing each of them (difference)": (
+        "removing 4 neighbours costs more than the sum of removing each"
+    ),
+}
+"""The paper's claims about one model, and what hypotheses.csv calls them."""
 
 
-def costs_more(model: Model) -> Measured | None:
-    """Claim: removing a cornerstone costs more than removing another layer."""
-    return _measured(model, "removing a cornerstone costs more than another layer", positive)
+def measured(model: Model, prediction: str) -> Measured | None:
+    """What was measured of a prediction, mean over tasks, and its verdict; None where it was not.
 
-
-def collapse(model: Model) -> Measured | None:
-    """Claim: without one cornerstone the model is at chance. Measured: what is left above chance."""
-    whole = model.above_chance
-
-    def verdict(low: float, high: float) -> str:
-        if whole.low <= 0:
-            return "can't tell"
-        if low >= -CLOSE and high <= CLOSE:
-            return "holds"
-        return "fails" if low > 0 else "open"
-
-    return _measured(model, "without one cornerstone, accuracy is at chance", verdict, f", of {whole.value:.1f}")
-
-
-def others(model: Model) -> Measured | None:
-    """Claim: removing one other layer costs little."""
-
-    def verdict(low: float, high: float) -> str:
-        return "holds" if high < LITTLE and low > -LITTLE else "fails" if low > LITTLE else "open"
-
-    return _measured(model, "removing one other layer costs nothing", verdict)
-
-
-def together(model: Model) -> Measured | None:
-    """Claim: the other layers share their work, so removing four neighbours costs more than their sum."""
-    return _measured(model, "removing 4 neighbours costs more than the sum of removing each", positive)
-
-
-def positive(low: float, high: float) -> str:
-    """The verdict on a claim that a number is above 0."""
-    return "holds" if low > 0 else "fails" if high < 0 else "open"
-
-
-CLAIMS = (
-    ("The first tenth of the layers has higher values than the rest (difference of the means)", early),
-    ("Without one cornerstone the model is at chance (accuracy above chance that is left)", collapse),
-    ("Removing a cornerstone costs more than removing another layer (difference)", costs_more),
-    ("Removing one other layer costs little (mean drop)", others),
-    ("Removing four neighbours costs more than removing each of them (difference)", together),
-)
-"""The paper's claims about one model, as text and what measures them."""
-
-
-def _measured(model: Model, text: str, verdict: Judge, beside: str = "") -> Measured | None:
-    row = model.prediction(text)
+    Beside what is left above the floor stands what the whole model has.
+    """
+    row = model.prediction(prediction)
     if row is None:
         return None
-    value, low, high = (100 * float(row[column]) for column in ("value", "low", "high"))
-    return Measured(value, low, high, verdict(low, high), beside)
+    value, low, high, intact = (100 * float(row[column]) for column in ("value", "low", "high", "intact"))
+    beside = f", of {intact:.1f}" if math.isfinite(intact) else ""
+    return Measured(value, low, high, str(row["verdict"]), beside)
 
 
 def claims(models: Sequence[Model]) -> str:
     """The table of claims: a row for each, a column for each model."""
     lines = [_row(["claim of the paper", *(model.name for model in models)]), _row(["---"] * (len(models) + 1))]
-    for text, measure in CLAIMS:
-        lines.append(_row([text, *(str(measure(model) or "not measured") for model in models)]))
+    for text, prediction in CLAIMS.items():
+        lines.append(_row([text, *(str(measured(model, prediction) or "not measured") for model in models)]))
     return "\n".join(lines)
 
 

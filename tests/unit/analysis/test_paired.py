@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.games import SHAPES, lookup
 from cornerstone.analysis import paired, ranks
+from cornerstone.analysis.agreement import agreement
 from cornerstone.analysis.paired import Side
 from cornerstone.analysis.ranks import Sample
 from cornerstone.estimators import ExactEstimator, TruncatedEstimator, exact
@@ -139,3 +142,27 @@ def test_bands_sum_values_and_average_drops_of_models_of_any_depth() -> None:
     assert ("value", "mixer", 4) not in rows.index  # the short model has no attention there
     for _, group in frame.groupby(["quantity", "task"]):
         assert group["p_holm"].tolist() == ranks.holm(group["p"].to_numpy()).tolist()
+
+
+def test_means_over_tasks_of_two_models_are_in_one_unit() -> None:
+    one, other = side("a", np.zeros(8), seed=1), side("b", np.linspace(0, 1, 8), seed=2)
+    scales = {"a": {"alpha": 3.0, "beta": 1.0}, "b": {"alpha": 4.0, "beta": 1.0}}
+
+    def scaled(plain: Side) -> Side:
+        by_task = {t: replace(sample, scale=scales[plain.model][t]) for t, sample in plain.samples["value"].items()}
+        return replace(plain, samples={"value": by_task})
+
+    first, second = paired.on_one_scale(scaled(one), scaled(other))
+    for made in (first, second):
+        assert {task: sample.scale for task, sample in made.samples["value"].items()} == {
+            "alpha": pytest.approx(12.5**0.5),
+            "beta": 1.0,
+        }
+    frame = paired.differences(first, second, 0.95)
+    assert frame["difference"].to_numpy() == pytest.approx((frame["second_value"] - frame["first_value"]).to_numpy())
+    rows = frame[frame["quantity"] == "value"].set_index("task")["difference"]
+    expected = (rows["alpha"].to_numpy() / 12.5**0.5 + rows["beta"].to_numpy()) / 2
+    assert rows["mean"].to_numpy() == pytest.approx(expected)
+    means = [ranks.estimates(made.samples["value"], 0.95)["mean"].value for made in (first, second)]
+    found = agreement(first.samples["value"], second.samples["value"], 0.95, 0, 100)["mean"]
+    assert found.plain == pytest.approx(stats.spearmanr(*means).statistic)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,25 @@ def test_each_value_function_has_its_own_values_and_no_bound(games: dict[str, Ga
         assert found["margin"][task].values.documents == pytest.approx(7 * found["accuracy"][task].values.documents)
         assert (found["accuracy"][task].bound, found["margin"][task].bound) == (1, None)
     frame = shapley.shapley(small(), "tiny", window_of(2), found["margin"], margins, "margin")
-    assert set(frame["metric"]) == {"margin"}
+    assert frame["metric"].unique().tolist() == ["margin", "margin/sd"]
+    for task in games:
+        assert found["margin"][task].scale == pytest.approx(7 * games[task].full.std(ddof=1))
+
+
+def test_in_the_mean_over_tasks_a_margin_counts_in_its_own_spread(games: dict[str, Game]) -> None:
+    """A task whose margins are a thousand times as large counts no more than before; accuracies are left alone."""
+    loud = {"alpha": games["alpha"], "beta": game(PLAYERS, lambda c: 1000 * games["beta"](c))}
+    for function, same in (("margin", True), ("log-probability-per-byte", True), ("accuracy", False)):
+        one, two = (shapley_of(small(), some, window_of(2), function) for some in (games, loud))
+        first, second = (rows(frame, "mean")[["value", *INTERVAL, "se_documents"]].to_numpy() for frame in (one, two))
+        assert np.allclose(first, second) == same
+    frame = shapley_of(small(), games, window_of(2), "margin")
+    parts = [rows(frame, task)["value"].to_numpy() / games[task].full.std(ddof=1) for task in games]
+    assert rows(frame, "mean")["value"].to_numpy() == pytest.approx(np.mean(parts, axis=0))
+    soft = shapley_of(small(), games, window_of(2), "soft-accuracy")
+    parts = [rows(soft, task)["value"].to_numpy() for task in games]
+    assert rows(soft, "mean")["value"].to_numpy() == pytest.approx(np.mean(parts, axis=0))
+    assert soft["metric"].unique().tolist() == ["soft-accuracy"]
 
 
 def test_where_no_document_differs_only_accuracies_have_a_bound() -> None:
@@ -208,12 +227,15 @@ def test_baselines(games: dict[str, Game]) -> None:
     frame = shapley.baselines(small(), "tiny", games, data)
     assert list(frame.columns) == [
         "model", "task", "metric", "documents", "split", "source", "original", "original_se", "empty", "chance",
-            "equal_choices",
+        "majority", "equal_choices",
     ]  # fmt: skip
     assert frame["task"].tolist() == ["alpha", "beta"]
     assert frame["documents"].tolist() == [12, 30]
     assert frame["metric"].tolist() == ["acc", "acc_norm"]
     assert frame["chance"].tolist() == [0.5, pytest.approx(0.375)]
+    golds = [document.gold for document in data["beta"].documents]
+    assert frame["majority"].tolist() == [0.5, max(golds.count(place) for place in range(4)) / 30]
+    assert np.isnan(shapley.majority(replace(data["alpha"], kind="loglikelihood")))
     assert frame["original"].tolist() == pytest.approx([games[t].full.mean() for t in games])
     assert frame["empty"].tolist() == pytest.approx([games[t](0).mean() for t in games])
     assert frame["original_se"][0] == pytest.approx(games["alpha"].full.std(ddof=1) / np.sqrt(12))

@@ -150,7 +150,7 @@ def test_interactions_are_written_for_each_value_function_and_profiles_for_accur
         *("by_distance", "by_removed", "hypotheses"),
     }
     assert set(frames["by_distance"]["interactions"]) == {"exact-k-sii", "windows-k4"}
-    assert set(frames["interactions_exact-k-sii_margin"]["metric"]) == {"margin"}
+    assert set(frames["interactions_exact-k-sii_margin"]["metric"]) == {"margin", "margin/sd"}
 
 
 def test_a_coalition_that_is_missing_is_an_error(run: Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,56 +12,36 @@ from cornerstone.present.findings import Model
 from scripts import findings as script
 from tests.helpers import ROOT
 
-PREDICTIONS = {
-    "early": "the first tenth of the layers has higher values than the rest",
-    "collapse": "without one cornerstone, accuracy is at chance",
-    "others": "removing one other layer costs nothing",
-    "together": "removing 4 neighbours costs more than the sum of removing each",
-}
+NOTHING, FLOOR = "removing one other layer costs nothing", "without one cornerstone, accuracy is at the floor"
 
 
-def model(*, original: float = 0.6, se: float = 0.01, **rows: Any) -> Model:
-    """A model of two tasks; each of `rows` is value, low and high of a prediction, as fractions."""
-    predictions = [
-        {"prediction": PREDICTIONS[name], "value": value, "low": low, "high": high}
-        for name, (value, low, high) in rows.items()
+def model(*, original: float = 0.6, se: float = 0.01) -> Model:
+    """A model of two tasks and two predictions; those of the mean over tasks are shown."""
+    rows = [
+        {"prediction": NOTHING, "task": "piqa", "value": 0.9, "verdict": "fails"},
+        {"prediction": NOTHING, "task": "mean", "value": 0.01, "verdict": "holds"},
+        {"prediction": FLOOR, "task": "mean", "value": 0.03, "verdict": "open", "intact": 0.2},
     ]
+    predictions = pd.DataFrame(rows).assign(low=-0.005, high=0.095)
     baselines = pd.DataFrame(
         {"task": ["boolq", "piqa"], "documents": 50, "original": original, "original_se": se, "chance": 0.5}
     )
-    return Model("tiny", {"baselines": baselines, "hypotheses": pd.DataFrame(predictions)})
+    return Model("tiny", {"baselines": baselines, "hypotheses": predictions})
 
 
-@pytest.mark.parametrize(
-    ("claim", "row", "verdict"),
-    [
-        ("early", (0.02, 0.01, 0.03), "holds"),
-        ("early", (-0.02, -0.03, -0.01), "fails"),
-        ("early", (0.02, -0.01, 0.05), "open"),
-        ("collapse", (0.01, -0.03, 0.04), "holds"),
-        ("collapse", (0.01, -0.03, 0.06), "open"),
-        ("collapse", (0.08, 0.02, 0.14), "fails"),
-        ("others", (0.01, 0.001, 0.019), "holds"),
-        ("others", (0.01, -0.01, 0.03), "open"),
-        ("others", (0.04, 0.03, 0.05), "fails"),
-        ("together", (0.04, 0.03, 0.05), "holds"),
-    ],
-)
-def test_verdicts(claim: str, row: tuple[float, float, float], verdict: str) -> None:
-    rows: dict[str, Any] = {claim: row}
-    found = getattr(findings, claim)(model(**rows))
-    assert found.verdict == verdict
-    assert (found.value, found.low, found.high) == pytest.approx(tuple(100 * number for number in row))
+def test_claims_are_those_of_the_mean_over_tasks_with_their_verdicts() -> None:
+    assert str(findings.measured(model(), NOTHING)) == "**holds**: 1.0 (-0.5 to 9.5)"
+    assert str(findings.measured(model(), FLOOR)) == "**open**: 3.0 (-0.5 to 9.5), of 20.0"
+    text = findings.claims([model()])
+    assert "(mean drop) | **holds**: 1.0" in text
+    assert text.count("not measured") == len(findings.CLAIMS) - 2
+    assert findings.measured(model(), "what nobody predicted") is None
 
 
-def test_a_model_that_is_not_clearly_above_chance_cannot_fall_to_it() -> None:
-    row: dict[str, Any] = {"collapse": (0.0, -0.01, 0.01)}
-    assert str(findings.collapse(model(original=0.52, se=0.05, **row))).startswith("**can't tell**")
-    assert str(findings.collapse(model(original=0.60, se=0.05, **row))).startswith("**holds**")
-
-
-def test_what_was_not_measured_has_no_verdict() -> None:
-    assert findings.early(model(together=(0.0, 0.0, 0.0))) is None
+def test_claims_are_called_as_in_the_table_of_hypotheses() -> None:
+    source = (ROOT / "cornerstone" / "analysis" / "hypotheses.py").read_text(encoding="utf-8")
+    for prediction in findings.CLAIMS.values():
+        assert f'"{prediction.replace(" 4 ", " {length} ")}"' in source
 
 
 def test_the_interval_of_the_whole_model_by_hand() -> None:
@@ -73,7 +52,7 @@ def test_the_interval_of_the_whole_model_by_hand() -> None:
 def test_places_of_a_page_are_filled_and_the_rest_stays() -> None:
     page = "a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\nold\n<!-- shares: end -->\nb\n"
     share = pd.DataFrame([{"players": "attn0 ffn0", "share_percent": 12.34, "low": 1.0, "high": 2.0}])
-    made = findings.filled(page, [Model("tiny", {**model(early=(0, 0, 0)).tables, "share": share})])
+    made = findings.filled(page, [Model("tiny", {**model().tables, "share": share})])
     assert made.startswith("a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\n\n| model |")
     assert "| tiny | attn0 ffn0 | 12.3 |" in made  # too few documents for an interval
     assert "old" not in made

@@ -138,17 +138,19 @@ def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
         assert found == pytest.approx(100 * rows["drop"].mean())
 
 
-def test_hypotheses_are_shown_in_points() -> None:
+def test_hypotheses_are_shown_in_points_with_the_verdicts_of_the_tasks() -> None:
     frame = pd.DataFrame(
         {
-            "model": ["m"], "hypothesis": [1], "prediction": ["it holds"], "expected": ["> 0"], "value": [0.25],
-            "low": [0.125], "high": [0.5], "verdict": ["holds"], "layers": ["attn0"], "documents": ["held out"],
+            "model": "m", "task": ["alpha", "beta", "mean"], "hypothesis": 1, "prediction": "it holds",
+            "expected": "> 0", "value": [0, 0, 0.25], "low": 0.125, "high": 0.5, "p_holm": 0.01,
+            "verdict": ["open", "fails", "holds"], "intact": 0.75, "layers": "attn0", "documents": "held out",
         }
     )  # fmt: skip
     (row,) = tables.hypotheses(frame).to_dict("records")
     assert row == {
         "model": "m", "hypothesis": "1", "prediction": "it holds", "expected": "> 0", "measured_percent": 25,
-        "low": 12.5, "high": 50, "verdict": "holds", "layers": "attn0", "documents": "held out",
+        "low": 12.5, "high": 50, "intact": 75, "verdict": "holds", "on_tasks": "1 fails, 1 open", "layers": "attn0",
+        "documents": "held out",
     }  # fmt: skip
 
 
