@@ -6,7 +6,7 @@
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
-# make bench-coverage    how often the intervals hold the truth, on simulated games (ten minutes on two cores)
+# make bench-coverage    how often the intervals hold the truth, on simulated games (half an hour on two cores; REPETITIONS=50 is faster)
 # make bench-comparison  how often the intervals of a comparison of two models hold the truth (half an hour)
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
 # make bench-work        error of the estimators at equal work (sublayer evaluations), on simulated games (ten minutes on two cores)
@@ -16,6 +16,7 @@
 # make lock   pin the environment anew after an edit of envs/*.in
 
 PYTHON ?= python3
+REPETITIONS ?= 250
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 STUDIES := $(patsubst studies/%.yaml,%,$(sort $(wildcard studies/*.yaml)))
@@ -85,6 +86,7 @@ bench-gpu: .venv/ready
 
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.published --jobs $(CORES) --repetitions $(REPETITIONS)
 
 bench-comparison: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.comparison

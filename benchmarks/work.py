@@ -219,11 +219,13 @@ def text(frame: pd.DataFrame, origin: str) -> str:
     table = frame.assign(**{name: 100 * frame[name] for name in points})
     formats = {"work": ",.0f", "evaluations": ",.0f", "coalitions": ",.0f"} | dict.fromkeys(points, ".3f")
     gains = ratios(frame)
+    for game in gains.columns[2:]:
+        gains[game] = [f"{gain:.2f}" if gain < 1000 else "above 1,000" for gain in gains[game]]
     return (
         "# Error against work\n\n"
         f"{origin}\nWork is sublayer evaluations on each document. How many times the work permutation sampling needs "
         "for the same squared error (below 1: permutations are cheaper):\n\n"
-        f"{report.markdown(gains, dict.fromkeys(gains.columns[2:], '.2f'))}\n"
+        f"{report.markdown(gains, {})}\n"
         "`rmse` (over players and runs), `claimed` (what the spread of the replicates says) and `bias` in points of "
         "accuracy, without noise of documents.\n\n"
         f"{report.markdown(table, formats)}"

@@ -90,8 +90,7 @@ for _model in cfg.run:
 rule deletion_curves:
     input:
         tables=[layout.deletion_values("{model}", task) for task in cfg.scored_tasks],
-        values=lambda w: layout.shown(w.model)["shapley"],
-        drops=lambda w: layout.shown(w.model)["ablation"],
+        orders=layout.csv("{model}", "orders"),
     output:
         layout.csv("{model}", "deletion"),
     log:

@@ -84,8 +84,7 @@ for _model in cfg.run:
             f"deletion_{_model}"
         input:
             **evaluate_input(_model),
-            values=layout.shown(_model)["shapley"],
-            drops=layout.shown(_model)["ablation"],
+            orders=layout.csv(_model, "orders"),
         output:
             layout.deletion_values(_model, "{task}"),
         log:

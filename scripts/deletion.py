@@ -23,6 +23,5 @@ with log.script(snakemake.log[0]):
         snakemake.params.fingerprint,
         snakemake.resources.mem_mb,
     )
-    values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
-    points = deletion.deletion_points(job.config, job.players, values, drops)
+    points = deletion.deletion_points(job.config, job.players, read_csv(Path(snakemake.input["orders"])))
     job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]), snakemake.params.made_by)

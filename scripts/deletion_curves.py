@@ -16,6 +16,6 @@ with log.script(snakemake.log[0]):
     config = load(snakemake.config)
     model = snakemake.wildcards.model
     tables = games.read_all(config, model, [Path(path) for path in snakemake.input.tables])
-    values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
-    points = deletion.deletion_points(config, config.models[model].all_players(), values, drops)
+    orders = read_csv(Path(snakemake.input["orders"]))
+    points = deletion.deletion_points(config, config.models[model].all_players(), orders)
     write_csv(deletion.deletion_curves(config, model, points, tables), Path(snakemake.output[0]))

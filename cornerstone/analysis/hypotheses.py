@@ -262,13 +262,12 @@ def second_half(config: Config, games: Games) -> Games:
     Raises:
         ValueError: a task has too few documents to be halved.
     """
-    rng = np.random.default_rng([config.seed, 1])
+    parts = ranks.split({task: game.clusters for task, game in games.items()}, config.seed)
+    if parts is None:
+        raise ValueError("a task has too few documents to be halved")
     kept: dict[str, Game] = {}
     for task, game in games.items():
-        parts = ranks.halves(game.clusters, rng)
-        if parts is None:
-            raise ValueError(f"{task} has too few documents to be halved")
-        second = parts[1]
+        second = parts[task][1]
         values = {coalition: scores[second] for coalition, scores in game.values.items()}
         kept[task] = Game(game.players, values, game.clusters[second], game.documents[second])
     return kept

@@ -1,8 +1,8 @@
-"""Interactions of pairs of players, and the paper's two shortcuts measured with them.
+"""Interactions of pairs of players, and what they and marginal contributions say of the paper's two shortcuts.
 
 Early truncation (section 3 of the paper) leaves out coalitions from which more than K players are missing; it loses
 little if contributions fade as players go. Neighbourhood sampling removes neighbours only; it loses little if
-players far apart do not interact.
+players far apart do not interact. Coalitions of the window estimator alone show only what the shortcuts keep.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def over_documents(scores: np.ndarray, clusters: np.ndarray, level: float) -> Es
     """Mean over documents with a cluster-robust standard error and a t interval.
 
     se = sqrt(G / (G - 1) * sum_g (sum_{d in g} (x_d - mean))^2) / D, for D documents in G clusters (Liang and
-    Zeger 1986; Miller 2024, "Adding error bars to evals", section 2.2). Without clusters this is sd / sqrt(D).
+    Zeger 1986, with the usual factor G / (G - 1) for few clusters; Miller 2024, "Adding error bars to evals",
+    section 2.2). Without clusters this is sd / sqrt(D).
 
     Where the variance is 0 (all documents score the same c, or differences cancel within clusters), the standard error
     says nothing. What was not seen in G tries has at most the probability 1 - (alpha / 2)^(1 / G) (Clopper and Pearson
@@ -113,7 +114,8 @@ def of_values(
 
     where V_documents is that of `over_documents` (or of the bootstrap, where the estimator is not linear),
     V_coalitions = sum_r (phi_r - phi)^2 / (R (R - 1)), and V_both is what the two count twice: the replicates'
-    deviations on single documents, averaged over documents. Degrees of freedom: Welch and Satterthwaite.
+    deviations on single documents, averaged over documents. Degrees of freedom: those of Welch and Satterthwaite for
+    V_documents + V_coalitions; V_both has none of its own, and is left out of them.
 
     Args:
         values: what an estimator returned, [D, N].

@@ -220,6 +220,44 @@ def halves(clusters: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
     return np.flatnonzero(first), np.flatnonzero(~first)
 
 
+def split(clusters: Mapping[str, np.ndarray], seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """Two random halves of each task's documents (indices), the same wherever they are asked for.
+
+    Args:
+        clusters: task -> [D] labels, in the config's order of tasks.
+        seed: of the run.
+
+    Returns:
+        None where a task has fewer than four clusters.
+    """
+    rng = np.random.default_rng([seed, 1])
+    found = {}
+    for task, labels in clusters.items():
+        parts = halves(labels, rng)
+        if parts is None:
+            return None
+        found[task] = parts
+    return found
+
+
+def halved(samples: Mapping[str, Sample], seed: int) -> tuple[dict[str, Sample], dict[str, Sample]] | None:
+    """The values on each half of `split`, from one half of the replicates each where coalitions were sampled.
+
+    Returns:
+        None where a task has too few documents or replicates, or the estimator is not linear.
+    """
+    parts = split({task: sample.clusters for task, sample in samples.items()}, seed)
+    values = {task: sample.values.halves() for task, sample in samples.items()}
+    sides: tuple[dict[str, Sample], dict[str, Sample]] = ({}, {})
+    for task, sample in samples.items():
+        replicates = values[task]
+        if parts is None or replicates is None:
+            return None
+        for side, half, part in zip(sides, replicates, parts[task], strict=True):
+            side[task] = sample.of(half, part)
+    return sides
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Players chosen on one half of the documents, and what the other half says of all of them.
@@ -243,15 +281,9 @@ def held_out(samples: Mapping[str, Sample], level: float, seed: int) -> HeldOut 
     Returns:
         None where a task has too few documents or replicates, or the estimator is not linear.
     """
-    rng = np.random.default_rng([seed, 1])
-    first: dict[str, Sample] = {}
-    second: dict[str, Sample] = {}
-    for task, sample in samples.items():
-        parts = halves(sample.clusters, rng)
-        replicates = sample.values.halves()
-        if parts is None or replicates is None:
-            return None
-        for half, part, values in zip((first, second), parts, replicates, strict=True):
-            half[task] = sample.of(values, part)
+    both = halved(samples, seed)
+    if both is None:
+        return None
+    first, second = both
     chosen = np.argsort(-estimates(first, level)[MEAN].value, kind="stable")[:CHOSEN]
     return HeldOut(chosen, estimates(second, level)[MEAN])

@@ -103,9 +103,14 @@ def shapley(
     return frame
 
 
+def drops(games: Games) -> dict[str, Sample]:
+    """What removing each player by itself costs, on each task."""
+    return {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+
+
 def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
     """Single-layer ablation: accuracy without each player, and the paired drop with its interval."""
-    found = {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+    found = drops(games)
     frame = _per_player(config, model, games, found, ACCURACY).rename(columns={"value": "drop"})
     frame = frame.drop(columns=["se_documents", "se_coalitions"])
     original = {task: game.full.mean() for task, game in games.items()}

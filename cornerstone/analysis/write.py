@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cornerstone.analysis import games, hypotheses, interactions, paper, power, shapley, shares
+from cornerstone.analysis import deletion, games, hypotheses, interactions, paper, power, shapley, shares
 from cornerstone.analysis.ranks import Sample
 from cornerstone.config.config import Config
 from cornerstone.estimators import ablation
@@ -55,6 +55,10 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
     frames["power"] = pd.concat(foretold, ignore_index=True)
     frames["ablation"] = shapley.ablations(config, model, accuracy)
+    if config.deletion.orders:
+        removed = shapley.drops(accuracy)
+        by = deletion.orders(config, config.models[model].all_players(), samples[config.headline.name], removed)
+        frames["orders"] = by
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)
     headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}

@@ -45,7 +45,7 @@ from cornerstone.game.players import Player
 
 RIDGE = (0.001, 0.2, 0.2)
 """Of b_j0, b_j1 and b_j2, in units of the mean square of a column. Fixed: one that is fitted would not be linear in v.
-`make bench-work` compares estimators; with these, none of its games has a larger error than with b_j0 alone."""
+Large for what depends on size, so that little is lost where few pairs must determine many coefficients."""
 EQUATIONS = 2
 """Pairs of coalitions that a regression must have for each player."""
 

@@ -5,8 +5,11 @@ Player i's value is the plain mean of v(with i) - v(without i) over
 - each window W of 2..K neighbours that has i at its first or last position: v(N - (W - i)) - v(N - W).
 
 A player at least K - 1 places from both ends has 2K - 1 terms, the first and the last player have K. The estimator
-is linear in v, but neither efficient nor symmetric: the values do not sum to v(N) - v(empty), and two players that
-could be exchanged get different values near the ends.
+is linear in v, but neither efficient nor symmetric: the values do not sum to v(N) - v(empty), and players that could be
+exchanged may get different values, anywhere: it depends on who their neighbours are.
+
+This reads the paper, which gives no weights and says of the windows on one side only ("only samples subsequent
+layers"), in the way that treats both sides alike. The authors' code is not known to us.
 """
 
 from __future__ import annotations

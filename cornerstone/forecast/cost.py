@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cornerstone.analysis.deletion import deletion_steps
+from cornerstone.analysis.deletion import DEPTH, FOLDS, deletion_steps
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
 from cornerstone.engine import sweep
@@ -83,13 +83,15 @@ def deletion_coalitions(config: Config, players: tuple[Player, ...]) -> set[int]
     """Coalitions of deletion curves. A random order stands in for each that only the estimates will tell."""
     draw = Random(config.seed)
     found: set[int] = set()
+    steps = deletion_steps(len(players), config.deletion.share, config.deletion.points)
     for order in config.deletion.orders:
-        positions = list(range(len(players)))
-        if order != "depth":
-            draw.shuffle(positions)
-        for count in deletion_steps(len(players), config.deletion.share, config.deletion.points):
-            for removed in (positions[:count], positions[::-1][:count]):
-                found.add(coalitions.without(removed, players))
+        for _ in [ALL] if order == DEPTH else FOLDS:  # each half of the documents has an order of its own
+            positions = list(range(len(players)))
+            if order != DEPTH:
+                draw.shuffle(positions)
+            for count in steps:
+                for removed in (positions[:count], positions[::-1][:count]):
+                    found.add(coalitions.without(removed, players))
     return found
 
 

@@ -147,6 +147,7 @@ class Layout:
         ]
         stems += [cornerstones(function) for function in self.config.functions]
         stems += ["estimators", "power", "ablation", "baselines", "share", "mean_drop", "mean_drop_by_task"]
+        stems += ["orders"] if self.config.deletion.orders else []
         return [self.csv(model, stem) for stem in stems]
 
     def relations(self, model: str) -> list[str]:

@@ -170,8 +170,12 @@ def shares(models: Sequence[Model]) -> str:
 
 
 def deletion(models: Sequence[Model]) -> str:
-    """Accuracy when the share of the players that the curves end at is gone, points above chance."""
-    lines = [_row(["model", "removed", "least important first", "most important first"]), _row(["---"] * 4)]
+    """Accuracy when the share of the players that the curves end at is gone, points above chance.
+
+    Beside it what the order is worth: least important first less the last sublayers first.
+    """
+    heads = ["model", "removed", "least important first", "most important first", "least important less last first"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
     for model in models:
         rows = model.tables["deletion"]
         rows = rows[(rows["task"] == MEAN) & (rows["order"] == "shapley")]
@@ -181,6 +185,8 @@ def deletion(models: Sequence[Model]) -> str:
         for direction in ("least", "most"):
             value, low, high = (100 * float(last[c][direction]) - chance for c in ("accuracy", "low", "high"))
             cells.append(f"{value:.1f} ({low:.1f} to {high:.1f})")
+        value, low, high = (100 * float(last[f"above_depth{c}"]["least"]) for c in ("", "_low", "_high"))
+        cells.append(f"{value:.1f} ({low:.1f} to {high:.1f})")
         lines.append(_row(cells))
     return "\n".join(lines)
 

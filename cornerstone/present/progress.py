@@ -120,7 +120,7 @@ def _written(log: str) -> float:
 
 def work_of(jobs: Iterable[Any], config: Config) -> Work:
     """The coalitions that jobs of Snakemake have to evaluate."""
-    from cornerstone.analysis.deletion import deletion_steps
+    from cornerstone.analysis.deletion import deletion_size
     from cornerstone.plan.layout import Layout
     from cornerstone.plan.plan import plans
 
@@ -155,9 +155,7 @@ def work_of(jobs: Iterable[Any], config: Config) -> Work:
             parts[log] = Part(log, model, task, count)
         else:
             players = len(config.models[model].all_players())
-            steps = deletion_steps(players, config.deletion.share, config.deletion.points)
-            count = 2 * len(config.deletion.orders) * len(steps)
-            parts[log] = Part(log, model, task, count, guessed=True)
+            parts[log] = Part(log, model, task, deletion_size(config, players), guessed=True)
     total = sum(len(plan.names) for of_model in planned.values() for plan in of_model.values())
     return Work(parts, total, weight_of(config))
 

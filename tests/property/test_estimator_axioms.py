@@ -34,7 +34,7 @@ from cornerstone.game.game import Game
 from tests.helpers import game, some_players
 
 SAMPLED = ["permutation", "stratified", "kernelshap", "unbiased-kernelshap", "svarm", "kadd-shap"]
-NEWER = ["leverage-shap"] if hasattr(shapiq.approximator, "LeverageSHAP") else []  # from shapiq 1.5, Python 3.12
+NEWER = ["leverage-shap"] if hasattr(shapiq.approximator, "LeverageSHAP") else []  # from shapiq 1.7, Python 3.12
 SAMPLED += NEWER
 KINDS = ["window", "exact", "truncated-permutation", *SAMPLED]
 EFFICIENT = ["exact", "permutation", "kernelshap", "unbiased-kernelshap", "kadd-shap", *NEWER]

@@ -99,16 +99,17 @@ FIGURES: Final = (
     FigureKind(
         "assumptions",
         ("by_removed", "by_distance"),
-        "The two shortcuts of the paper's estimator, tested on {model}: marginal contributions against the "
-        "number of players removed before, and interactions against the distance of the two players, mean "
-        "over tasks",
-        "The {level} intervals of the means count the choice of documents only.",
+        "Marginal contributions of {model} against the number of players removed before, and interactions against "
+        "the distance of the two players, mean over tasks",
+        "Up to K players removed, and K - 1 apart, is what the window estimator looks at. What its two shortcuts leave "
+        "out is not seen there. The {level} intervals of the means count the choice of documents only.",
     ),
     FigureKind(
         "deletion",
         ("deletion", "baselines"),
         "Metric while sublayers of {model} are removed one after another",
-        "The {level} intervals count the choice of documents only, not the uncertainty of the order of removal.",
+        "The order of removal comes from one half of the documents and the curve from the other, both ways (of few "
+        "documents from all of them). The {level} intervals count the choice of documents.",
     ),
 )
 """All kinds of figures of a model."""

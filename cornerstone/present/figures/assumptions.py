@@ -1,4 +1,4 @@
-"""The two shortcuts of the window estimator, tested."""
+"""Contributions and interactions where the window estimator looks, and beyond where the config asks for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cornerstone.present.figures.rows import rows_of
 
 @styled()
 def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str) -> Figure:
-    """The paper's two shortcuts, tested: contributions against players removed, interactions against distance.
+    """Contributions against players removed, and interactions against distance.
 
     Args:
         by_removed: by_removed.csv.
@@ -47,15 +47,15 @@ def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str)
     distance = distance[distance["task"] == MEAN]
     names = list(dict.fromkeys(distance["interactions"]))
     panels: list[tuple[str, str, str, pd.DataFrame]] = [
-        ("Early truncation: marginal contributions", "removed", "players removed before", removed)
+        ("Marginal contributions", "removed", "players removed before", removed)
     ]
     panels += [
-        (f"Neighbourhood: interactions, {name}", "distance", "distance of the two players", part)
+        (f"Interactions, {name}", "distance", "distance of the two players", part)
         for name in names
         for part in [distance[distance["interactions"] == name].sort_values("distance")]
     ]
     figure = Figure(figsize=(WIDTH, 2.1 * len(panels) + 0.9), layout="constrained")
-    figure.suptitle(f"{model}: the assumptions of the window estimator, mean over tasks")
+    figure.suptitle(f"{model}: contributions and interactions, mean over tasks")
     axes = figure.subplots(len(panels), 2, squeeze=False)
     handles: list[Any] = []
     for (title, column, label, part), (left, right) in zip(panels, axes, strict=True):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -8,9 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis.deletion import deletion_curves, deletion_order, deletion_points, deletion_steps
+from cornerstone.analysis import ranks, shapley
+from cornerstone.analysis.deletion import (
+    FOLDS,
+    deletion_curves,
+    deletion_order,
+    deletion_points,
+    deletion_size,
+    deletion_steps,
+    orders,
+)
+from cornerstone.analysis.intervals import over_documents
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
+from cornerstone.estimators import window
+from cornerstone.estimators.values import Values
 from cornerstone.game.coalitions import full
 from cornerstone.game.game import Game
 from cornerstone.game.players import alike, players_of
@@ -32,19 +46,17 @@ def rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     return frame[frame["task"] == task].reset_index(drop=True)
 
 
-def values_of(*values: float, column: str = "value") -> pd.DataFrame:
-    """A table with the mean rows of these values, and rows of a task that say the opposite."""
-    frames = []
-    for task, sign in (("alpha", -1), ("mean", 1)):
-        frame = pd.DataFrame({column: sign * np.array(values)})
-        frame.insert(0, "task", task)
-        frame["position"] = range(len(values))
-        frames.append(frame)
+def orders_of(values: Sequence[float], drops: Sequence[float], folds: Sequence[str] = ("all",)) -> pd.DataFrame:
+    """What `orders` returns, the same for each fold."""
+    frames = [
+        pd.DataFrame({"order": order, "fold": fold, "position": range(len(part)), "value": part})
+        for order, part in (("shapley", values), ("ablation", drops))
+        for fold in folds
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
-VALUES = values_of(0.3, 0.1, 0.4, 0.1)
-DROPS = values_of(0.0, 0.2, -0.1, 0.2, column="drop")
+ORDERS = orders_of([0.3, 0.1, 0.4, 0.1], [0.0, 0.2, -0.1, 0.2])
 
 
 @pytest.mark.parametrize(
@@ -54,28 +66,20 @@ DROPS = values_of(0.0, 0.2, -0.1, 0.2, column="drop")
         ("shapley", "most", [2, 0, 1, 3]),
         ("ablation", "least", [2, 0, 1, 3]),
         ("ablation", "most", [1, 3, 0, 2]),
-        ("depth", "least", [3, 2, 1, 0]),
-        ("depth", "most", [0, 1, 2, 3]),
     ],
 )
 def test_deletion_orders_by_hand(order: str, direction: str, positions: list[int]) -> None:
-    found = deletion_order(order, direction, VALUES, DROPS)
-    assert found == positions
-    assert all(type(position) is int for position in found)
-
-
-@pytest.mark.parametrize("order", ["shapley", "ablation", "depth"])
-@pytest.mark.parametrize("direction", ["least", "most"])
-def test_orders_do_not_depend_on_the_order_of_rows(order: str, direction: str) -> None:
-    shuffled = [frame.sample(frac=1, random_state=1, ignore_index=True) for frame in (VALUES, DROPS)]
-    assert deletion_order(order, direction, *shuffled) == deletion_order(order, direction, VALUES, DROPS)
+    rows = ORDERS[ORDERS["order"] == order]
+    assert deletion_order(direction, rows) == positions
+    assert deletion_order(direction, rows.sample(frac=1, random_state=1)) == positions
+    assert all(type(position) is int for position in deletion_order(direction, rows))
 
 
 def test_deletion_points_by_hand() -> None:
     config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
-    found = deletion_points(config, PLAYERS, VALUES, DROPS)
-    assert list(found.columns) == ["order", "direction", "removed", "coalition"]
-    assert found.to_numpy().tolist() == [
+    found = deletion_points(config, PLAYERS, ORDERS)
+    assert list(found.columns) == ["order", "fold", "direction", "removed", "coalition"]
+    assert found.drop(columns="fold").to_numpy().tolist() == [
         ["shapley", "least", 0, 0b1111],
         ["shapley", "least", 1, 0b1101],
         ["shapley", "least", 2, 0b0101],
@@ -91,13 +95,23 @@ def test_deletion_points_by_hand() -> None:
     ]
 
 
+def test_each_half_has_an_order_of_its_own() -> None:
+    config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["ablation", "depth"]}})
+    table = orders_of([0.3, 0.1, 0.4, 0.1], [0.0, 0.2, -0.1, 0.2], FOLDS)
+    table.loc[table["fold"] == "second", "value"] *= -1
+    found = deletion_points(config, PLAYERS, table).set_index(["order", "fold", "direction", "removed"])["coalition"]
+    assert found["ablation", "first", "least", 1] == 0b1011
+    assert found["ablation", "second", "least", 1] == 0b1101
+    assert set(found["depth"].index.get_level_values("fold")) == {"all"}
+    assert len(found) - 3 * 2 == deletion_size(config, 4) == 2 * 2 * 3
+
+
 @pytest.mark.parametrize("blocks", [30, 31, 32, 33, 40, 80])
 def test_masks_of_any_size_survive(blocks: int) -> None:
     players = players_of(alike(blocks))
     config = configured({"models.tiny.blocks": blocks, "deletion": {"share": 1, "points": 7}})
     rng = np.random.default_rng(blocks)
-    values, drops = values_of(*rng.normal(size=2 * blocks)), values_of(*rng.normal(size=2 * blocks), column="drop")
-    found = deletion_points(config, players, values, drops)
+    found = deletion_points(config, players, orders_of(*rng.normal(size=(2, 2 * blocks)).tolist()))
     assert len(found) == 3 * 2 * 8
     for removed, coalition in zip(found["removed"], found["coalition"], strict=True):
         assert type(coalition) is int
@@ -113,7 +127,7 @@ def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:
     players = players_of(alike(40))
     config = configured({"models.tiny.blocks": 40, "deletion": {"share": 0.3, "points": 2}})
     drawn = np.random.default_rng(1).normal(size=80)
-    points = deletion_points(config, players, values_of(*drawn), values_of(*drawn, column="drop"))
+    points = deletion_points(config, players, orders_of(drawn.tolist(), drawn.tolist()))
     wanted = points["coalition"].tolist()
     kept_share = {c: c.bit_count() / 80 for c in wanted}
 
@@ -127,11 +141,11 @@ def test_deletion_curves_of_a_model_with_more_than_64_players() -> None:
 
 def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
     config = small()
-    points = deletion_points(config, PLAYERS, VALUES, DROPS)
+    points = deletion_points(config, PLAYERS, ORDERS)
     found = deletion_curves(config, "tiny", points, games)
     assert list(found.columns) == [
         "model", "task", "metric", "order", "direction", "removed", "players_total", "accuracy", "se", "low", "high",
-        "documents",
+        "above_depth", "above_depth_low", "above_depth_high", "cross_fitted", "documents",
     ]  # fmt: skip
     assert found["task"].tolist() == ["alpha"] * 18 + ["beta"] * 18 + ["mean"] * 18
     assert set(found["players_total"]) == {4}
@@ -144,11 +158,88 @@ def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
     assert rows(found, "mean")["accuracy"].to_numpy() == pytest.approx(both)
     assert rows(found, "mean")["order"].tolist() == points["order"].tolist()
     assert set(rows(found, "mean")["documents"]) == {42}
+    assert not found["cross_fitted"].any()
+    for task, some in games.items():
+        part = rows(found, task)
+        chosen = points.set_index(["order", "direction", "removed"])["coalition"].to_dict()
+        for row in part.to_dict("records"):
+            order, direction, removed = row["order"], row["direction"], row["removed"]
+            if order == "depth" or removed == 0:
+                assert np.isnan(row["above_depth"])
+                continue
+            gap = some(chosen[order, direction, removed]) - some(chosen["depth", direction, removed])
+            assert row["above_depth"] == pytest.approx(gap.mean())
+            alone = over_documents(gap[:, None], some.clusters, 0.95)
+            assert (row["above_depth_low"], row["above_depth_high"]) == pytest.approx((alone.low[0], alone.high[0]))
+
+
+def test_a_document_counts_under_the_order_of_the_other_half(games: dict[str, Game]) -> None:
+    config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["shapley"]}})
+    table = orders_of([0.3, 0.1, 0.4, 0.1], [0.0] * 4, FOLDS)
+    table.loc[table["fold"] == "second", "value"] *= -1
+    points = deletion_points(config, PLAYERS, table)
+    found = deletion_curves(config, "tiny", points, games)
+    assert found["cross_fitted"].all()
+    assert found["above_depth"].isna().all()
+    halves = ranks.split({task: some.clusters for task, some in games.items()}, config.seed)
+    assert halves is not None
+    by = points.set_index(["fold", "direction", "removed"])["coalition"]
+    for task, some in games.items():
+        first, second = halves[task]
+        expected = (some(by["second", "least", 2])[first].sum() + some(by["first", "least", 2])[second].sum()) / len(
+            some.documents
+        )
+        row = found[(found["task"] == task) & (found["direction"] == "least") & (found["removed"] == 2)]
+        assert row["accuracy"].item() == pytest.approx(expected)
+
+
+def test_orders_are_those_of_the_halves(games: dict[str, Game]) -> None:
+    config = small()
+    values = {task: shapley.sample(Values(window.estimate(some, 2)), some) for task, some in games.items()}
+    removed = shapley.drops(games)
+    table = orders(config, PLAYERS, values, removed)
+    halves = ranks.split({task: some.clusters for task, some in games.items()}, config.seed)
+    assert halves is not None
+    for order, samples in (("shapley", values), ("ablation", removed)):
+        for side, fold in enumerate(FOLDS):
+            parts = [sample.values.documents[halves[task][side]].mean(axis=0) for task, sample in samples.items()]
+            rows = table[(table["order"] == order) & (table["fold"] == fold)]
+            assert rows["value"].to_numpy() == pytest.approx(np.mean(parts, axis=0))
+            assert rows["player"].tolist() == [player.name for player in PLAYERS]
+    few = {task: sample.of(sample.values, np.arange(3)) for task, sample in values.items()}
+    assert set(orders(config, PLAYERS, few, removed)[lambda t: t["order"] == "shapley"]["fold"]) == {"all"}
+
+
+def test_in_pure_noise_an_order_is_worth_nothing() -> None:
+    """Of six players none matters. The order of the same documents seems to be worth something, that of others not."""
+    players = players_of(alike(3))
+    deletion = {"share": 0.5, "points": 1, "orders": ["ablation", "depth"]}
+    config = configured({"models.tiny.blocks": 3, "deletion": deletion})
+    rng = np.random.default_rng(0)
+    above: dict[str, list[float]] = {"all": [], "cross": []}
+    for _ in range(40):
+        noise = dict(zip(("alpha", "beta"), rng.normal(0, 0.3, (2, 6, 24)), strict=True))
+
+        def value(c: int, rows: np.ndarray) -> np.ndarray:
+            return 0.5 + rows[[i for i in range(6) if c >> i & 1]].sum(axis=0)
+
+        played = {task: game(players, partial(value, rows=rows)) for task, rows in noise.items()}
+        removed = shapley.drops(played)
+        fitted = orders(config, players, removed, removed)
+        same = fitted[fitted["fold"] == "first"].assign(fold="all")
+        same["value"] = ranks.estimates(removed, 0.95)["mean"].value.tolist() * 2
+        for name, table in (("all", same), ("cross", fitted)):
+            curves = deletion_curves(config, "tiny", deletion_points(config, players, table), played)
+            row = curves.query("task == 'mean' and order == 'ablation' and direction == 'least' and removed == 3")
+            above[name].append(row["above_depth"].item())
+    error = np.std(above["cross"]) / np.sqrt(40)
+    assert abs(np.mean(above["cross"])) < 2.5 * error
+    assert np.mean(above["all"]) > 4 * error
 
 
 def test_every_curve_starts_at_the_original(games: dict[str, Game]) -> None:
     config = small()
-    points = deletion_points(config, PLAYERS, VALUES, DROPS)
+    points = deletion_points(config, PLAYERS, ORDERS)
     found = deletion_curves(config, "tiny", points, games)
     for task, some in games.items():
         start = found[(found["task"] == task) & (found["removed"] == 0)]
@@ -158,7 +249,7 @@ def test_every_curve_starts_at_the_original(games: dict[str, Game]) -> None:
 
 def test_a_curve_needs_every_point(games: dict[str, Game]) -> None:
     config = small()
-    points = deletion_points(config, PLAYERS, VALUES, DROPS)
+    points = deletion_points(config, PLAYERS, ORDERS)
     del games["beta"].values[points["coalition"].iloc[-1]]
     with pytest.raises(StoreError, match="was not evaluated"):
         deletion_curves(config, "tiny", points, games)

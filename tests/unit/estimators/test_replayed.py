@@ -45,7 +45,7 @@ NEWER = hasattr(approximator, "LeverageSHAP")
 if NEWER:
     DIRECT["leverage-shap"] = lambda n, seed: approximator.LeverageSHAP(n, pairing_trick=True, random_state=seed)
     REGRESSIONS.append("leverage-shap")
-needs_newer = pytest.mark.skipif(not NEWER, reason="shapiq 1.5 and newer need Python 3.12")
+needs_newer = pytest.mark.skipif(not NEWER, reason="shapiq 1.7 and newer need Python 3.12")
 COUNT, REPLICATES, SEED = 7, 3, 11
 PLAYERS = some_players(COUNT)
 
@@ -235,13 +235,15 @@ def test_what_determines_a_regression_by_hand() -> None:
     assert not replayed.determined([0, *single, *pairs[:2]], 3, 2)
 
 
-@pytest.mark.parametrize("kind", ["leverage-shap", "regression-msr", "proxy-shap"])
+@pytest.mark.parametrize(("kind", "since"), [("leverage-shap", 7), ("regression-msr", 5), ("proxy-shap", 5)])
 def test_what_the_installed_shapiq_lacks_is_an_error_that_names_versions(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, since: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(approximator, replayed.APPROXIMATORS[kind].name, raising=False)
     entry = SampledEstimator(kind=kind, budget=100, replicates=2)
-    with pytest.raises(ConfigError, match=rf"{kind}-b100: needs .* of shapiq 1\.5 .*installed is {version('shapiq')}"):
+    with pytest.raises(
+        ConfigError, match=rf"{kind}-b100: needs .* of shapiq 1\.{since} .*installed is {version('shapiq')}"
+    ):
         entry.coalitions(PLAYERS, 0)
 
 

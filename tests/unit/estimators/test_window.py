@@ -109,3 +109,14 @@ def test_the_plan_suffices_and_the_smaller_one_does_not() -> None:
     with pytest.raises(StoreError):
         window.estimate(game(players, int.bit_count, union(players, [window_coalitions(players, 3)])), 4)
     assert window.estimate(game(players, int.bit_count, window_coalitions(players, 4)), 4).shape == (1, 60)
+
+
+def test_players_that_could_be_exchanged_differ_also_in_the_middle() -> None:
+    """v is 1 while two of players 12, 13 and 18 are there: each has the Shapley value 1/3."""
+    players = some_players(30)
+
+    def value(c: int) -> float:
+        return float((c >> 12 & 1) + (c >> 13 & 1) + (c >> 18 & 1) >= 2)
+
+    found = window.estimate(game(players, value, union(players, [window_coalitions(players, 4)])), 4)[0]
+    assert found[[12, 13, 18]] == pytest.approx([3 / 7, 3 / 7, 0])

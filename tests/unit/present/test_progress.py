@@ -121,7 +121,7 @@ def test_what_snakemake_has_to_do(here: Path) -> None:
         (15, False),
         (17, False),
         (2, False),
-        (12, True),
+        (20, True),
     ]
     assert work.planned == 2 * (1 + 8 + 7 + 1)
 
@@ -148,7 +148,7 @@ def test_status_of_nothing() -> None:
     text = status(configured())
     assert "tiny alpha: 0 of 17 coalitions are there" in text
     assert "no job seems to be at work" in text
-    assert "values of tiny: 0 of 8" in text
+    assert "values of tiny: 0 of 9" in text
     assert "summary: not yet" in text
 
 
