@@ -9,6 +9,7 @@
 # make bench-coverage    how often the intervals hold the truth, on simulated games (half an hour on two cores; REPETITIONS=50 is faster)
 # make bench-comparison  how often the intervals of a comparison of two models hold the truth (half an hour)
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
+# make bench-work        error of the estimators at equal work (sublayer evaluations), on simulated games (ten minutes on two cores)
 # make lint   style, types, what may import what, workflow files
 # make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
@@ -37,7 +38,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators lint image clean lock
+.PHONY: run study named plan test test-here test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -92,6 +93,9 @@ bench-comparison: .venv/ready
 
 bench-estimators: .venv/ready
 	$(BIN)/python -m benchmarks.estimators
+
+bench-work: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.work
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -155,6 +155,50 @@ def error_against_budget(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
     return figure
 
 
+def error_against_work(frame: pd.DataFrame) -> Figure:
+    """For each game and number of players: the error of every estimator, by sublayer evaluations.
+
+    Args:
+        frame: as `work.measure` returns it.
+    """
+    lines = {
+        "permutation": LINES["permutation"],
+        "adjusted-msr": (GREEN, "^", "-"),
+        "kernelshap": LINES["kernelshap"],
+        "leverage-shap": (ORANGE, "D", "--"),
+        "odd-shap": (PURPLE, "P", "--"),
+        "window, K = 4": (BLACK, "*", ":"),
+    }
+    panels = list(dict.fromkeys(zip(frame["players"], frame["game"], strict=True)))
+    with styled():
+        figure = Figure(figsize=(drawing.WIDTH, 4.4), layout="constrained")
+        rows = len({players for players, _ in panels})
+        axes = figure.subplots(rows, len(panels) // rows, squeeze=False).flatten().tolist()
+        for ax, (players, game) in zip(axes, panels, strict=True):
+            part = frame[(frame["players"] == players) & (frame["game"] == game)]
+            for name, (colour, marker, style) in lines.items():
+                line = part[part["estimator"] == name].sort_values("evaluations")
+                y = np.maximum(100 * line["rmse"], FLOOR)
+                ax.plot(line["evaluations"], y, linestyle=style, marker=marker, color=colour, markersize=3.5)
+            ax.set(xscale="log", yscale="log", title=f"{game}, {players} players")
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g} k"))
+            ax.yaxis.set_major_formatter(
+                FuncFormatter(lambda value, _: f"{value:g}" if value > FLOOR else f"≤ {value:g}")
+            )
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.set_xlabel("sublayer evaluations")
+        _left(axes, "error (points)")
+        there = set(frame["estimator"])
+        handles = [
+            Line2D([], [], color=colour, linestyle=style, marker=marker, markersize=3.5, label=name)
+            for name, (colour, marker, style) in lines.items()
+            if name in there
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
 FLOOR = 0.01
 """Points; errors below are drawn here, as some estimators solve additive games exactly."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,8 @@ from cornerstone.estimators import Estimator, ablation
 from cornerstone.estimators.values import Values
 from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY, MEAN, Game
+from cornerstone.game.players import Player
+from cornerstone.game.work import evaluations
 
 Games = Mapping[str, Game]
 """A game for each task."""
@@ -194,7 +198,7 @@ def comparison(
     config: Config,
     model: str,
     found: Mapping[str, Mapping[str, Sample]],
-    coalitions: Mapping[str, Mapping[str, int]],
+    wanted: Mapping[str, Mapping[str, Sequence[int]]],
     games: Games,
 ) -> pd.DataFrame:
     """The estimators side by side: a row per estimator and task (and the mean).
@@ -203,24 +207,27 @@ def comparison(
         config: the configuration.
         model: its name.
         found: estimator -> task -> sample.
-        coalitions: task -> estimator -> how many coalitions it needs.
+        wanted: task -> estimator -> the coalitions that it needs.
         games: the games they came from.
 
     Returns:
-        Columns model, estimator, task, coalitions (in the mean over tasks: their mean, rounded); `sum` of the values
-        and `gap`, that sum less v(N) - v(no player); mean `se`, `se_documents` and `se_coalitions`; and against the
-        values of `exact`, where that is among the estimators: `error` (root mean square over players), `largest_error`,
-        `rank_correlation` (Spearman).
+        Columns model, estimator, task, coalitions, evaluations (of sublayers, for these coalitions by themselves; both
+        rounded means in the mean over tasks); `sum` of the values and `gap`, that sum less v(N) - v(no player); mean
+        `se`, `se_documents` and `se_coalitions`; and against the values of `exact`, where that is among the estimators:
+        `error` (root mean square over players), `largest_error`, `rank_correlation` (Spearman).
     """
     level = config.intervals.level
     whole = {task: float(game.full.mean() - game(0).mean()) for task, game in games.items()}
     whole[MEAN] = float(np.mean(list(whole.values())))
     estimates = {name: ranks.estimates(by_task, level) for name, by_task in found.items()}
+    players = next(iter(games.values())).players
     rows = []
     for name, by_task in estimates.items():
         for task, estimate in by_task.items():
-            needed = [coalitions[each][name] for each in (games if task == MEAN else [task])]
-            row = {"model": model, "estimator": name, "task": task, "coalitions": round(np.mean(needed))}
+            needed = [wanted[each][name] for each in (games if task == MEAN else [task])]
+            row: dict[str, Any] = {"model": model, "estimator": name, "task": task}
+            row["coalitions"] = round(np.mean([len(asked) for asked in needed]))
+            row["evaluations"] = round(np.mean([_work(tuple(asked), players) for asked in needed]))
             row |= {"sum": estimate.value.sum(), "gap": estimate.value.sum() - whole[task]}
             row |= {part: getattr(estimate, part).mean() for part in ("se", "se_documents", "se_coalitions")}
             row |= dict.fromkeys(("error", "largest_error", "rank_correlation"), np.nan)
@@ -234,6 +241,11 @@ def comparison(
                     row["rank_correlation"] = stats.spearmanr(estimate.value, truth).statistic
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+@lru_cache(maxsize=256)
+def _work(asked: tuple[int, ...], players: tuple[Player, ...]) -> int:
+    return evaluations(asked, players)
 
 
 def _per_player(config: Config, model: str, games: Games, found: Mapping[str, Sample], function: str) -> pd.DataFrame:

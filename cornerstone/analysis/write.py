@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from cornerstone.analysis import deletion, games, hypotheses, interactions, paper, shapley, shares
+from cornerstone.analysis import deletion, games, hypotheses, interactions, paper, power, shapley, shares
+from cornerstone.analysis.ranks import Sample
 from cornerstone.config.config import Config
 from cornerstone.estimators import ablation
 from cornerstone.files import read_csv
+from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY, Game
 from cornerstone.plan import fingerprint, layout
 from cornerstone.plan.plan import Plan
@@ -38,7 +40,7 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     by_function = {function: games.read_all(config, model, values, function, digests) for function in config.functions}
     accuracy = by_function[ACCURACY]
     frames: Frames = {}
-    samples = {}
+    samples, foretold = {}, []
     for entry in config.estimators:
         found = shapley.samples(config, entry, by_function)
         samples[entry.name] = found[ACCURACY]
@@ -48,9 +50,10 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
             if entry is config.headline:
                 table = shapley.cornerstones(config, frame, found[function], model)
                 frames[layout.cornerstones(function)] = table
-    plans = {task: Plan(config, model, config.members(task)[0]) for task in config.run_tasks}
-    coalitions = {task: {name: len(needed) for name, needed in plan.wanted.items()} for task, plan in plans.items()}
-    frames["estimators"] = shapley.comparison(config, model, samples, coalitions, accuracy)
+                foretold.append(_power(config, model, found[function], documents, function))
+    wanted = {task: Plan(config, model, config.members(task)[0]).wanted for task in config.run_tasks}
+    frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
+    frames["power"] = pd.concat(foretold, ignore_index=True)
     frames["ablation"] = shapley.ablations(config, model, accuracy)
     if config.deletion.orders:
         removed = shapley.drops(accuracy)
@@ -60,6 +63,23 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     top = paper.top_players(frames[layout.cornerstones()], model)
     headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}
     return frames | _shares(config, model, accuracy, headline, top)
+
+
+def _power(
+    config: Config, model: str, found: Mapping[str, Sample], documents: Mapping[str, Any], function: str
+) -> pd.DataFrame:
+    """What more documents would say, from these as a pilot."""
+    most = max(len(sample.clusters) for sample in found.values())
+    held = [
+        sum(documents[member].total for member in config.members(task)) * most / len(sample.clusters)
+        for task, sample in found.items()
+    ]
+    asked = power.POINT if function in (ACCURACY, SOFT) else power.SHARE
+    level = config.intervals.level
+    frame = power.forecast(power.Pilot.of(found), asked, level, config.seed, int(min(held)))
+    frame.insert(0, "value_function", function)
+    frame.insert(0, "model", model)
+    return frame
 
 
 def _shares(

@@ -6,6 +6,7 @@ ask for; a new one is a file and a line here.
 
 from __future__ import annotations
 
+from cornerstone.estimators.adjusted import AdjustedEstimator
 from cornerstone.estimators.base import Estimator
 from cornerstone.estimators.exact import ExactEstimator
 from cornerstone.estimators.interactions import ExactInteractions, Interactions, PairInteractions, SampledInteractions
@@ -18,6 +19,7 @@ ESTIMATORS: tuple[type[Estimator], ...] = (
     ExactEstimator,
     SampledEstimator,
     TruncatedEstimator,
+    AdjustedEstimator,
 )
 """What `estimators` may name."""
 

@@ -126,13 +126,12 @@ class SampledInteractions(replayed.Replayed, Interactions):
     index: Literal["k-SII", "FSII"] = Field(
         "k-SII", description="Both by regression (KernelSHAP-IQ, faithful KernelSHAP)."
     )
-    budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
     replicates: int = Field(4, ge=2, description="Independent runs of budget / replicates coalitions each.")
 
     @property
-    def name(self) -> str:
-        """As in file names."""
-        return f"{self.index.lower()}-b{self.budget}"
+    def title(self) -> str:
+        """Its index."""
+        return self.index.lower()
 
     @property
     def approximator(self) -> replayed.Approximator:

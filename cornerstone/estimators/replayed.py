@@ -11,20 +11,21 @@ work, on the unit games of the coalitions, which gives the weights of the coalit
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import itertools
 import warnings
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from cornerstone.errors import ConfigError, StoreError
-from cornerstone.estimators.base import Asked, Estimator, Key
-from cornerstone.estimators.truncated import too_small
+from cornerstone.estimators.base import Estimator, Key
+from cornerstone.estimators.budget import Budgeted
 from cornerstone.estimators.values import Values, scores
 from cornerstone.game.game import Game
 from cornerstone.game.players import Player
@@ -42,6 +43,8 @@ class Approximator:
     pairs: bool = False
     """Whether it gives interactions of pairs instead of values of players."""
     since: str = ""
+    package: str = ""
+    """What it needs beside shapiq, which then would take something else in its place."""
 
 
 _PAIRED: dict[str, Any] = {"pairing_trick": True}
@@ -59,6 +62,7 @@ APPROXIMATORS = {
     "leverage-shap": Approximator("LeverageSHAP", _PAIRED, order=1, since=_NEWER.format("1.7")),
     "regression-msr": Approximator("RegressionMSR", _TREE, linear=False, since=_NEWER.format("1.5")),
     "proxy-shap": Approximator("ProxySHAP", {"max_order": 1, **_TREE}, linear=False, since=_NEWER.format("1.5")),
+    "odd-shap": Approximator("OddSHAP", linear=False, since=_NEWER.format("1.6"), package="lightgbm"),
     "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2, pairs=True),
     "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2, pairs=True),
 }
@@ -74,38 +78,24 @@ SampledKind = Literal[
     "leverage-shap",
     "regression-msr",
     "proxy-shap",
+    "odd-shap",
 ]
 
 
-class Replayed(Asked):
+class Replayed(Budgeted):
     """What an approximator of shapiq samples: Shapley values, or interactions of pairs.
 
-    Attributes:
-        budget: coalitions to evaluate, at most, over all replicates.
-        replicates: independent runs.
+    A budget that is too small gives values made of rounding errors.
     """
-
-    drawn: ClassVar[bool] = True
-    by_task: ClassVar[bool] = True
-    budget: int
-    replicates: int
 
     @property
     @abstractmethod
     def approximator(self) -> Approximator:
         """What stands behind it."""
 
-    @abstractmethod
-    def least_budget(self, players: int) -> int:
-        """Coalitions that one replicate needs, so that every player (or pair) is seen as the estimator prescribes."""
-
-    def problem(self, players: int) -> str | None:
-        """A budget that is too small gives values made of rounding errors."""
-        return super().problem(players) or too_small(self.budget, self.replicates, self.least_budget(players))
-
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """Those of all replicates."""
-        asked = requested(self, len(players), seed)
+        asked = requested(self.within(players, seed), len(players), seed)
         return list(dict.fromkeys(coalition for part in asked for coalition in part))
 
 
@@ -113,18 +103,11 @@ class SampledEstimator(Replayed, Estimator):
     """An estimator that samples coalitions; replayed on shapiq."""
 
     kind: SampledKind = Field(description="See docs/estimators.md for what each does and how well.")
-    budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
-    replicates: int = Field(
-        10,
-        ge=2,
-        description="Independent runs of budget / replicates coalitions each, averaged. Their spread measures the "
-        "sampling error; fewer make that measurement rough and the interval wide.",
-    )
 
     @property
-    def name(self) -> str:
-        """As in file names."""
-        return f"{self.kind}-b{self.budget}"
+    def title(self) -> str:
+        """Its kind."""
+        return self.kind
 
     @property
     def approximator(self) -> Approximator:
@@ -151,8 +134,14 @@ class SampledEstimator(Replayed, Estimator):
                 return equations_of_pairs(n)
             case "unbiased-kernelshap":
                 return min(2**n, 2 + 2 * n)
+            case "odd-shap":
+                return min(2**n, 10 * n)  # ten coalitions for each term, and first of all the players
             case _:
                 return min(2**n, 2 + 6 * n)
+
+    def step(self, players: int) -> int:
+        """An antithetic pair of permutations; else one coalition."""
+        return 2 * (players - 1) if self.kind == "permutation" else 1
 
     def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
         """See `Estimator`."""
@@ -214,12 +203,17 @@ def run(
             f"`estimators`: {entry.name}: needs {recipe.name} of shapiq {recipe.since or '1.4.1'}; installed is "
             f"{importlib.metadata.version('shapiq')}. Install that version, or choose another estimator."
         )
-    budget = entry.budget // entry.replicates
+    if recipe.package and importlib.util.find_spec(recipe.package) is None:
+        raise ConfigError(
+            f"`estimators`: {entry.name}: needs the package {recipe.package}, which is not installed. Install it, or "
+            "choose another estimator."
+        )
+    budget = entry.each
     approximator = made(n=players, random_state=_seed(entry, seed, replicate), **recipe.settings)
     options: dict[str, Any] = {}
     if entry.kind == "permutation":
         approximator._rng = _Antithetic(approximator._rng)
-        pair = entry.least_budget(players) - 2
+        pair = 2 * (players - 1)
         budget = 2 + (budget - 2) // pair * pair
         options["batch_size"] = 2
     with warnings.catch_warnings():  # a budget near or above 2^N is no mistake: it is an upper limit
@@ -312,7 +306,8 @@ def replay(
 
 def replayed(entry: Replayed, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
     """`Estimator.estimate` for all that shapiq samples."""
-    count = len(next(iter(games.values())).players)
+    players = next(iter(games.values())).players
+    entry, count = entry.within(players, seed), len(players)
     asked_by_replicate = requested(entry, count, seed)
     if not entry.approximator.linear:
         return {key: _resampled(entry, game, asked_by_replicate, seed, bootstrap) for key, game in games.items()}

@@ -14,36 +14,37 @@ import numpy as np
 from pydantic import Field
 
 from cornerstone.estimators.base import Estimator, Key
+from cornerstone.estimators.budget import Budgeted
 from cornerstone.estimators.values import Values, scores
 from cornerstone.game.coalitions import without
 from cornerstone.game.game import Game
 from cornerstone.game.players import Player
 
 
-class TruncatedEstimator(Estimator):
+class TruncatedEstimator(Budgeted, Estimator):
     """Random removal orders that stop when `removed` players are gone: not the Shapley value, as the name says."""
 
-    drawn = True
-    by_task = True
     kind: Literal["truncated-permutation"]
     removed: int = Field(4, ge=1, description="At most so many players are removed together.")
-    budget: int = Field(ge=4, description="Coalitions to evaluate, at most, over all replicates.")
-    replicates: int = Field(10, ge=2, description="Independent runs, as for the sampled estimators.")
 
     @property
-    def name(self) -> str:
-        """As in file names."""
-        return f"truncated-permutation-k{self.removed}-b{self.budget}"
+    def title(self) -> str:
+        """Kind and K."""
+        return f"truncated-permutation-k{self.removed}"
 
     def problem(self, players: int) -> str | None:
         """One truncated removal order for every player is the least that a replicate needs."""
         if players >= 2 and self.removed > players:
             return "choose a smaller `removed`"
-        return super().problem(players) or too_small(self.budget, self.replicates, self.least_budget(players))
+        return super().problem(players)
 
     def least_budget(self, players: int) -> int:
         """Coalitions that one replicate needs."""
-        return 1 + -(-players // self.removed) * self.removed
+        return 1 + self.step(players)
+
+    def step(self, players: int) -> int:
+        """A pass over all players."""
+        return -(-players // self.removed) * self.removed
 
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """Those of all replicates."""
@@ -60,13 +61,7 @@ class TruncatedEstimator(Estimator):
         }
 
     def _sample(self, players: tuple[Player, ...], seed: int, replicate: int) -> tuple[list[int], np.ndarray]:
-        return sample(players, self.removed, self.budget // self.replicates, self.random(seed, replicate))
-
-
-def too_small(budget: int, replicates: int, least: int) -> str | None:
-    """What is wrong with a budget of which each replicate needs `least` coalitions; None where it suffices."""
-    needed = least * replicates
-    return f"with {replicates} replicates it needs a budget of at least {needed}" if budget < needed else None
+        return sample(players, self.removed, self.within(players, seed).each, self.random(seed, replicate))
 
 
 def sample(

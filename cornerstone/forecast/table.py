@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from cornerstone.analysis import power
 from cornerstone.assets import documents, fetch
 from cornerstone.config.config import Config
 from cornerstone.engine import encoding
 from cornerstone.engine.batching import batches_by_piece
 from cornerstone.engine.blocks import pieces
-from cornerstone.files import write_csv, write_text
+from cornerstone.files import read_csv, write_csv, write_text
 from cornerstone.forecast import outline
 from cornerstone.forecast.cost import ALL, DELETION, TaskCost
 from cornerstone.forecast.flop import Arithmetic, Documents
@@ -189,8 +190,21 @@ def write(config: Config, markers: Mapping[str, Path]) -> str:
             f"{done:,} results are there already (nobody looked whether these settings made them). FLOP and hours are "
             "those of a run from nothing."
         )
+    notes += _resolved(config)
     numbers, page = map(Path, Layout(config).forecast)
     write_csv(frame, numbers)
     text = show(frame) + "\n" + "\n".join(f"- {note}" for note in notes) + "\n"
     write_text(page, "# Budget plan\n\n" + text)
     return text
+
+
+def _resolved(config: Config) -> list[str]:
+    """What the documents of a finished run say of the documents that answers take."""
+    notes = []
+    for model in config.run:
+        path = Path(Layout(config).csv(model, "power"))
+        if path.is_file():
+            frame = read_csv(path)
+            words = [power.sentence(part, str(name)) for name, part in frame.groupby("value_function", sort=False)]
+            notes.append(f"{model}, with the run that is there as a pilot: {'. '.join(words)}.")
+    return notes

@@ -149,7 +149,7 @@ class Layout:
             shapley(entry.name, function) for entry in self.config.estimators for function in self.config.functions
         ]
         stems += [cornerstones(function) for function in self.config.functions]
-        stems += ["estimators", "ablation", "baselines", "share", "mean_drop", "mean_drop_by_task"]
+        stems += ["estimators", "power", "ablation", "baselines", "share", "mean_drop", "mean_drop_by_task"]
         stems += ["orders"] if self.config.deletion.orders else []
         return [self.csv(model, stem) for stem in stems]
 

@@ -72,7 +72,8 @@ class Plan:
         seed = entry.seed_on(self.config.seed, self.config.entry_of(self.task))
         if not entry.drawn:
             return entry.coalitions(self.players, seed)
-        drawn_by = [entry.model_dump(), len(self.players), seed, importlib.metadata.version("shapiq")]
+        who = [(player.kind, player.parts) for player in self.players]
+        drawn_by = [entry.model_dump(), who, seed, importlib.metadata.version("shapiq")]
         digest = hashlib.sha256(json.dumps([*drawn_by, code(*DRAWING)], sort_keys=True).encode()).hexdigest()[:16]
         path = Path(Layout(self.config).drawn(entry.name, digest))
         try:

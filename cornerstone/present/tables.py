@@ -98,11 +98,36 @@ def estimators(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = frame[frame["task"] == MEAN]
     shown = rows[["model", "estimator"]].copy()
-    shown["coalitions"] = rows["coalitions"].astype(str)
+    for column in ("evaluations", "coalitions"):
+        shown[column] = rows[column].astype(str)
     for column in ("gap", "se", "se_documents", "se_coalitions", "error", "largest_error"):
         shown[f"{column}_percent"] = 100 * rows[column]
     shown["rank_correlation"] = rows["rank_correlation"].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
     return shown
+
+
+def power(frame: pd.DataFrame) -> pd.DataFrame:
+    """Documents that answers take, by value function.
+
+    Args:
+        frame: power.csv of one model or several.
+    """
+    rows = []
+    for (model, function), part in frame.groupby(["model", "value_function"], sort=False):
+        width = part[part["question"] == "documents_for_half_width"].iloc[0]
+        row = {"model": model, "value_function": function, "half_width": f"{width['half_width']:g}"}
+        row["documents"] = _count(width["value"])
+        tops = part[part["question"] == "documents_for_top"]
+        if len(tops):
+            top = tops.iloc[-1]
+            row |= {"top": f"{top['layers']:.0f}", "plug_in": _count(top["plug_in"]), "shrunken": _count(top["value"])}
+            row["range"] = f"{_count(top['low'])} to {_count(top['high'])}"
+        rows.append(row | {"there": _count(width["there"])})
+    return pd.DataFrame(rows)
+
+
+def _count(documents: float) -> str:
+    return f"{documents:,.0f}" if np.isfinite(documents) else "never"
 
 
 @dataclass(frozen=True)
@@ -173,9 +198,20 @@ TABLES: Final = (
         "estimators",
         "estimators",
         estimators,
-        "The estimators side by side, mean over tasks, in points: gap between the sum of the values and v(N) "
+        "The estimators side by side, mean over tasks. Cost: sublayer evaluations for each document, and coalitions, "
+        "of each estimator by itself. In points: gap between the sum of the values and v(N) "
         "- v(no player), which is 0 for Shapley values; mean standard error, and its parts; distance from the "
         "exact values, where they were computed.",
+    ),
+    Table(
+        "power",
+        "power",
+        power,
+        "How many documents a task an answer takes, with this run as a pilot: until the median layer's interval has "
+        "the half-width (of accuracies a point, else a tenth of a standard deviation), and until the top layers are "
+        "confirmed to be above all others with probability 80 %. `plug_in`: if the values were those that were "
+        "measured, which is too few. `shrunken`: with a normal prior on the values (median and range of 80 %), too "
+        "many where single layers stand out. `there`: documents that the tasks hold.",
     ),
 )
 """All tables; a new one is an entry here."""

@@ -18,6 +18,7 @@ ESTIMATORS = {
     "window-k2": {"kind": "window", "removed": 2},
     "permutation-b100": {"kind": "permutation", "budget": 100, "replicates": 5},
     "kernelshap-b150": {"kind": "kernelshap", "budget": 150, "replicates": 3},
+    "adjusted-msr-w400": {"kind": "adjusted-msr", "work": 400, "replicates": 4},
     "truncated-permutation-k2-b60": {"kind": "truncated-permutation", "removed": 2, "budget": 60, "replicates": 5},
 }
 INTERACTIONS = {"exact-k-sii": {"kind": "exact"}, "pairs-1": {"kind": "pairs", "per_distance": 1}}
@@ -58,7 +59,7 @@ def test_each_estimator_says_something_of_each_player(finished: Workflow, estima
     assert (frame["value"].abs() > 0).any()
 
 
-@pytest.mark.parametrize("estimator", ["exact", "permutation-b100", "kernelshap-b150"])
+@pytest.mark.parametrize("estimator", ["exact", "permutation-b100", "kernelshap-b150", "adjusted-msr-w400"])
 def test_efficient_estimators_share_out_all_of_the_value(finished: Workflow, estimator: str) -> None:
     sums = read(finished, f"shapley_{estimator}").groupby("task")["value"].sum()
     base = read(finished, "baselines").set_index("task")

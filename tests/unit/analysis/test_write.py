@@ -12,6 +12,8 @@ import pytest
 from cornerstone.analysis import games, paper, shapley, shares, write
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.config.config import Config
+from cornerstone.engine import sweep
+from cornerstone.engine.stages import stages_of
 from cornerstone.errors import StoreError
 from cornerstone.estimators import ablation
 from cornerstone.files import write_csv, write_frames
@@ -20,7 +22,7 @@ from cornerstone.game.players import alike, players_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
-from tests.helpers import configured, documents, windows
+from tests.helpers import SEQUENTIAL, configured, documents, windows
 
 PLAYERS = players_of(alike(2))
 DATA = {task: documents([[("q", " a"), ("q", " b")]] * 9, task) for task in ("alpha", "beta")}
@@ -131,6 +133,8 @@ def test_the_comparison_counts_the_coalitions_of_the_plan(run: Run) -> None:
     rows = run.estimates()["estimators"].drop_duplicates("estimator").set_index("estimator")
     wanted = Plan(run.config, "tiny", "alpha").wanted
     assert rows["coalitions"].to_dict() == {entry: len(wanted[entry]) for entry in ("window-k2", "window-k1")}
+    done = {entry: sweep.work(wanted[entry], stages_of(PLAYERS, [SEQUENTIAL] * 2)) for entry in rows.index}
+    assert rows["evaluations"].to_dict() == done
 
 
 def test_baselines_hold_the_chance_of_the_documents(run: Run) -> None:

@@ -133,7 +133,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"estimators": [{"kind": "foo"}]}, ["estimators.0.kind: there is no 'foo'; choose 'window', 'exact', 'perm"]),
         ({"estimators": [{}]}, ["estimators.0.kind: is missing in {}"]),
         ({"estimators": [{"removed": 4}]}, ["estimators.0.kind: is missing in {'removed': 4}"]),
-        ({"estimators": [{"kind": "svarm"}]}, ["estimators.0.svarm.budget: is missing"]),
+        ({"estimators": [{"kind": "svarm"}]}, ["estimators.0.svarm: give either `budget` (coalitions) or `work`"]),
         ({"estimators": [{"kind": "window", "budget": 9}]}, ["estimators.0.window.budget: there is no such key"]),
         ({"estimators": {"window": [4]}}, ["estimators: Input should be a valid list", "{'window': [4]}"]),
         ({"interactions": [{"kind": "trios"}]}, ["interactions.0.kind: there is no 'trios'", "'pairs', 'exact'"]),

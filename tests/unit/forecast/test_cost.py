@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from cornerstone.analysis import power
 from cornerstone.assets import documents as tasks
 from cornerstone.assets.fetch import asset_key
 from cornerstone.config.config import Config
@@ -18,6 +19,7 @@ from cornerstone.engine import encoding, loading, sweep
 from cornerstone.engine.network import Network
 from cornerstone.engine.tries import Batch, batches
 from cornerstone.engine.weights import footprint
+from cornerstone.files import write_csv
 from cornerstone.forecast import cost, outline
 from cornerstone.forecast import table as forecast
 from cornerstone.forecast.cost import ALL, TaskCost
@@ -250,8 +252,11 @@ def test_unknown_hours_stay_empty(planned: Any, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     changes = {"run": ["tiny", "second"], "models.tiny.tflops": None, "models.tiny.resources": {"gpus": 1}}
     config, markers = planned(changes)
+    pilot = power.forecast(power.Pilot.stated(8, 0.05, 0.4), power.POINT, 0.95, 0, there=9)
+    write_csv(pilot.assign(model="tiny", value_function="accuracy"), tmp_path / "results" / "tiny" / "power.csv")
     text = forecast.write(config, markers)
     found: Any = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("model")
+    assert "- tiny, with the run that is there as a pilot: by accuracy: +-1 point on the median layer about" in text
     assert found.loc["tiny", "hours"].isna().all()
     assert found.loc["second", "hours"].notna().all()
     assert math.isnan(found.loc[ALL, "hours"])

@@ -53,7 +53,7 @@ def test_files_of_value_functions_have_its_name() -> None:
     layout = Layout(configured({"value_functions": ["margin"], "estimators": windows(3, 2)}))
     stems = ["shapley_window-k3", "shapley_window-k3_margin", "shapley_window-k2", "shapley_window-k2_margin"]
     stems += ["cornerstones", "cornerstones_margin"]
-    stems += ["estimators", "ablation", "baselines", "share", "mean_drop", "mean_drop_by_task", "orders"]
+    stems += ["estimators", "power", "ablation", "baselines", "share", "mean_drop", "mean_drop_by_task", "orders"]
     assert layout.estimates("tiny") == [f"results/tiny/{stem}.csv" for stem in stems]
 
 

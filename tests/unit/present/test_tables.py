@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis import paper
+from cornerstone.analysis import paper, power
+from cornerstone.analysis.power import Pilot
 from cornerstone.config.config import Config
 from cornerstone.files import read_csv
 from cornerstone.plan.layout import Layout
@@ -110,7 +111,7 @@ def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
     assert first["published_percent"].isna().tolist() == [True, False]
     for table in tables.TABLES:
         assert (tmp_path / f"{table.name}.md").read_text().startswith(table.caption)
-    for name in ("hypotheses", "estimators"):
+    for name in ("hypotheses", "estimators", "power"):
         assert pd.read_csv(tmp_path / f"{name}.csv")["model"].unique().tolist() == MODELS
 
 
@@ -159,6 +160,7 @@ def test_estimators_are_compared_by_their_mean_over_tasks() -> None:
     frame = pd.DataFrame(
         {
             "model": "m", "task": ["alpha", "mean"] * 2, "estimator": ["a", "a", "b", "b"], "coalitions": 7,
+            "evaluations": 90,
             "error": [1, 0.125, 1, np.nan], "rank_correlation": [1, 0.987, 1, np.nan], **numbers,
         }
     )  # fmt: skip
@@ -169,5 +171,19 @@ def test_estimators_are_compared_by_their_mean_over_tasks() -> None:
         50,
         12.5,
     )
+    assert first["evaluations"] == "90"
     assert (first["rank_correlation"], second["rank_correlation"]) == ("0.99", "")
     assert np.isnan(second["error_percent"])
+
+
+def test_documents_that_answers_take_are_counted_or_never_enough() -> None:
+    pilot = Pilot(np.array([0.2, 0.1, 0.0, 0.0, 0.0]), np.eye(5) / 4, np.zeros((5, 5)), 40)
+    frame = power.forecast(pilot, power.POINT, 0.95, 0, there=300).assign(model="m", value_function="accuracy")
+    (row,) = tables.power(frame).to_dict("records")
+    assert (row["value_function"], row["half_width"], row["documents"], row["there"]) == (
+        "accuracy",
+        "0.01",
+        "9,604",  # (1.96 * 0.5 / 0.01)^2
+        "300",
+    )
+    assert (row["top"], row["plug_in"]) == ("3", "never")  # the third is no higher than the fourth
