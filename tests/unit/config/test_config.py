@@ -379,7 +379,8 @@ def test_as_many_players_as_a_file_can_name() -> None:
 
 def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    places = {"paths.results": "~/out", "paths.resources": "~", "models.tiny.id": "~/model", "include_path": ["~/tasks"],
+    places = {"paths.results": "~/out", "paths.resources": "~", "models.tiny.id": "~/model",
+              "include_path": ["~/tasks"],
               "tasks.alpha.documents": "~/a.jsonl", "container": "a~b/~c.sif"}  # fmt: skip
     made = configured(places)
     assert (made.paths.results, made.paths.resources, made.container) == ("/home/me/out", "/home/me", "a~b/~c.sif")
