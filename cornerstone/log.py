@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import re
 import sys
@@ -28,13 +29,21 @@ TAIL = 1 << 16
 """Bytes at the end of a log that are searched."""
 
 
+WARNING = "warning: "
+
+
 def log(message: str) -> None:
     """Write a line of progress: to the job's log, and with --verbose to the screen."""
     print(f"cornerstone: {message}", file=sys.stderr, flush=True)
 
 
-class _Both:
-    """A stream that writes to two."""
+def warn(message: str) -> None:
+    """Write a line that the screen shows when the job has ended: what is done, but may not be what was meant."""
+    log(f"{WARNING}{message}")
+
+
+class _Both(io.TextIOBase):
+    """A stream that writes to two. Libraries keep it, and close it when Python ends: neither of the two is theirs."""
 
     def __init__(self, *streams: IO[str]) -> None:
         self.streams = streams
@@ -50,6 +59,9 @@ class _Both:
 
     def isatty(self) -> bool:
         return False
+
+    def close(self) -> None:
+        """Leave both open."""
 
 
 @contextmanager
@@ -218,6 +230,16 @@ def last_said(path: Path) -> str | None:
     """The last line that a job has said; None where it has said nothing yet."""
     lines = [line for line in tail(path).splitlines() if line.startswith("cornerstone: ")]
     return lines[-1].removeprefix("cornerstone: ") if lines else None
+
+
+def warnings_of(path: Path) -> list[str]:
+    """What a job has warned of, each once; none where there is no such log."""
+    start = f"cornerstone: {WARNING}"
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return list(dict.fromkeys(line.removeprefix(start) for line in lines if line.startswith(start)))
 
 
 def clock(seconds: float) -> str:

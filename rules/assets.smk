@@ -8,6 +8,7 @@ rule fetch_model:
         layout.model_marker("{model}"),
     log:
         "logs/fetch_model/{model}.log",
+    retries: 0
     params:
         asset=lambda w: identity(cfg.models[w.model], Path(layout.checksums)),
     message:
@@ -29,6 +30,7 @@ for _name, (_model, _recipes) in recipes.items():
             [update(layout.documents(_recipe)) for _recipe in _recipes],
         log:
             f"logs/fetch_documents/{_name}.log",
+        retries: 0
         localrule: True
         params:
             model=_model,

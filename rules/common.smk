@@ -3,13 +3,22 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from cornerstone.errors import CornerstoneError
+from cornerstone.plan.installed import check_installed
+
+ROOT = Path(workflow.basedir)
+try:  # before anything else is imported
+    check_installed(ROOT)
+except CornerstoneError as error:
+    raise WorkflowError(str(error))
+
 from cornerstone.assets.identity import identity
 from cornerstone.assets.recipe import fetched
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
+from cornerstone.config import twice
 from cornerstone.config.config import load
 from cornerstone.config.pairs import name_of
-from cornerstone.errors import CornerstoneError
 from cornerstone.evaluate.stale import note_stale
 from cornerstone.plan import fingerprint
 from cornerstone.plan.asked import asked
@@ -23,7 +32,6 @@ from cornerstone.plan.snakemake import (
     ESTIMATES,
     VALUES,
     check_coalition,
-    check_installed,
     chunk_note,
     command_line,
     evaluate_rule,
@@ -34,7 +42,6 @@ from cornerstone.plan.snakemake import (
 from cornerstone.present import comparisons, figures, inner, progress, screen
 from cornerstone.present.tables import TABLES
 
-ROOT = Path(workflow.basedir)
 prepare_jobs(ROOT)
 inner.prepare(workflow, logger)
 
@@ -42,7 +49,8 @@ inner.prepare(workflow, logger)
 logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 
 try:
-    check_installed(ROOT)
+    if workflow.is_main_process:  # Snakemake has read them, and says nothing
+        twice.refuse(Path(path) for path in workflow.configfiles)
     cfg = load(config)
     plans = {model: plans_of(cfg, model) for model in cfg.run}
     chunks = {

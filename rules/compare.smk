@@ -40,6 +40,7 @@ for _name, _pair in PAIRS.items():
             provenance=layout.comparison_provenance(_pair),
         log:
             f"logs/compare/{_name}.log",
+        retries: 0
         localrule: True
         params:
             pair=_pair,
@@ -76,6 +77,7 @@ if COMPARISON_TABLE_FILES:
             ],
         log:
             "logs/comparison_tables.log",
+        retries: 0
         localrule: True
         params:
             code=code(*fingerprint.PICTURES, script="comparison_tables"),
@@ -105,6 +107,7 @@ if COMPARISON_TABLE_FILES:
             "logs/comparison_figure/{pair}/{kind}.log",
         wildcard_constraints:
             kind="|".join(entry.kind for entry in figures.COMPARISONS),
+        retries: 0
         localrule: True
         params:
             pair=lambda w: PAIRS[w.pair],

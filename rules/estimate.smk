@@ -27,6 +27,7 @@ rule collect:
         layout.values("{model}", "{task}"),
     log:
         "logs/collect/{model}/{task}.log",
+    retries: 0
     params:
         fingerprint=lambda w: fingerprint.of_result(cfg, w.model, w.task),
         made_by=lambda w: fingerprint.of_values(cfg, w.model, w.task),
@@ -49,6 +50,7 @@ rule estimate:
         provenance=layout.provenance("{model}"),
     log:
         "logs/estimate/{model}.log",
+    retries: 0
     params:
         settings=SETTINGS,
         estimators=ESTIMATORS,
@@ -74,6 +76,7 @@ for _model in cfg.run:
             layout.relations(_model),
         log:
             f"logs/interactions/{_model}.log",
+        retries: 0
         localrule: True
         params:
             model=_model,
@@ -95,6 +98,7 @@ rule deletion_curves:
         layout.csv("{model}", "deletion"),
     log:
         "logs/deletion_curves/{model}.log",
+    retries: 0
     params:
         settings=SETTINGS,
         deletion=cfg.deletion.model_dump(),

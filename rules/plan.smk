@@ -9,6 +9,7 @@ rule fetch_outline:
         layout.outline_only("{model}"),
     log:
         "logs/fetch_outline/{model}.log",
+    retries: 0
     params:
         asset=lambda w: identity(cfg.models[w.model], Path(layout.checksums)),
     message:
@@ -28,6 +29,7 @@ rule plan:
         ],
     log:
         "logs/plan.log",
+    retries: 0
     message:
         "Planning: what the active config costs"
     script:

@@ -6,6 +6,7 @@ localrules:
 rule preflight:
     log:
         "logs/preflight.log",
+    retries: 0
     params:
         how=lambda w: vars(preflight.Circumstances.of(workflow)),
     message:

@@ -32,6 +32,7 @@ rule tables:
         ],
     log:
         "logs/tables.log",
+    retries: 0
     params:
         headline=cfg.headline.name,
         code=code(*fingerprint.PICTURES, script="tables"),
@@ -61,6 +62,7 @@ rule figure:
         "logs/figure/{model}/{kind}.log",
     wildcard_constraints:
         kind="|".join(entry.kind for entry in figures.FIGURES),
+    retries: 0
     params:
         level=cfg.intervals.level,
         code=code(*fingerprint.PICTURES, script="figure"),
@@ -93,6 +95,7 @@ rule summary:
         ),
     log:
         "logs/summary.log",
+    retries: 0
     params:
         headline=cfg.headline.name,
         level=cfg.intervals.level,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from cornerstone.config.models import Model
+from cornerstone.config import twice
+from cornerstone.config.models import Model, names_problem
 from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError
@@ -16,7 +17,7 @@ from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interact
 from cornerstone.estimators.base import Asked
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import ACCURACY
-from cornerstone.settings import Section
+from cornerstone.settings import Place, Section
 
 if TYPE_CHECKING:
     AnyEstimator = Estimator
@@ -66,8 +67,8 @@ class Intervals(Section):
 class Paths(Section):
     """Where things are put, relative to the working directory."""
 
-    results: str = Field("results", description="Everything that is computed.")
-    resources: str = Field("resources", description="Weights and documents; shared between runs.")
+    results: Place = Field("results", description="Everything that is computed.")
+    resources: Place = Field("resources", description="Weights and documents; shared between runs.")
 
 
 class Config(Section):
@@ -101,7 +102,7 @@ class Config(Section):
         description="Temperature of `soft-accuracy`: log-likelihoods per character are divided by it. The lower, the "
         "nearer it is to accuracy.",
     )
-    include_path: list[str] = Field(
+    include_path: list[Place] = Field(
         [], description="Folders of task files (YAML) of your own, beside those of lm-eval. Python in them is run."
     )
     compare: list[list[Name]] = Field(
@@ -113,7 +114,7 @@ class Config(Section):
     intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
     seed: int = Field(0, ge=0, description="Seed of everything random: coalitions, halves of documents, resamples.")
     paths: Paths = Field(default_factory=Paths, description="Folders.")
-    container: str = Field(
+    container: Place = Field(
         "containers/evaluate.sif", description="Apptainer image that GPU rules run in when that is asked for."
     )
     container_sha256: str | None = Field(
@@ -176,8 +177,11 @@ class Config(Section):
             )
 
     def _fits(self, model: str) -> None:
-        """Raise ValueError where an estimator can't be had for a model's number of players."""
-        count = len(self.models[model].all_players())
+        """Raise ValueError where an estimator can't be had for a model's number of players, or no file for so many."""
+        players = self.models[model].all_players()
+        count = len(players)
+        if problem := names_problem(players):
+            raise ValueError(f"`models.{model}.players`: {problem}")
         asked: list[tuple[str, list[Asked]]] = [
             ("estimators", [*self.estimators]),
             ("interactions", [*self.interactions]),
@@ -276,8 +280,9 @@ def load_files(paths: list[Path]) -> Config:
     """The configuration of YAML files, each overriding the one before, as Snakemake merges them.
 
     Raises:
-        ConfigError: a file is missing, is not YAML, or what they say together is wrong.
+        ConfigError: a file is missing, is not YAML, has a key twice, or what they say together is wrong.
     """
+    twice.refuse(paths)
     raw: dict[str, Any] = {}
     for path in paths:
         try:

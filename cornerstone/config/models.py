@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
+from cornerstone.game import coalitions
 from cornerstone.game.players import (
     Kinds,
     Player,
@@ -20,6 +21,28 @@ from cornerstone.game.players import (
     runs_of,
 )
 from cornerstone.settings import Section
+
+LONGEST_NAME = 205
+"""Characters of a coalition's name at most: file systems take 255, with what is put around it."""
+
+
+def names_problem(players: tuple[Player, ...]) -> str | None:
+    """Why the coalitions of some players can't be named as files; None where they can."""
+    mask = len(coalitions.name(0, players)) if len(players) > coalitions.MOST_NAMED else 0
+    if mask > LONGEST_NAME:
+        most = 4 * (LONGEST_NAME - len("mask-"))
+        return (
+            f"{len(players)} players are too many; {most} are possible, as a coalition's file is named after them. "
+            "Take `players: sublayers`, or group them"
+        )
+    longest = sorted(players, key=lambda player: len(player.name))[-coalitions.MOST_NAMED :]
+    drop = len("-".join(["drop", *(player.name for player in longest)]))
+    if drop > LONGEST_NAME:
+        return (
+            f"the names of {len(longest)} players make a coalition's name of {drop} characters, and {LONGEST_NAME} fit "
+            "into that of a file. Give the groups shorter names"
+        )
+    return None
 
 
 class Resources(Section):

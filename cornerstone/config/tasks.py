@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cornerstone.game.functions import LOGARITHMS
-from cornerstone.settings import Section
+from cornerstone.settings import Place, Section
 
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A task's name in lm-eval: it becomes a folder of the results."""
@@ -30,12 +30,12 @@ class Task(Section):
         description="Commit of the task's data set on the hub; embedded documents do not depend on it. null: the "
         "newest when it is first fetched, which is then written down beside the documents and taken in later runs.",
     )
-    documents: str | None = Field(
+    documents: Place | None = Field(
         None,
         description="A JSONL or Parquet file of your own in place of the task's data set; its columns are those that "
         "the task's templates name.",
     )
-    fewshot_documents: str | None = Field(
+    fewshot_documents: Place | None = Field(
         None, description="Such a file that examples are taken from, where `num_fewshot` is not 0."
     )
     cluster: str | None = Field(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cornerstone.settings import Section
+from cornerstone.settings import Place, Section
 
 SHA256 = r"^[0-9a-f]{64}$"
 
@@ -28,7 +28,7 @@ class Weights(Section):
         description="`hub`: a repository of the Hugging Face hub. `folder`: a folder on disk with safetensors weights "
         "and a tokenizer. `gguf`: a GGUF file on disk. `wheel`: a GGUF file inside one PyPI wheel, or several."
     )
-    id: str = Field(
+    id: Place = Field(
         description="Hub repository, path of the folder, path of the GGUF file (of a split one, the first: "
         "`...-00001-of-00003.gguf`), or name of the wheel (of several, a name for what they hold)."
     )

@@ -11,9 +11,10 @@ import torch
 from cornerstone.engine.blocks import Piece
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.tries import PackedDocument
+from cornerstone.errors import TaskError
 from cornerstone.evaluate.result import Scored
 from cornerstone.evaluate.wanted import Wanted
-from cornerstone.log import log
+from cornerstone.log import warn
 
 
 def encoded(label: str, model: Any, tokenizer: Any, wanted: Wanted, places: Sequence[int]) -> dict[int, PackedDocument]:
@@ -31,9 +32,12 @@ def encoded(label: str, model: Any, tokenizer: Any, wanted: Wanted, places: Sequ
     """
     documents = [wanted.whole.documents[place] for place in places]
     requests, names = [document.requests for document in documents], [document.doc_id for document in documents]
-    packed = encode(model, tokenizer, requests, names, wanted.whole.rolling)
+    try:
+        packed = encode(model, tokenizer, requests, names, wanted.whole.rolling)
+    except TaskError as error:
+        raise TaskError(f"task '{wanted.whole.task}', {error}") from error
     if cut := sum(document.cut for document in packed):
-        log(
+        warn(
             f"{label}: {cut} of {len(packed)} documents are longer than the model reads: cut on the left, as in lm-eval"
         )
     return dict(zip(places, packed, strict=True))

@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any
 
 from cornerstone.config.config import Config
-from cornerstone.errors import ConfigError
 from cornerstone.game import coalitions
 from cornerstone.schedule.limits import Told, host, jobs_at_once, on_gpus, smallest
 
@@ -53,20 +52,6 @@ def share_memory(workflow: Any, config: Config, jobs: int) -> None:
         limited = jobs_at_once({name: max(1, each) for name, each in gpus.items()}, max(1, most), jobs or cores)
         gpu_jobs = {name: min(count, limited[name]) for name, count in gpu_jobs.items()}
     Told(host=smallest(host()), jobs=at_once, gpu_jobs=gpu_jobs).tell()
-
-
-def check_installed(root: Path) -> None:
-    """Check that the package is the one beside the rules: those of one version with the other would mix two codes.
-
-    Raises:
-        ConfigError: it is another one.
-    """
-    found = Path(__file__).resolve().parents[2]
-    if found != root.resolve():
-        raise ConfigError(
-            f"the rules of {root} are run in a Python whose cornerstone is that of {found}. Use this folder's own "
-            "environment (make run, or source .venv/bin/activate), or install it: pip install -e ."
-        )
 
 
 def online() -> None:

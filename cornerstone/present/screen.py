@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from cornerstone.log import clock, failure_of, last_said
+from cornerstone.log import WARNING, clock, failure_of, last_said, warnings_of
 from cornerstone.present.failures import OF_A_SCRIPT, FailedJob, blocks, plainly
 from cornerstone.present.jobs import DRAWING, ESTIMATING, EVALUATING, FETCHING, JobName, folded, with_lists_folded
 from cornerstone.present.progress import Work
@@ -217,7 +217,10 @@ class Screen:
         self.finished += 1
         self.at_work.pop(record.job_id, None)
         self.failed.pop(record.job_id, None)  # an earlier try of it
-        self.work.finish(self.logs.get(record.job_id, ""))
+        log = self.logs.get(record.job_id, "")
+        self.work.finish(log)
+        for warning in warnings_of(Path(log)) if log and not self.usual else []:
+            self._once(WARNING + warning, "ALL")
 
     def _failed(self, info: dict[str, Any]) -> None:
         job = info["jobid"]

@@ -1,5 +1,7 @@
 """Which coalitions and documents are walked together: where each walk reads all weights, in the fewest walks.
 
+Files are written after each group, so a job of several groups keeps most of its work when it is stopped.
+
 Hidden states are alive for every coalition and every document of a walk, so the two share the memory: with c
 coalitions together there is room for room / c tokens of documents. Coalitions are cut into groups of equal size, and
 the batches of documents into as many walks for each group as need be.
@@ -19,7 +21,10 @@ from cornerstone.schedule.memory import Room
 T = TypeVar("T")
 
 MORE_WORK = 1.05
-"""How much more arithmetic smaller groups may cost where walks are equally few: their files come sooner."""
+"""How much more arithmetic smaller groups may cost (where weights are streamed: with equally few walks): their files
+come sooner."""
+LEAST_GROUPS = 4
+"""Groups that a job is divided into where that costs no more than `MORE_WORK`: a kill then costs a quarter of it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def fewest_walks(
 
 
 MOST_TOGETHER = 64
-"""Coalitions walked together at most: files are written after each group, so this is what a kill can cost."""
+"""Coalitions walked together at most: files are written after each group."""
 
 
 def groups_within(coalitions: Sequence[int], state_bytes: int, budget_bytes: float) -> list[list[int]]:
@@ -98,6 +103,23 @@ def groups_within(coalitions: Sequence[int], state_bytes: int, budget_bytes: flo
     """
     most = max(1, min(MOST_TOGETHER, int(budget_bytes // (2 * state_bytes))))
     return [list(coalitions[i : i + most]) for i in range(0, len(coalitions), most)]
+
+
+def divided(count: int, most: int, work: Callable[[int], float]) -> int:
+    """How many coalitions a group has: groups are of equal size, and `LEAST_GROUPS` or the next fewer that cost little.
+
+    Args:
+        count: coalitions.
+        most: of them that fit into a group.
+        work: arithmetic of groups of that many coalitions.
+    """
+    fewest = max(1, -(-count // most))
+    together = -(-count // fewest)
+    if fewest < LEAST_GROUPS < count:
+        limit = MORE_WORK * work(together)
+        smaller = (-(-count // groups) for groups in range(LEAST_GROUPS, fewest, -1))
+        together = next((each for each in smaller if work(each) <= limit), together)
+    return max(1, together)
 
 
 def walks(batches: Sequence[int], tokens_together: int) -> list[list[int]]:
@@ -141,13 +163,13 @@ class Division:
         Raises:
             ConfigError: see `fewest_walks`.
         """
-        if not self.room.streamed:
-            state_bytes = max(self.batches) * self.token_bytes
-            groups = groups_within(coalitions, state_bytes, self.room.states)
-            return Grouping(max(map(len, groups), default=1), 0, len(self.batches))
 
         def work(together: int) -> float:
             starts = range(0, len(coalitions), together)
             return sum(sweep.work(coalitions[start : start + together], stages) for start in starts)
 
+        if not self.room.streamed:
+            state_bytes = max(self.batches) * self.token_bytes
+            most = max(map(len, groups_within(coalitions, state_bytes, self.room.states)), default=1)
+            return Grouping(divided(len(coalitions), most, work), 0, len(self.batches))
         return fewest_walks(len(coalitions), self.batches, self.room.states // self.token_bytes, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -40,6 +41,27 @@ def test_a_script_is_thin_and_names_no_path(path: Path) -> None:
     words = [word for word in words if word != ast.get_docstring(tree, clean=False)]
     assert len(path.read_text().splitlines()) <= 35
     assert not [word for word in words if "/" in word or word.endswith((".csv", ".json", ".md", ".parquet"))]
+
+
+def rules() -> dict[str, str]:
+    """The text of each rule, by file and first line."""
+    found = {}
+    for path in (ROOT / "rules").glob("*.smk"):
+        lines = path.read_text().splitlines()
+        for start, line in enumerate(lines):
+            if re.match(r" *rule\b.*:$", line):
+                inside = re.compile(rf" {{{len(line) - len(line.lstrip()) + 1},}}|$")
+                body = itertools.takewhile(inside.match, lines[start + 1 :])
+                found[f"{path.name}:{start + 1}: {line.strip()}"] = "\n".join(body)
+    return found
+
+
+def test_only_jobs_of_a_cluster_are_tried_again() -> None:
+    """A profile's `retries` is for nodes that fail. What runs here would fail again, for the same reason."""
+    again = [name for name, text in rules().items() if "retries: 0" not in text]
+    assert len(rules()) > 15
+    assert again
+    assert all(name.startswith("evaluate.smk:") for name in again)
 
 
 def test_all_scripts_of_rules_are_looked_at() -> None:

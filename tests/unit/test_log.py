@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import absl.logging
 import pytest
 
 from cornerstone import log as console
@@ -65,6 +66,16 @@ def test_stderr_goes_to_the_screen_too(
         assert not sys.stderr.isatty()
         console.log("hello")
     assert capfd.readouterr().err == (tmp_path / "log").read_text() == "cornerstone: hello\n"
+
+
+def test_a_library_that_keeps_stderr_may_close_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As absl does when Python ends, which a task of lm-eval imports."""
+    with console.script(str(tmp_path / "log"), shown=True):
+        handler = absl.logging.PythonHandler()
+        handler.flush()
+    handler.close()
+    console.log("afterwards")
+    assert capfd.readouterr().err == "cornerstone: afterwards\n"
 
 
 @pytest.mark.parametrize("error", [CornerstoneError, ModelError])

@@ -282,6 +282,7 @@ def test_unknown_tasks_and_groups(tmp_path: Path) -> None:
     [
         ("task: a\n  doc_to_text: x\n", 2, "this is no YAML: mapping values are not allowed here"),
         ("- a\n", 1, "a task file has keys"),
+        ("task: a\ntag: x\ntask: b\n", 3, "`task` is there twice, first in line 1"),
         ("task: a\ndataset_path: json\ndoc_to_txt: x\n", 3, "lm-eval's tasks have no key `doc_to_txt`; `doc_to_text`?"),
     ],
 )

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from cornerstone.config import config
+from cornerstone.config import config, twice
 from cornerstone.config import models as model_config
 from cornerstone.config import reference as generated
 from cornerstone.config.config import load, load_files
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS
+from cornerstone.game import coalitions
 from cornerstone.game.players import alike, players_of
 from cornerstone.settings import Section
 from tests.helpers import ROOT, configured, raw, windows
@@ -182,6 +183,26 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"models.tiny.memory.budget_gb": 0}, ["models.tiny.memory.budget_gb:", "it is 0"]),
         ({"documents.limit": 1}, ["documents.limit:", "it is 1"]),
         ({"documents.source": "disk"}, ["documents.source:", "it is 'disk'"]),
+        ({"paths.results": ""}, ["paths.results: String should have at least 1 character", "it is ''"]),
+        ({"models.tiny.id": ""}, ["models.tiny.id: String should have at least 1 character"]),
+        ({"paths.results": "~nobody-here/x"}, ["paths.results: ~nobody-here/x: Could not determine home directory"]),
+        (
+            {
+                "models.tiny.blocks": 48,
+                "models.tiny.feed_forward": "moe",
+                "models.tiny.experts": 128,
+                "models.tiny.players": "experts",
+                "estimators": windows(1),
+            },
+            ["`models.tiny.players`: 6192 players are too many; 800 are possible", "group them"],
+        ),
+        (
+            {
+                "models.tiny.players": {"groups": {f"{'long' * 15}{i}": [f"attn{i}"] for i in range(4)}},
+                "estimators": windows(1),
+            },
+            ["`models.tiny.players`: the names of 4 players make a coalition's name of 252 characters, and 205 fit"],
+        ),
         ({"intervals.level": 1}, ["intervals.level:", "it is 1"]),
         ({"deletion.orders": ["value"]}, ["deletion.orders.0:", "it is 'value'"]),
         ({"deletion.share": 1.5}, ["deletion.share:", "it is 1.5"]),
@@ -346,6 +367,48 @@ def test_files_that_are_no_configuration_are_named(tmp_path: Path, text: str | N
         path.write_text(text)
     with pytest.raises(ConfigError, match=r"mine\.yaml: can't be read as YAML"):
         load_files([path])
+
+
+def test_as_many_players_as_a_file_can_name() -> None:
+    many = {"models.tiny.blocks": 100, "models.tiny.heads": 7, "models.tiny.players": "heads", "estimators": windows(1)}
+    players = configured(many).models["tiny"].all_players()
+    assert len(players) == 800
+    assert len(coalitions.name(0, players)) == 205
+    assert "808 players are too many; 800 are possible" in message(many | {"models.tiny.blocks": 101})
+
+
+def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    places = {"paths.results": "~/out", "paths.resources": "~", "models.tiny.id": "~/model",
+              "include_path": ["~/tasks"],
+              "tasks.alpha.documents": "~/a.jsonl", "container": "a~b/~c.sif"}  # fmt: skip
+    made = configured(places)
+    assert (made.paths.results, made.paths.resources, made.container) == ("/home/me/out", "/home/me", "a~b/~c.sif")
+    assert (made.models["tiny"].id, made.include_path) == ("/home/me/model", ["/home/me/tasks"])
+    assert made.tasks["alpha"].documents == "/home/me/a.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ("documents: {source: embedded}\n", r":7: `documents` is there twice, first in line 3"),
+        (
+            "x: &x {a: 1}\ny: [*x, {models: {tiny: 1, 'tiny': 2}}]\n",
+            r":8: `y\.1\.models\.tiny` is there twice, first in",
+        ),
+    ],
+)
+def test_keys_that_are_there_twice_are_refused(tmp_path: Path, more: str, where: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "run: [tiny]\nrun_tasks: [a]\ndocuments:\n  limit: 6\ntasks: {a: {<<: {}, <<: {}}}\nseed: 1\n" + more
+    )
+    with pytest.raises(ConfigError, match=rf"mine\.yaml{where}"):
+        load_files([path])
+
+
+def test_the_projects_own_files_have_each_key_once() -> None:
+    twice.refuse([SHIPPED, *(ROOT / "studies").glob("*.yaml"), *(ROOT / "profiles").rglob("*.yaml")])
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from cornerstone.game.coalitions import parse, window_coalitions
 from cornerstone.game.players import alike, experts_of, heads_of, players_of
 from cornerstone.plan.plan import Plan, union
 from cornerstone.schedule import limits, memory
-from cornerstone.schedule.groups import MOST_TOGETHER, Division, walks
+from cornerstone.schedule.groups import MOST_TOGETHER, Division, divided, walks
 from cornerstone.schedule.memory import Room
 from tests import tiny
 from tests.helpers import configured, documents, packed, windows
@@ -99,12 +99,16 @@ def test_rows_add_up_to_the_work_of_the_sweep(changes: dict[str, Any]) -> None:
     config = configured({"estimators": estimators, "deletion.orders": [], **changes})
     net, entry = network("llama"), config.models["tiny"]
     found = pd.DataFrame(TaskCost(config, "tiny", "alpha", net, SMALL).rows())
+
+    def cut(group: list[int], together: int) -> int:
+        starts = range(0, len(group), together)
+        return sum(sweep.work(group[start : start + together], net.stages) for start in starts)
+
     work, planned = 0, 0
     for names in Plan(config, "tiny", "alpha").chunks:
         group = [parse(name, net.players) for name in names]
-        together = 1 if entry.memory.weights == "resident" else MOST_TOGETHER
-        for start in range(0, len(group), together):
-            work += sweep.work(group[start : start + together], net.stages)
+        room_for_one = entry.memory.weights == "resident"
+        work += cut(group, 1 if room_for_one else divided(len(group), MOST_TOGETHER, partial(cut, group)))
         planned += len(group)
     assert found["evaluations"].sum() == work
     assert found["new"].sum() == planned == 256
@@ -139,7 +143,8 @@ def real_sweep(name: str, coalitions: list[int], players: Any = None) -> tuple[N
     made = batches(packed(seed=3, count=6), 150)
     assert len(made) > 1
     with FlopCounterMode(display=False) as counter:
-        sweep.choice_scores(net, made, coalitions)
+        for group in LARGE.grouping(coalitions, net.stages).groups(coalitions):
+            sweep.choice_scores(net, made, group)
     return net, made, counter.get_total_flops()
 
 

@@ -14,7 +14,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.tests import MockOutputSettings, TestLogHandlerBase
 
 import snakemake_logger_plugin_cornerstone as plugin
-from cornerstone.log import VERBOSE, Failure, failure_of
+from cornerstone.log import TAIL, VERBOSE, Failure, failure_of
 from cornerstone.present import inner, screen
 from cornerstone.present.progress import Part, Work
 
@@ -185,6 +185,18 @@ def test_what_a_slow_fetch_says_is_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     watched.screen.tick()
     watched.screen.tick()
     assert watched.lines()[1:] == ["cornerstone: downloading x (16 GB)"]
+
+
+def test_what_a_job_warns_of_is_shown_once() -> None:
+    said = "cornerstone: warning: tiny boolq: 6 of 6 documents are longer than the model reads"
+    watched = Watched()
+    for job in (1, 2):
+        path = Path(log("boolq", None))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"cornerstone: begun\n{said}\n{'x' * 2 * TAIL}\ncornerstone: the end\n")
+        watched.starts(job, str(path))
+        watched.finishes(job)
+    assert [line for line in watched.lines() if "warning" in line] == [said]
 
 
 def test_a_terminal_renews_its_line() -> None:
