@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import paper
-from cornerstone.files import read_csv, write_text
+from cornerstone.files import read_csv, write_csv, write_text
 from cornerstone.game.game import MEAN
 
 TASK_NAMES: Final[dict[str, str]] = {
@@ -218,7 +218,7 @@ def write_table(frame: pd.DataFrame, stem: Path, caption: str) -> None:
         position="tbp",
         column_format="".join(side[0] for side in sides),
     )
-    write_text(beside(stem, "csv"), frame.to_csv(index=False, lineterminator="\n"))
+    write_csv(frame, beside(stem, "csv"))
     write_text(beside(stem, "md"), f"{caption}\n\n{body}\n")
     write_text(beside(stem, "tex"), tex)
 

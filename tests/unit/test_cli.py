@@ -250,7 +250,7 @@ def test_a_sample_of_nothing_proves_nothing(sample: str, capsys: pytest.CaptureF
 def test_adopting_without_documents_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["results", "adopt"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("AssetError: resources/documents/embedded/alpha.json: can't be read")
+    assert line.startswith("AssetError: resources/documents/embedded/alpha.json is missing")
 
 
 def test_it_is_a_program(work: Path) -> None:

@@ -233,7 +233,9 @@ def test_markers_that_say_nothing(tmp_path: Path, text: str | None) -> None:
     marker = tmp_path / "m.json"
     if text is not None:
         marker.write_text(text)
-    with pytest.raises(AssetError, match=r"m\.json is missing or damaged. Delete it"):
+    with pytest.raises(
+        AssetError, match=r"m\.json (is missing\. R|can't be read: it .*Delete it and r)un `snakemake fetch`"
+    ):
         model_folder(marker, folder_model(tmp_path))
 
 
