@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cornerstone import reading
 from cornerstone.assets import contents
 from cornerstone.errors import AssetError, CornerstoneError, first_line
 from cornerstone.files import need_space, sha256, size
@@ -173,7 +174,7 @@ def _compare(path: Path, file: File, repository: Repository) -> None:
 
 def _git_sha1(path: Path) -> str:
     """The name that git gives to a file's content."""
-    content = path.read_bytes()
+    content = reading.content(path)
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
