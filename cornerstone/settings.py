@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A section of the configuration: unknown keys are refused, values are not changed afterwards."""
+    """A section of the configuration: unknown keys are refused, values are not changed afterwards.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Values are taken as they stand: true is no number, "3" is none, and no number is infinite.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -8,6 +8,7 @@ from cornerstone.assets.recipe import fetched
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
+from cornerstone.config.source import read as read_strictly
 from cornerstone.config.pairs import name_of
 from cornerstone.errors import CornerstoneError
 from cornerstone.evaluate.stale import note_stale
@@ -26,6 +27,7 @@ from cornerstone.plan.snakemake import (
     check_installed,
     chunk_note,
     command_line,
+    config_files,
     evaluate_rule,
     note,
     prepare_jobs,
@@ -43,7 +45,8 @@ logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 
 try:
     check_installed(ROOT)
-    cfg = load(config)
+    written = read_strictly(config_files()) if workflow.is_main_process else None
+    cfg = load(config, written=written)
     plans = {model: Plan(cfg, model) for model in cfg.run}
     chunks = {model: plans[model].chunks for model in cfg.run}
     asked_for = asked(cfg, command_line(), workflow.is_main_process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -61,6 +62,12 @@ def check_installed(root: Path) -> None:
     Raises:
         ConfigError: it is another one.
     """
+    for folder in (root.resolve(), Path.cwd()):
+        if odd := re.search(r"[^\w .,:@%+=/~-]", str(folder)):
+            raise ConfigError(
+                f"the folder {str(folder)!r} has {odd[0]!r} in its name, which a shell may read as a command. Rename "
+                "it."
+            )
     found = Path(__file__).resolve().parents[2]
     if found != root.resolve():
         raise ConfigError(
@@ -86,6 +93,13 @@ def command_line() -> Any | None:
     while frame is not None and frame.f_code is not main.__code__:
         frame = frame.f_back
     return None if frame is None else frame.f_locals.get("args")
+
+
+def config_files() -> list[Path]:
+    """The configuration files of this run: config.yaml, and those of --configfile, which override it."""
+    asked = getattr(command_line(), "configfile", None) or ()
+    found = [*(path for path in (Path("config.yaml"),) if path.is_file()), *(Path(str(path)) for path in asked)]
+    return list(dict.fromkeys(found))
 
 
 def check_coalition(config: Config, model: str, name: str) -> str:
