@@ -20,6 +20,7 @@ from pathlib import Path
 from cornerstone import __version__
 from cornerstone.config.config import Config, load_files
 from cornerstone.errors import CornerstoneError, ImageError
+from cornerstone.log import no_questions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options and known.run is not _image:
         _parser().error(f"unknown: {' '.join(options)}")
     try:
-        code: int = known.run(known, options)
+        with no_questions():
+            code: int = known.run(known, options)
     except CornerstoneError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A section of the configuration: unknown keys are refused, values are not changed afterwards.
 
-    Values are taken as they stand: true is no number, "3" is none, and no number is infinite.
+    No number is infinite. What files say is taken as it stands (`config.load`): true is no number, and "3" is none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

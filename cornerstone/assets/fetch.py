@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone import reading
-from cornerstone.assets import adapter, contents, gguf, hub, quantised, wheel
+from cornerstone.assets import adapter, contents, gguf, hub, quantised, screen, wheel
 from cornerstone.assets.identity import asset_key, beyond_keys, folder_name
 from cornerstone.config.models import Model
 from cornerstone.config.weights import Weights
@@ -143,6 +143,7 @@ class _Fetch:
             )
         place = original if original.is_dir() else folder
         hub.download(repository, outline, place, files)
+        screen.refuse(place)
         names = self._weights_of(weights, place, files)
         if not adapter.is_adapter(place):
             quantised.refuse(place)
@@ -176,6 +177,7 @@ class _Fetch:
     def _plain(self, weights: Weights, source: Path, folder: Path) -> Path:
         """Plain weights of what lies in a folder: itself, or what is made of it."""
         base = getattr(weights, "base", None)
+        screen.refuse(source)
         if adapter.is_adapter(source):
             if base is None:
                 said = adapter.settings(source).get("base_model_name_or_path")
@@ -215,6 +217,7 @@ def _check(path: Path, weights: bool = True) -> None:
     """Look at config, tokenizer and the weights' headers."""
     from cornerstone.engine import loading  # imports torch
 
+    screen.refuse(path)
     if weights:
         contents.weight_files(path)
         loading.check(path)

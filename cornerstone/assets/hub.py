@@ -83,6 +83,8 @@ def listing(repository: Repository) -> dict[str, File]:
     found = {}
     for entry in info.siblings or []:
         large = entry.lfs.sha256 if entry.lfs else None
+        if entry.rfilename.startswith("/") or ".." in entry.rfilename.split("/") or "\\" in entry.rfilename:
+            raise AssetError(f"{repository.id} has a file {entry.rfilename!r}, outside of itself. Take another one.")
         found[entry.rfilename] = File(entry.rfilename, entry.size or 0, large, None if large else entry.blob_id)
     return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone import reading
-from cornerstone.assets import contents, gguf_header, hub
+from cornerstone.assets import contents, gguf_header, hub, screen
 from cornerstone.errors import AssetError, UnreadableError, first_line
 from cornerstone.log import log
 
@@ -75,6 +75,7 @@ def _address(where: str) -> tuple[str | None, str | None]:
 def _folder(source: Path, folder: Path) -> Origin:
     names = sorted(path.name for path in source.iterdir() if path.is_file())
     _need_model(str(source), names)
+    screen.refuse(source)
     for name in hub.OUTLINE:
         if name in names:
             shutil.copy(source / name, folder / name)
@@ -109,6 +110,7 @@ def _hub(name: str, revision: str, folder: Path) -> Origin:
     files = hub.listing(repository)
     _need_model(f"{name} at {repository.revision}", sorted(files))
     hub.download(repository, [each for each in hub.OUTLINE if each in files], folder, files)
+    screen.refuse(folder)
     return Origin("hub", name, repository.revision)
 
 

@@ -283,7 +283,7 @@ def load(raw: dict[str, Any], where: str = "config.yaml", written: source.Source
         ConfigError: one message that lists each wrong key, its value, and what is allowed.
     """
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(raw, strict=True)
     except ValidationError as error:
         lines = [_explain(problem, _place(problem, where, written)) for problem in error.errors()]
         raise ConfigError("\n  ".join(["the configuration is wrong:", *lines])) from None
