@@ -6,6 +6,7 @@ cornerstone add MODEL        write the entry of a model of the hub, of a folder,
 cornerstone task NAME        show the entry of a task or group of lm-eval for config.yaml
 cornerstone schema           write the JSON schema and docs/configuration.md anew
 cornerstone image build      build the image of the GPU rules (`make image`); verify, checksum
+cornerstone results verify   look at all that is stored: is it what was written?
 cornerstone results adopt    let results of an older version stay, where today's code gives the same numbers
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from cornerstone import __version__
 from cornerstone.config.config import Config, load_files
 from cornerstone.errors import CornerstoneError, ImageError
+from cornerstone.log import no_questions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options and known.run is not _image:
         _parser().error(f"unknown: {' '.join(options)}")
     try:
-        code: int = known.run(known, options)
+        with no_questions():
+            code: int = known.run(known, options)
     except CornerstoneError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -97,6 +100,16 @@ def _parser() -> argparse.ArgumentParser:
     image.set_defaults(run=_image)
 
     results = commands.add_parser("results", help="stored results").add_subparsers(metavar="ACTION", required=True)
+    verify = results.add_parser(
+        "verify",
+        parents=[configured],
+        help="look at all that is stored: is it what was written?",
+        description="Looks at every result and table in the folder of results, and at the documents and weights of the "
+        "active models, by their checksums and by what must follow from what. It names each file that was damaged, "
+        "changed or swapped, and changes nothing. Exit code 1 where there is one.",
+    )
+    verify.set_defaults(run=_verify)
+
     adopt = results.add_parser(
         "adopt",
         parents=[configured],
@@ -181,6 +194,14 @@ def _image(known: argparse.Namespace, options: list[str]) -> int:
         raise ImageError(wrong)
     print(f"{path}: checksum and pins are right", flush=True)
     return 0 if image.run_test(path, options) else 1
+
+
+def _verify(known: argparse.Namespace, options: list[str]) -> int:
+    from cornerstone.evaluate.verify import verify
+
+    found = verify(_config(known))
+    print(found)
+    return 1 if found.wrong else 0
 
 
 def _adopt(known: argparse.Namespace, options: list[str]) -> int:

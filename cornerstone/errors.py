@@ -8,6 +8,7 @@
     ├── TaskError        lm-eval does not know the task, or the task can't be scored here
     ├── ImageError       the image of the GPU rules is missing, is another one, or can't be built
     ├── PreflightError   something that cluster jobs need is missing
+    ├── UnreadableError  a file is missing, is a folder, pipe or device, or is not what it should be
     └── StoreError       a result file is truncated, foreign, or missing
 
 Each message says what is wrong, where, and what to do; `log.script` writes it
@@ -47,6 +48,27 @@ class ImageError(CornerstoneError):
 
 class PreflightError(CornerstoneError):
     """Something that jobs need is missing."""
+
+
+class UnreadableError(CornerstoneError):
+    """A file can't be read as what it should be: see `cornerstone.reading`.
+
+    Attributes:
+        path: the file.
+        problem: what is wrong with it.
+        missing: whether there is none.
+    """
+
+    def __init__(self, path: object, problem: str, remedy: str = "", missing: bool = False) -> None:
+        self.path, self.problem, self.missing = path, problem, missing
+        self._remedy = remedy
+        super().__init__(self.then("").rstrip())
+
+    def then(self, remedy: str) -> str:
+        """The message, with what to do: what this problem asks for, else what the reader of the file knows."""
+        what = f"{self.path} {self.problem}" if self.missing else f"{self.path} can't be read: it {self.problem}"
+        remedy = self._remedy or remedy
+        return f"{what}. {remedy.replace('Delete it and run', 'Run') if self.missing else remedy}"
 
 
 class StoreError(CornerstoneError):

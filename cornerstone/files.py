@@ -1,36 +1,86 @@
-"""Writing files so that nobody ever sees half of one, and checking that they are whole."""
+"""Writing files so that nobody ever sees half of one, and reading tables back only as they were written.
+
+A file is on the disk, whole, before its name counts: else a power cut leaves empty files behind finished names. Beside
+a table lies a note of its SHA-256, and of those of the tables that it was made from: `sha256sum -c .sha256/*`, in the
+table's folder, checks them without this program. A table that is swapped, cut or changed is not read.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornerstone.errors import AssetError, StoreError, first_line
+from cornerstone import reading
+from cornerstone.errors import AssetError, StoreError, UnreadableError, first_line
+from cornerstone.reading import sha256 as sha256
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NOTES = ".sha256"
+"""Folder of the notes of the tables beside it."""
+MADE_AGAIN = "Delete it and run the workflow again to make it."
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a temporary file beside `path`, then move it into place in one step.
 
-    Two processes may do this at once with the same path: the last one wins, whole.
+    Two processes may do this at once with the same path: the last one wins, whole. The content is on the disk before
+    the name is, and the name when this returns.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(0o600, exist_ok=False)
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
+        _on_disk(temporary)
         temporary.replace(path)
+        _on_disk(path.parent)
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        remedy = _REMEDIES[error.errno]
+        raise StoreError(f"{path} can't be written: {error.strerror}. {remedy} What was there stays.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space on its disk, and run the same command again.",
+    errno.EDQUOT: "Free some of your quota, and run the same command again.",
+    errno.EROFS: "Set `paths` in config.yaml to a disk that can be written to.",
+    errno.EACCES: "Have the owner of its folder let you write there, or set `paths` in config.yaml.",
+    errno.EISDIR: "A folder lies in its place: move that away, and run the same command again.",
+    errno.ENOTDIR: "A file lies in the place of its folder: move that away, and run the same command again.",
+}
+"""What to do where a file can't be written, by the system's number of the error."""
+
+
+def _on_disk(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk.
+
+    Raises:
+        OSError: they can't get there: the disk is full, say, or fails.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if path.is_dir():
+            with suppress(OSError):  # some disks do not know this of folders
+                os.fsync(handle)
+        else:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_once(path: Path, write: Callable[[Path], object]) -> None:
@@ -39,12 +89,14 @@ def write_once(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         write(temporary)
+        _on_disk(temporary)
         try:
             os.link(temporary, path)
         except FileExistsError:
             pass
         except OSError:  # a disk without hard links
             temporary.replace(path)
+    _on_disk(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,29 +104,97 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, atomically, without its index."""
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+def write_csv(frame: pd.DataFrame, path: Path, made_from: Iterable[Path] = ()) -> None:
+    """Write a table as CSV, without its index: see `write_table`."""
+    write_table(path, lambda temporary: temporary.write_text(_csv(frame), encoding="utf-8"), made_from)
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def write_table(path: Path, write: Callable[[Path], object], made_from: Iterable[Path] = ()) -> None:
+    """Write a table atomically, and beside it a note of its checksum and of those of the files it was made from.
+
+    Args:
+        path: where.
+        write: writes it to a temporary file.
+        made_from: tables that have such notes.
+    """
+    sources = [f"# from {found} {source}\n" for source in made_from if (found := noted(source)) is not None]
+
+    def both(temporary: Path) -> None:
+        write(temporary)
+        write_text(note_of(path), "".join([*sources, f"{sha256(temporary)}  {path.name}\n"]))
+
+    write_atomically(path, both)
+
+
+def note_of(table: Path) -> Path:
+    """The file that holds a table's checksum, in the form of `sha256sum`."""
+    return table.parent / NOTES / f"{table.name}.sha256"
+
+
+def noted(table: Path) -> str | None:
+    """The checksum that a table had when it was written; None where nobody noted it: an older version wrote it.
+
+    Raises:
+        UnreadableError: the note is damaged.
+    """
+    try:
+        lines = reading.text(note_of(table)).splitlines()
+    except UnreadableError as error:
+        if error.missing:
+            return None
+        raise
+    digest, _, name = (lines[-1] if lines else "").partition("  ")
+    if name != table.name or len(digest) != 64:
+        raise UnreadableError(note_of(table), "is truncated, or no note of a table's checksum")
+    return digest
+
+
+def check(table: Path, found: str | None = None) -> None:
+    """Check that a table is what was written there, as far as its checksum was noted.
+
+    Args:
+        table: the file.
+        found: its checksum, where that is known.
+
+    Raises:
+        UnreadableError: it is not, or it or its note can't be read.
+    """
+    digest = noted(table)
+    if digest is not None and (found or sha256(table)) != digest:
+        raise UnreadableError(
+            table, f"is not what was written: it was cut, changed or swapped (its sha256 is not that in {NOTES})"
+        )
 
 
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a table that `write_csv` wrote.
 
     Raises:
-        StoreError: it is missing, truncated, or no table.
+        StoreError: it is missing, is not what was written, or no table.
     """
     import pandas as pd  # not above: jobs that only write results do without
 
     try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path} can't be read: {first_line(error)}. Delete it and run the workflow again to make it."
-        ) from error
+        content = reading.content(path)
+        check(path, hashlib.sha256(content).hexdigest())
+        return pd.read_csv(io.BytesIO(content))
+    except UnreadableError as error:
+        raise StoreError(error.then(MADE_AGAIN)) from error
+    except ValueError as error:
+        raise StoreError(f"{path} can't be read: it is no table ({first_line(error)}). {MADE_AGAIN}") from error
 
 
-def write_frames(frames: Mapping[str, pd.DataFrame], paths: Iterable[Path]) -> None:
+def write_frames(frames: Mapping[str, pd.DataFrame], paths: Iterable[Path], made_from: Sequence[Path] = ()) -> None:
     """Write tables to the files that are named after them: each file by its stem.
+
+    Args:
+        frames: by name.
+        paths: the files.
+        made_from: see `write_table`.
 
     Raises:
         ValueError: tables and files do not match, which is an error of this package.
@@ -83,13 +203,7 @@ def write_frames(frames: Mapping[str, pd.DataFrame], paths: Iterable[Path]) -> N
     if targets.keys() != frames.keys():
         raise ValueError(f"tables {sorted(frames)} do not match files {sorted(targets)}")
     for stem, path in targets.items():
-        write_csv(frames[stem], path)
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        write_csv(frames[stem], path, made_from)
 
 
 def need_space(folder: Path, wanted: int) -> None:

@@ -85,7 +85,7 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
     usual = gc.get_threshold()
     gc.set_threshold(10_000, 50, 100)
     atexit.register(gc.freeze)
-    with path.open("w", encoding="utf-8", buffering=1) as stream:
+    with path.open("w", encoding="utf-8", buffering=1) as stream, no_questions():
         error: Exception | None = None
         with _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
             try:
@@ -103,6 +103,26 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
             stream.write(Failure(type(error).__name__, message, expected).block())
     if error is not None:
         raise SystemExit(1)
+
+
+@contextmanager
+def no_questions() -> Iterator[None]:
+    """Close standard input: a library that asks, such as whether to trust the code of a model, gets no answer."""
+    usual, sys.stdin = sys.stdin, io.StringIO()
+    try:
+        before = os.dup(0)
+    except OSError:  # it is closed already
+        before = None
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        os.dup2(nothing, 0)
+        yield
+    finally:
+        sys.stdin = usual
+        os.close(nothing)
+        if before is not None:
+            os.dup2(before, 0)
+            os.close(before)
 
 
 def _both(stream: IO[str]) -> AbstractContextManager[object]:

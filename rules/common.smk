@@ -16,8 +16,8 @@ from cornerstone.assets.identity import identity
 from cornerstone.assets.recipe import fetched
 from cornerstone.cluster import image, preflight
 from cornerstone.cluster.slurm import job_resources, resources_message
-from cornerstone.config import twice
 from cornerstone.config.config import load
+from cornerstone.config.source import read as read_strictly
 from cornerstone.config.pairs import name_of
 from cornerstone.evaluate.stale import note_stale
 from cornerstone.plan import fingerprint
@@ -34,6 +34,7 @@ from cornerstone.plan.snakemake import (
     check_coalition,
     chunk_note,
     command_line,
+    config_files,
     evaluate_rule,
     note,
     prepare_jobs,
@@ -49,9 +50,8 @@ inner.prepare(workflow, logger)
 logger.addFilter(lambda record: "no backup found" not in record.getMessage())
 
 try:
-    if workflow.is_main_process:  # Snakemake has read them, and says nothing
-        twice.refuse(Path(path) for path in workflow.configfiles)
-    cfg = load(config)
+    written = read_strictly(config_files()) if workflow.is_main_process else None
+    cfg = load(config, written=written)
     plans = {model: plans_of(cfg, model) for model in cfg.run}
     chunks = {
         model: {task: plan.chunks for task, plan in plans[model].items()}

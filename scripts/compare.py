@@ -18,6 +18,7 @@ with log.script(snakemake.log[0]):
     config, given = load(snakemake.config), snakemake.input
     first, second = snakemake.params.pair
     values = [Path(path) for path in given.first], [Path(path) for path in given.second]
-    write_frames(compare.comparison(config, (first, second), values), map(Path, snakemake.output.tables))
+    frames = compare.comparison(config, (first, second), values)
+    write_frames(frames, map(Path, snakemake.output.tables), [*values[0], *values[1]])
     made = compare.provenance(config, (first, second))
     write_text(Path(snakemake.output.provenance), json.dumps(made, indent=2) + "\n")

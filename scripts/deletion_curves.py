@@ -18,4 +18,5 @@ with log.script(snakemake.log[0]):
     tables = games.read_all(config, model, [Path(path) for path in snakemake.input.tables])
     orders = read_csv(Path(snakemake.input["orders"]))
     points = deletion.deletion_points(config, config.models[model].all_players(), orders)
-    write_csv(deletion.deletion_curves(config, model, points, tables), Path(snakemake.output[0]))
+    made_from = [Path(path) for path in snakemake.input]
+    write_csv(deletion.deletion_curves(config, model, points, tables), Path(snakemake.output[0]), made_from)

@@ -22,6 +22,7 @@ with log.script(snakemake.log[0]):
         task: documents.read(Path(path)).first(config.limit(model, task))
         for task, path in zip(config.scored_tasks, snakemake.input.documents, strict=True)
     }
-    frames = write.estimates(config, model, [Path(path) for path in snakemake.input["values"]], scored)
-    write_frames(frames, [Path(path) for path in snakemake.output.tables])
+    values = [Path(path) for path in snakemake.input["values"]]
+    frames = write.estimates(config, model, values, scored)
+    write_frames(frames, [Path(path) for path in snakemake.output.tables], values)
     write_text(Path(snakemake.output.provenance), json.dumps(write.provenance(config, model), indent=2) + "\n")

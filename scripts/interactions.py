@@ -13,11 +13,7 @@ with log.script(snakemake.log[0]):
     from cornerstone.config.config import load
     from cornerstone.files import write_frames
 
-    frames = write.relations(
-        load(snakemake.config),
-        snakemake.params.model,
-        [Path(path) for path in snakemake.input["values"]],
-        Path(snakemake.input.baselines),
-        Path(snakemake.input.cornerstones),
-    )
-    write_frames(frames, [Path(path) for path in snakemake.output])
+    values = [Path(path) for path in snakemake.input["values"]]
+    baselines, cornerstones = Path(snakemake.input.baselines), Path(snakemake.input.cornerstones)
+    frames = write.relations(load(snakemake.config), snakemake.params.model, values, baselines, cornerstones)
+    write_frames(frames, [Path(path) for path in snakemake.output], [*values, baselines, cornerstones])

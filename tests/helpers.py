@@ -15,6 +15,7 @@ from cornerstone.assets.documents import Document, TaskDocuments
 from cornerstone.assets.recipe import Recipe
 from cornerstone.config import config
 from cornerstone.engine.tries import PackedDocument, pack
+from cornerstone.files import NOTES
 from cornerstone.game.game import Game
 from cornerstone.game.players import Player, alike, players_of
 
@@ -114,7 +115,7 @@ def packed(seed: int, count: int, vocabulary: int = 320, longest: int = 40) -> l
 
 def left_over(folder: Path) -> list[str]:
     """Hidden files: what an interrupted or careless writer leaves behind."""
-    return sorted(path.name for path in folder.rglob(".*"))
+    return sorted(path.name for path in folder.rglob(".*") if path.name != NOTES)
 
 
 def windows(*largest: int) -> list[dict[str, Any]]:

@@ -14,8 +14,9 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from cornerstone import reading
 from cornerstone.adding.entry import Entry
-from cornerstone.errors import ConfigError, first_line
+from cornerstone.errors import ConfigError, UnreadableError, first_line
 from cornerstone.files import write_atomically
 
 _INDENT = 2
@@ -28,9 +29,11 @@ def read(path: Path) -> str:
         ConfigError: it is missing, is no text, or is not YAML.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = reading.text(path)
         YAML().load(text)
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except UnreadableError as error:
+        raise ConfigError(error.then("Correct it, or name another file.")) from error
+    except YAMLError as error:
         raise ConfigError(
             f"{path}: can't be read as YAML: {_reason(error)}. Correct it, or name another file."
         ) from error

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cornerstone import reading
 from cornerstone.config.config import Config, load_files
-from cornerstone.errors import ConfigError, StoreError, first_line
+from cornerstone.errors import ConfigError, StoreError, UnreadableError
+from cornerstone.files import MADE_AGAIN, check
 from cornerstone.game.coalitions import parse
 from cornerstone.game.game import ACCURACY, Game
 from cornerstone.game.players import Player
@@ -91,11 +93,11 @@ def read_values(path: Path) -> pd.DataFrame:
         StoreError: it is missing or damaged.
     """
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # what pyarrow raises is one of these
-        raise StoreError(
-            f"{path} can't be read: {first_line(error)}. Delete it and run the workflow again to make it."
-        ) from error
+        with reading.foreign(path, "Parquet file"):
+            check(path)
+            return pd.read_parquet(path)
+    except UnreadableError as error:
+        raise StoreError(error.then(MADE_AGAIN)) from error
 
 
 def load_results(model: str, *files: str | Path, value_function: str = ACCURACY) -> dict[str, Game]:

@@ -7,7 +7,6 @@ adapter is lost. Variants that do more (DoRA, trained biases, prompts) are refus
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cornerstone import reading
 from cornerstone.assets import contents
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, UnreadableError
 from cornerstone.files import need_space
 from cornerstone.log import log
 
@@ -69,9 +69,11 @@ def settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / contents.ADAPTER_CONFIG
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = reading.parsed(path)
         kind = found["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UnreadableError as error:
+        raise AssetError(error.then("Get the file again.")) from error
+    except (KeyError, TypeError) as error:
         raise AssetError(f"{path} is no configuration of an adapter ({error}). Get the file again.") from error
     if kind != "LORA":
         raise AssetError(
@@ -115,7 +117,8 @@ def merge(adapter: Path, base: Path, folder: Path) -> None:
             if path.suffix != ".safetensors" and path.name != contents.ADAPTER_CONFIG:
                 shutil.copy(path, target / path.name)
         for file in names:
-            tensors = load_file(base / file)
+            with reading.foreign(base / file, "safetensors file"):
+                tensors = load_file(base / file)
             for name, tensor in tensors.items():
                 if name in replaced:
                     _same(name, replaced[name].shape, tensor.shape, adapter, base)
@@ -143,9 +146,10 @@ def _read(adapter: Path) -> tuple[dict[str, Pair], dict[str, torch.Tensor]]:
             f"{adapter} has no {contents.ADAPTER}. Save the adapter as safetensors (peft does by default)."
         )
     try:
-        tensors = load_file(path)
-    except Exception as error:  # safetensors has its own kind of error
-        raise AssetError(f"{path} can't be read ({error}). Get the file again.") from error
+        with reading.foreign(path, "safetensors file"):
+            tensors = load_file(path)
+    except UnreadableError as error:
+        raise AssetError(error.then("Get the file again.")) from error
     halves: dict[str, dict[str, torch.Tensor]] = {}
     whole, embeddings = {}, set()
     for name, tensor in tensors.items():
@@ -167,7 +171,7 @@ def _read(adapter: Path) -> tuple[dict[str, Pair], dict[str, torch.Tensor]]:
 def _names(path: Path) -> list[str]:
     from safetensors import safe_open
 
-    with safe_open(path, "pt") as opened:
+    with reading.foreign(path, "safetensors file"), safe_open(path, "pt") as opened:
         return list(opened.keys())
 
 

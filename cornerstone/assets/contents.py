@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.config.weights import Weights
-from cornerstone.errors import AssetError, first_line
+from cornerstone.errors import AssetError, UnreadableError
 from cornerstone.files import sha256, size, write_text
 from cornerstone.log import log
 
@@ -49,9 +50,11 @@ def shards(index: Path) -> list[str]:
         AssetError: the index is damaged, or names a file outside of its folder.
     """
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(reading.parsed(index, reading.LARGE)["weight_map"].values()))
         strange = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except UnreadableError as error:
+        raise AssetError(error.then("Get the file again.")) from error
+    except (KeyError, AttributeError, TypeError) as error:
         raise AssetError(f"{index} is no index of weights ({error}). Get the file again.") from error
     if strange or not names:
         named = f"names {strange[0]}" if strange else "names no file"
@@ -122,10 +125,12 @@ def split_files(first: Path) -> list[Path]:
 def checksums(paths: list[Path], cache: Path) -> dict[str, str]:
     """SHA-256 of files, by name; those that have not changed since they were last read are looked up in `cache`."""
     try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-        assert isinstance(known, dict)
-    except (OSError, ValueError, AssertionError):
+        known = reading.parsed(cache, reading.LARGE)
+    except UnreadableError:
         known = {}
+    known = known if isinstance(known, dict) else {}
+    for path in paths:
+        reading.size(path)  # says what is wrong where one is no file
     stats = {path: path.stat() for path in paths}
     keys = {path: f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats.items()}
     new = [path for path in paths if keys[path] not in known]
@@ -170,7 +175,7 @@ def largest(folder: Path) -> float:
     def of_file(name: str) -> float:
         most = 0.0
         try:
-            with safe_open(folder / name, "pt") as opened:
+            with reading.foreign(folder / name, "safetensors file"), safe_open(folder / name, "pt") as opened:
                 for key in opened.keys():  # noqa: SIM118 - it is no dictionary
                     tensor = opened.get_tensor(key)
                     if tensor.is_floating_point() and tensor.numel():
@@ -181,10 +186,8 @@ def largest(folder: Path) -> float:
                                 "overflowed when they were saved. Get them again, or save them in bfloat16 or float32."
                             )
                         most = max(most, -low, high)
-        except AssetError:
-            raise
-        except Exception as error:  # safetensors has its own kind of error
-            raise AssetError(f"{folder / name} can't be read ({first_line(error)}). Get the file again.") from error
+        except UnreadableError as error:
+            raise AssetError(error.then("Get the file again.")) from error
         return most
 
     names = weight_files(folder)

@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cornerstone.errors import AssetError, TaskError
+from cornerstone import reading
+from cornerstone.errors import AssetError, TaskError, UnreadableError
 from cornerstone.files import write_text
 from cornerstone.game.functions import GREEDY, PER, SOFT, per
 
@@ -193,9 +194,11 @@ def read(path: Path) -> TaskDocuments:
         AssetError: when the file is missing or damaged.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = reading.parsed(path, reading.LARGE)
         return TaskDocuments(**raw | {"documents": [_document(each) for each in raw["documents"]]})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except UnreadableError as error:
+        raise AssetError(error.then("Delete it and run `snakemake fetch`.")) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise AssetError(
             f"{path}: can't be read ({type(error).__name__}). Delete it and run `snakemake fetch`."
         ) from error

@@ -19,11 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cornerstone.assets import adapter, contents, gguf, hub, quantised, wheel
+from cornerstone import reading
+from cornerstone.assets import adapter, contents, gguf, hub, quantised, screen, wheel
 from cornerstone.assets.identity import asset_key, beyond_keys, folder_name
 from cornerstone.config.models import Model
 from cornerstone.config.weights import Weights
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, UnreadableError
 from cornerstone.files import sha256, write_text
 from cornerstone.log import log
 
@@ -76,6 +77,7 @@ class _Fetch:
             names = [each.name for each in contents.model_files(path)]
             found["largest"] = contents.largest(path)
             found["files"] = {each: (path / each).stat().st_size for each in names}
+            found["sha256"] = contents.checksums([path / each for each in names], self.cache)
             if path == folder:  # nothing is written into a folder of the user's
                 write_text(folder / NOTE, json.dumps(found, indent=1) + "\n")
         return path, found
@@ -141,6 +143,7 @@ class _Fetch:
             )
         place = original if original.is_dir() else folder
         hub.download(repository, outline, place, files)
+        screen.refuse(place)
         names = self._weights_of(weights, place, files)
         if not adapter.is_adapter(place):
             quantised.refuse(place)
@@ -174,6 +177,7 @@ class _Fetch:
     def _plain(self, weights: Weights, source: Path, folder: Path) -> Path:
         """Plain weights of what lies in a folder: itself, or what is made of it."""
         base = getattr(weights, "base", None)
+        screen.refuse(source)
         if adapter.is_adapter(source):
             if base is None:
                 said = adapter.settings(source).get("base_model_name_or_path")
@@ -213,6 +217,7 @@ def _check(path: Path, weights: bool = True) -> None:
     """Look at config, tokenizer and the weights' headers."""
     from cornerstone.engine import loading  # imports torch
 
+    screen.refuse(path)
     if weights:
         contents.weight_files(path)
         loading.check(path)
@@ -232,12 +237,12 @@ def _alone(folder: Path) -> Iterator[None]:
 def _whole(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     """What a folder says of itself, where it was made of what is wanted and has lost nothing since."""
     try:
-        facts = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        facts = reading.parsed(folder / NOTE)
         same = all(facts[key] == value for key, value in wanted.items())
         return (
             facts if same and all((folder / n).stat().st_size == size for n, size in facts["files"].items()) else None
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -263,9 +268,11 @@ def model_folder(marker: Path, model: Model) -> Path:
             content has changed, or the weights do not fit the dtype.
     """
     try:
-        facts = json.loads(marker.read_text(encoding="utf-8"))
+        facts = reading.parsed(marker)
         folder, found = Path(facts["path"]), facts["asset"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except UnreadableError as error:
+        raise AssetError(error.then("Delete it and run `snakemake fetch`.")) from error
+    except (KeyError, TypeError):
         raise AssetError(f"{marker} is missing or damaged. Delete it and run `snakemake fetch`.") from None
     if found != asset_key(model):
         raise AssetError(
@@ -286,8 +293,28 @@ def model_folder(marker: Path, model: Model) -> Path:
             f"{model.id} has changed since it was fetched. Run `snakemake fetch`, which looks at it anew; results of "
             "the weights before stay apart from new ones."
         )
+    _refuse_change(folder, facts.get("sha256"), marker)
     _refuse_overflow(model, facts, folder)
     return folder
+
+
+def _refuse_change(folder: Path, known: object, marker: Path) -> None:
+    """Compare the files of a model with their checksums when they were fetched; older versions took none.
+
+    A file is read again only where its size or date has changed.
+    """
+    if not isinstance(known, dict):
+        return
+    try:
+        now = contents.checksums([folder / name for name in known], marker.with_name(contents.CACHE))
+    except UnreadableError as error:
+        raise AssetError(error.then(f"Delete {marker} and run `snakemake fetch`.")) from error
+    changed = [name for name, digest in known.items() if now[name] != digest]
+    if changed:
+        raise AssetError(
+            f"{folder / changed[0]} is not what was fetched (another sha256): it was changed or damaged since. Delete "
+            f"{marker} and {folder / NOTE}, and run `snakemake fetch`."
+        )
 
 
 def fetch_outline(model: Model, folder: Path, marker: Path) -> None:

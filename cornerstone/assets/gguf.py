@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.assets import gguf_header
 from cornerstone.assets.gguf_header import ROPE_FREQS, Header
 from cornerstone.errors import AssetError, CornerstoneError, first_line
@@ -213,7 +214,7 @@ def _split_digits(header: Header, target: Path) -> None:
     """Have a saved tokenizer take digits apart where the file's model does."""
     if header.keys.get("tokenizer.ggml.pre") in gguf_header.SPLIT_DIGITS:
         path = target / "tokenizer.json"
-        made = json.loads(path.read_text(encoding="utf-8"))
+        made = reading.parsed(path, reading.LARGE)
         digits = {"type": "Digits", "individual_digits": True}
         made["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, made["pre_tokenizer"]]}
         path.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")

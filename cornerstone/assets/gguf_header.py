@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cornerstone.errors import AssetError, first_line
+from cornerstone import reading
+from cornerstone.errors import AssetError, UnreadableError
 
 ROPE_FREQS = "rope_freqs.weight"
 """Tensor of llama.cpp by which it divides the rotary frequencies (Llama 3.1 and newer)."""
@@ -102,14 +103,12 @@ def read(path: Path) -> tuple[Header, Any]:
     from gguf import GGUFReader
 
     try:
-        reader = GGUFReader(path)
-        size = path.stat().st_size
-        ends = [(tensor.data_offset + tensor.n_bytes, tensor.name) for tensor in reader.tensors]
-    except Exception as error:  # gguf looks at nothing: a file that is cut off raises nearly any kind
-        raise AssetError(
-            f"{path} can't be read as a GGUF file: it is cut off, damaged or another kind of file "
-            f"({first_line(error)}). Get it again."
-        ) from error
+        size = reading.size(path)
+        with reading.foreign(path, "GGUF file"):  # gguf looks at nothing: a cut file raises nearly any kind of error
+            reader = GGUFReader(path)
+            ends = [(tensor.data_offset + tensor.n_bytes, tensor.name) for tensor in reader.tensors]
+    except UnreadableError as error:
+        raise AssetError(error.then("Get it again.")) from error
     if ends and max(ends)[0] > size:
         raise AssetError(f"{path} is cut off: {max(ends)[1]} ends at byte {max(ends)[0]}, it has {size}. Get it again.")
     keys = {name: field.contents() for name, field in reader.fields.items()}

@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
+from cornerstone import reading
 from cornerstone.assets import embedded, hub
 from cornerstone.assets.recipe import OWN_TASKS, Recipe
 from cornerstone.config import twice
-from cornerstone.errors import AssetError, TaskError, first_line
+from cornerstone.errors import AssetError, TaskError, UnreadableError, first_line
 from cornerstone.files import write_text
 from cornerstone.log import log
 
@@ -85,11 +86,13 @@ def check_files(folder: Path) -> None:
     known |= {"include", "task_list", "class", "group", "tag", "dataset_path"}
     for path in sorted(folder.rglob("*.yaml")):
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"))
+            node = yaml.compose(reading.text(path))
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise TaskError(f"{path}:{line}: this is no YAML: {error.problem}. Correct the file.") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except UnreadableError as error:
+            raise TaskError(error.then("Correct the file.")) from None
+        except (yaml.YAMLError, RecursionError) as error:
             raise TaskError(f"{path}: can't be read: {first_line(error)}. Correct the file.") from None
         if not isinstance(node, yaml.MappingNode):
             raise TaskError(f"{path}:1: a task file has keys such as `task` and `doc_to_text`; this one has none.")
@@ -233,11 +236,13 @@ def locked_revision(recipe: Recipe, lock: Path) -> str | None:
     if name.count("/") != 1 or Path(name).exists():
         return None
     try:
-        before = json.loads(lock.read_text(encoding="utf-8"))
+        before = reading.parsed(lock)
         taken = {str(key): str(value) for key, value in before.items()}
-    except FileNotFoundError:
+    except UnreadableError as error:
+        if not error.missing:
+            raise AssetError(error.then("Delete it to take the newest data.")) from error
         taken = {}
-    except (OSError, ValueError, AttributeError) as error:
+    except AttributeError as error:
         raise AssetError(f"{lock} can't be read ({first_line(error)}). Delete it to take the newest data.") from error
     if name not in taken:
         taken[name] = hub.newest(name, "dataset")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cornerstone import reading
 from cornerstone.assets import contents
 from cornerstone.errors import AssetError, CornerstoneError, first_line
 from cornerstone.files import need_space, sha256, size
@@ -82,6 +83,8 @@ def listing(repository: Repository) -> dict[str, File]:
     found = {}
     for entry in info.siblings or []:
         large = entry.lfs.sha256 if entry.lfs else None
+        if entry.rfilename.startswith("/") or ".." in entry.rfilename.split("/") or "\\" in entry.rfilename:
+            raise AssetError(f"{repository.id} has a file {entry.rfilename!r}, outside of itself. Take another one.")
         found[entry.rfilename] = File(entry.rfilename, entry.size or 0, large, None if large else entry.blob_id)
     return found
 
@@ -173,7 +176,7 @@ def _compare(path: Path, file: File, repository: Repository) -> None:
 
 def _git_sha1(path: Path) -> str:
     """The name that git gives to a file's content."""
-    content = path.read_bytes()
+    content = reading.content(path)
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 

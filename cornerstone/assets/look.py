@@ -6,15 +6,15 @@ file.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cornerstone.assets import contents, gguf_header, hub
-from cornerstone.errors import AssetError, first_line
+from cornerstone import reading
+from cornerstone.assets import contents, gguf_header, hub, screen
+from cornerstone.errors import AssetError, UnreadableError, first_line
 from cornerstone.log import log
 
 _NAME = "the name (organisation/name, as on the model's page; there is no folder of this name, either)"
@@ -75,6 +75,7 @@ def _address(where: str) -> tuple[str | None, str | None]:
 def _folder(source: Path, folder: Path) -> Origin:
     names = sorted(path.name for path in source.iterdir() if path.is_file())
     _need_model(str(source), names)
+    screen.refuse(source)
     for name in hub.OUTLINE:
         if name in names:
             shutil.copy(source / name, folder / name)
@@ -109,6 +110,7 @@ def _hub(name: str, revision: str, folder: Path) -> Origin:
     files = hub.listing(repository)
     _need_model(f"{name} at {repository.revision}", sorted(files))
     hub.download(repository, [each for each in hub.OUTLINE if each in files], folder, files)
+    screen.refuse(folder)
     return Origin("hub", name, repository.revision)
 
 
@@ -146,9 +148,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
         AssetError: it can't be read.
     """
     try:
-        settings = json.loads((folder / contents.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AssetError(f"{contents.CONFIG} can't be read: {first_line(error)}. Get the model again.") from error
+        settings = reading.parsed(folder / contents.CONFIG)
+    except UnreadableError as error:
+        raise AssetError(error.then("Get the model again.")) from error
     if not isinstance(settings, dict):
         raise AssetError(f"{contents.CONFIG} holds no settings, but {type(settings).__name__}. Get the model again.")
     return settings

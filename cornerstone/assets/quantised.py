@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.assets import contents
-from cornerstone.errors import AssetError, CornerstoneError, first_line
+from cornerstone.errors import AssetError, CornerstoneError, UnreadableError, first_line
 from cornerstone.files import need_space
 from cornerstone.log import log
 
@@ -27,10 +27,12 @@ def method_of(folder: Path) -> str | None:
     """
     path = folder / contents.CONFIG
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = reading.parsed(path)
         settings = found.get("quantization_config") or found.get("compression_config")
         return None if not settings else str(settings.get("quant_method", "a method that is not named"))
-    except (OSError, ValueError, AttributeError) as error:
+    except UnreadableError as error:
+        raise AssetError(error.then("Get the file again.")) from error
+    except AttributeError as error:
         raise AssetError(f"{path} can't be read ({first_line(error)}). Get the file again.") from error
 
 

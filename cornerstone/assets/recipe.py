@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.assets.identity import folder_name
 from cornerstone.config.config import Config
 from cornerstone.errors import TaskError
@@ -151,5 +152,5 @@ def _own_tasks(folders: tuple[str, ...]) -> str:
         for path in sorted(Path(folder).rglob("[!.]*")):
             if path.suffix in COUNTED or (path.is_file() and path.name.endswith("_yaml")):
                 digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-                digest.update(path.read_bytes())
+                digest.update(reading.content(path))
     return digest.hexdigest()[:16]

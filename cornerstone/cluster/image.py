@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.config.config import Config
-from cornerstone.errors import ImageError
+from cornerstone.errors import ImageError, UnreadableError
 from cornerstone.files import sha256, write_text
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +38,8 @@ def checksum(image: Path) -> str:
     """SHA-256 of an image; remembered, as it takes a while for several GB, until size or date change."""
     facts = image.stat()
     key = [str(image.resolve()), facts.st_size, facts.st_mtime_ns]
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = json.loads(CHECKSUM.read_text(encoding="utf-8"))
+    with contextlib.suppress(UnreadableError, TypeError, KeyError):
+        known = reading.parsed(CHECKSUM)
         if known["key"] == key:
             return str(known["sha256"])
     found = sha256(image)
@@ -53,8 +54,8 @@ def expected(config: Config) -> tuple[str, str] | None:
         return config.container_sha256, "container_sha256 in config.yaml"
     note = note_of(Path(config.container))
     try:
-        found = re.match(r"[0-9a-f]{64}\b", note.read_text(encoding="utf-8"))
-    except OSError:
+        found = re.match(r"[0-9a-f]{64}\b", reading.text(note))
+    except UnreadableError:
         return None
     return (found[0], str(note)) if found else None
 
@@ -162,7 +163,7 @@ def build(image: Path, options: list[str]) -> str:
 
 def _need_pinned_base(definition: Path, options: list[str]) -> None:
     given = next((option.removeprefix("BASE=") for option in options if option.startswith("BASE=")), None)
-    written = re.search(r"^\s*BASE=(\S+)", definition.read_text(encoding="utf-8"), re.MULTILINE)
+    written = re.search(r"^\s*BASE=(\S+)", reading.text(definition), re.MULTILINE)
     base = given or (written[1] if written else "")
     if not re.search(r"@sha256:[0-9a-f]{64}$", base) and not Path(base).exists():
         raise ImageError(

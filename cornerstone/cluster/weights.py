@@ -6,9 +6,10 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
+from cornerstone import reading
 from cornerstone.assets.fetch import model_folder
 from cornerstone.config.models import Model
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, UnreadableError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -32,13 +33,13 @@ def weight_bytes(marker: Path, entry: Model) -> int | None:
 @lru_cache(maxsize=64)
 def _values(files: tuple[tuple[Path, int], ...]) -> int | None:
     """How many numbers are in some safetensors files, by path and date."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     total = 0
     for path, _ in files:
         try:
-            with safe_open(path, framework="numpy") as opened:
+            with reading.foreign(path, "safetensors file"), safe_open(path, framework="numpy") as opened:
                 total += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
-        except (SafetensorError, OSError):
+        except UnreadableError:
             return None
     return total

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from cornerstone.config import twice
-from cornerstone.config.models import Model, names_problem
+from cornerstone.config import names, source
+from cornerstone.config.models import Model
 from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError
@@ -17,7 +18,7 @@ from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interact
 from cornerstone.estimators.base import Asked
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import ACCURACY
-from cornerstone.settings import Place, Section
+from cornerstone.settings import Section
 
 if TYPE_CHECKING:
     AnyEstimator = Estimator
@@ -39,11 +40,15 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """A model's name in the config: it becomes a folder and part of rule names."""
 
 
+MOST_COALITIONS, MOST_REPLICATES = 10**6, 1000
+"""Largest budget of an estimator: a million coalitions of a model of 8B are years of a GPU."""
+
+
 class Deletion(Section):
     """Deletion curves: accuracy as players are removed one after another."""
 
     share: float = Field(0.3, gt=0, le=1, description="Largest share of the players that is removed.")
-    points: int = Field(6, ge=1, description="Points on each curve; each is one more coalition.")
+    points: int = Field(6, ge=1, le=1000, description="Points on each curve; each is one more coalition.")
     orders: list[Literal["shapley", "ablation", "depth"]] = Field(
         ["shapley", "ablation", "depth"],
         description="By which quantity players are ordered; each order is walked from both ends. An empty "
@@ -55,7 +60,9 @@ class Intervals(Section):
     """Standard errors and intervals."""
 
     level: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
-    bootstrap: int = Field(1000, ge=100, description="Resamples of the documents, for figures that are not linear.")
+    bootstrap: int = Field(
+        1000, ge=100, le=10**6, description="Resamples of the documents, for figures that are not linear."
+    )
     equivalence: float = Field(
         0.02,
         gt=0,
@@ -67,8 +74,13 @@ class Intervals(Section):
 class Paths(Section):
     """Where things are put, relative to the working directory."""
 
-    results: Place = Field("results", description="Everything that is computed.")
-    resources: Place = Field("resources", description="Weights and documents; shared between runs.")
+    results: names.Folder = Field("results", description="Everything that is computed.")
+    resources: names.Folder = Field("resources", description="Weights and documents; shared between runs.")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Paths:
+        names.check_folders(self.results, self.resources)
+        return self
 
 
 class Config(Section):
@@ -99,10 +111,11 @@ class Config(Section):
     temperature: float = Field(
         0.1,
         gt=0,
+        le=10**6,
         description="Temperature of `soft-accuracy`: log-likelihoods per character are divided by it. The lower, the "
         "nearer it is to accuracy.",
     )
-    include_path: list[Place] = Field(
+    include_path: list[names.AnyPath] = Field(
         [], description="Folders of task files (YAML) of your own, beside those of lm-eval. Python in them is run."
     )
     compare: list[list[Name]] = Field(
@@ -112,9 +125,11 @@ class Config(Section):
     )
     deletion: Deletion = Field(default_factory=Deletion, description="Deletion curves.")
     intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
-    seed: int = Field(0, ge=0, description="Seed of everything random: coalitions, halves of documents, resamples.")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Seed of everything random: coalitions, halves of documents, resamples."
+    )
     paths: Paths = Field(default_factory=Paths, description="Folders.")
-    container: Place = Field(
+    container: names.Image = Field(
         "containers/evaluate.sif", description="Apptainer image that GPU rules run in when that is asked for."
     )
     container_sha256: str | None = Field(
@@ -127,6 +142,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Config:
+        names.check_names(list(self.models), list(self.tasks))
         for key, chosen, known in (
             ("run", self.run, self.models),
             ("run_tasks", self.run_tasks, self.tasks),
@@ -136,6 +152,7 @@ class Config(Section):
                 if entry not in known:
                     raise ValueError(
                         f"`{key}` names '{entry}', which is not under `{section}`; there: {', '.join(known)}"
+                        f"{source.near(entry, known, '. Did you mean `{}`')}"
                     )
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"`{key}` names an entry twice: {', '.join(chosen)}")
@@ -188,6 +205,11 @@ class Config(Section):
         ]
         for key, entries in asked:
             for entry in entries:
+                if getattr(entry, "budget", 0) > MOST_COALITIONS or getattr(entry, "replicates", 0) > MOST_REPLICATES:
+                    raise ValueError(
+                        f"`{key}`: {entry.name}: a budget is at most {MOST_COALITIONS} coalitions, in at most "
+                        f"{MOST_REPLICATES} replicates"
+                    )
                 problem = entry.problem(count)
                 if problem:
                     raise ValueError(f"`{key}`: {entry.name}: {model} has {count} players; {problem}")
@@ -263,16 +285,21 @@ def windows_name(largest: int) -> str:
     return f"windows-k{largest}"
 
 
-def load(raw: dict[str, Any], where: str = "config.yaml") -> Config:
+def load(raw: dict[str, Any], where: str = "config.yaml", written: source.Source | None = None) -> Config:
     """The typed configuration.
+
+    Args:
+        raw: what the files say.
+        where: how they are called in messages.
+        written: on which lines, where that is known.
 
     Raises:
         ConfigError: one message that lists each wrong key, its value, and what is allowed.
     """
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(raw, strict=True)
     except ValidationError as error:
-        lines = [_explain(problem, where) for problem in error.errors()]
+        lines = [_explain(problem, _place(problem, where, written)) for problem in error.errors()]
         raise ConfigError("\n  ".join(["the configuration is wrong:", *lines])) from None
 
 
@@ -282,22 +309,23 @@ def load_files(paths: list[Path]) -> Config:
     Raises:
         ConfigError: a file is missing, is not YAML, has a key twice, or what they say together is wrong.
     """
-    twice.refuse(paths)
-    raw: dict[str, Any] = {}
-    for path in paths:
-        try:
-            raw = _merged(raw, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-        except (OSError, yaml.YAMLError, AttributeError) as error:
-            raise ConfigError(f"{path}: can't be read as YAML: {error}. Correct it, or name another file.") from error
-    return load(raw, " + ".join(str(path) for path in paths))
+    written = source.read(paths)
+    return load(written.values, " + ".join(str(path) for path in paths), written)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        result[key] = _merged(base[key], value) if both else value
-    return result
+def _place(problem: Any, where: str, written: source.Source | None) -> str:
+    """The file and line that an error is about, as near as can be said."""
+    said = re.match(r"(?:Value error, )?`([\w.-]+)`", problem["msg"])
+    parts = [*problem["loc"], *(said[1].split(".") if said else ())]
+    return (written.place(parts) if written else "") or where
+
+
+@lru_cache
+def _keys() -> frozenset[str]:
+    """All keys that any section has."""
+    schema = Config.model_json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    return frozenset(key for section in sections for key in section.get("properties", ()))
 
 
 def _explain(problem: Any, where: str) -> str:
@@ -305,7 +333,8 @@ def _explain(problem: Any, where: str) -> str:
     key = ".".join(str(part) for part in problem["loc"] if part not in unseen) or "(top level)"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"{where}: {key}: there is no such key. Remove it, or see docs/configuration.md for the keys."
+        near = source.near(str(problem["loc"][-1]), _keys())
+        return f"{where}: {key}: there is no such key.{near} Remove it, or see docs/configuration.md for the keys."
     if problem["type"] == "value_error":
         return f"{where}: {key}: {message}."
     if problem["type"] == "union_tag_invalid":

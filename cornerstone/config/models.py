@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from cornerstone.config import names
 from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
 from cornerstone.game import coalitions
@@ -48,21 +49,22 @@ def names_problem(players: tuple[Player, ...]) -> str | None:
 class Resources(Section):
     """What one evaluate job asks of the cluster."""
 
-    gpus: int = Field(0, ge=0, description="GPUs of one evaluate job, on one node; 0 runs on the CPU.")
+    gpus: int = Field(0, ge=0, le=1024, description="GPUs of one evaluate job, on one node; 0 runs on the CPU.")
     memory_gb: int | None = Field(
         None,
         ge=1,
+        le=10**5,
         description="Host memory of one evaluate job, in GiB. Each retry asks for half as much more. null: what the "
         "weights take and a fifth more, plus 4 and `memory.host_gb`; 8 at least, and as long as they are not fetched.",
     )
     runtime_minutes: int = Field(
-        240, ge=1, description="Time limit of one evaluate job. Each retry asks for half as much more."
+        240, ge=1, le=10**6, description="Time limit of one evaluate job. Each retry asks for half as much more."
     )
-    partition: str | None = Field(
+    partition: names.Partition | None = Field(
         None, description="SLURM partition of this model's jobs, where it is not the profile's (`profiles/slurm`)."
     )
-    account: str | None = Field(None, description="SLURM account, likewise.")
-    constraint: str | None = Field(None, description="Features that nodes must have, such as `a100|h100`.")
+    account: names.Account | None = Field(None, description="SLURM account, likewise.")
+    constraint: names.Constraint | None = Field(None, description="Features that nodes must have, such as `a100|h100`.")
 
 
 class Memory(Section):
@@ -71,6 +73,7 @@ class Memory(Section):
     budget_gb: float | None = Field(
         None,
         gt=0,
+        le=10**5,
         description="Memory of one evaluate job on what computes, its GPUs (all of them together) or the host, in GiB: "
         "weights, hidden states, what a sublayer needs to compute, and 0.75 for the process. What weights leave is for "
         "hidden states: less means more walks, never other results. null: what the job has, the log says how much. "
@@ -86,12 +89,14 @@ class Memory(Section):
     host_gb: float = Field(
         0.0,
         ge=0,
+        le=10**5,
         description="Host memory, in GiB, in which a job that streams to a GPU keeps weights between walks "
         "(page-locked; part of `resources.memory_gb`): what fits is read from disk once. Without a GPU it is not used.",
     )
     read_gb_per_s: float | None = Field(
         None,
         gt=0,
+        le=10**5,
         description="Rate at which streamed weights arrive, in GB/s (10^9 bytes), from which `snakemake plan` says how "
         "long walks wait for them; it decides nothing else. null: hours are those of the arithmetic alone.",
     )
@@ -101,13 +106,13 @@ class ModelDocuments(Section):
     """A model's own choice of documents; what is left out falls back to `documents`."""
 
     source: Literal["embedded", "hub"] | None = Field(None, description="See `documents.source`.")
-    limit: int | None = Field(None, ge=2, description="Documents of every task.")
+    limit: int | None = Field(None, ge=2, le=10**9, description="Documents of every task.")
 
 
 class Runs(Section):
     """Players are runs of neighbouring blocks."""
 
-    blocks: int = Field(ge=1, description="Blocks of a run; the last run may be shorter.")
+    blocks: int = Field(ge=1, le=10**4, description="Blocks of a run; the last run may be shorter.")
 
 
 class Groups(Section):
@@ -144,6 +149,7 @@ class ReferenceDocuments(Section):
     limit: int = Field(
         32,
         ge=1,
+        le=10**6,
         description="How many: the last of the seeded order, whose first are scored. Of each, the context with the "
         "right choice is read.",
     )
@@ -176,7 +182,7 @@ class Model(Weights):
         description="The model that a LoRA adapter (a folder or hub repository with `adapter_config.json`) was trained "
         "on, pinned like the adapter: `{source: hub, id: ..., revision: ...}`. `fetch` merges the two.",
     )
-    blocks: int = Field(ge=1, description="Transformer blocks; a model of L blocks has 2L players.")
+    blocks: int = Field(ge=1, le=10**4, description="Transformer blocks; a model of L blocks has 2L players.")
     feed_forward: Literal["ffn", "moe"] = Field(
         "ffn", description="`moe` when the feed-forward sublayers are mixtures of experts."
     )
@@ -188,9 +194,11 @@ class Model(Weights):
         "It replaces `feed_forward`. `cornerstone add` writes it. Kinds: attn, linear (linear attention), mamba, conv, "
         "recurrent, ffn, moe, ple (per-layer embedding).",
     )
-    experts: int | None = Field(None, ge=2, description="Experts of each mixture; needed only for `players: experts`.")
+    experts: int | None = Field(
+        None, ge=2, le=10**4, description="Experts of each mixture; needed only for `players: experts`."
+    )
     heads: int | None = Field(
-        None, ge=2, description="Query heads of each attention; needed only for `players: heads`."
+        None, ge=2, le=10**4, description="Query heads of each attention; needed only for `players: heads`."
     )
     players: Players = Field(
         "sublayers",
@@ -213,15 +221,18 @@ class Model(Weights):
         description="`auto` uses the job's GPUs (`resources.gpus`; accelerate shares the layers out), or the CPU where "
         "that is 0; or a device such as `cpu` or `cuda:0`.",
     )
-    chunks: int = Field(1, ge=1, description="Evaluate jobs per task. More run side by side, but share less work.")
+    chunks: int = Field(
+        1, ge=1, le=10**5, description="Evaluate jobs per task. More run side by side, but share less work."
+    )
     batch_tokens: int = Field(
         2048,
         ge=1,
+        le=10**8,
         description="Tokens that go through a sublayer together (documents of similar length). On a CPU 1-2 "
         "thousand, on a GPU 16 thousand and more. Changes scores only by rounding.",
     )
     memory: Memory = Field(default_factory=Memory, description="What its memory is used for.")
-    threads: int = Field(1, ge=1, description="CPU threads of one evaluate job.")
+    threads: int = Field(1, ge=1, le=4096, description="CPU threads of one evaluate job.")
     compile: bool = Field(
         False,
         description="Have torch.compile fuse what is between the matrix products. It needs a C++ compiler (the image "
@@ -230,6 +241,7 @@ class Model(Weights):
     tflops: float | None = Field(
         None,
         gt=0,
+        le=10**6,
         description="Speed of one evaluate job, in sustained TFLOP/s, from which `snakemake plan` forecasts hours; it "
         "decides nothing else. To get it, run a few documents and divide the plan's FLOP by the seconds that the "
         "evaluate logs and result files tell. null: measured where `plan` runs.",

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cornerstone.config import names
 from cornerstone.game.functions import LOGARITHMS
-from cornerstone.settings import Place, Section
+from cornerstone.settings import Section
 
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A task's name in lm-eval: it becomes a folder of the results."""
@@ -24,18 +25,18 @@ class Task(Section):
         description="The metric that is the coalition's value. Of a perplexity it is the negative logarithm, of "
         "`bits_per_byte` the negative: higher is better, and the value is a mean over documents."
     )
-    limit: int | None = Field(None, ge=2, description="Documents of this task; null: as `documents`.")
-    revision: str | None = Field(
+    limit: int | None = Field(None, ge=2, le=10**9, description="Documents of this task; null: as `documents`.")
+    revision: names.Revision | None = Field(
         None,
         description="Commit of the task's data set on the hub; embedded documents do not depend on it. null: the "
         "newest when it is first fetched, which is then written down beside the documents and taken in later runs.",
     )
-    documents: Place | None = Field(
+    documents: names.AnyPath | None = Field(
         None,
         description="A JSONL or Parquet file of your own in place of the task's data set; its columns are those that "
         "the task's templates name.",
     )
-    fewshot_documents: Place | None = Field(
+    fewshot_documents: names.AnyPath | None = Field(
         None, description="Such a file that examples are taken from, where `num_fewshot` is not 0."
     )
     cluster: str | None = Field(
@@ -43,8 +44,12 @@ class Task(Section):
         description="A field of the documents: those with the same text in it are not independent. null: any text of "
         "80 characters or more that some documents share, such as a passage.",
     )
-    num_fewshot: int | None = Field(None, ge=0, description="Examples before each document; null: as the task says.")
-    fewshot_seed: int = Field(1234, ge=0, description="Seed of the choice of examples; lm-eval's own default.")
+    num_fewshot: int | None = Field(
+        None, ge=0, le=1000, description="Examples before each document; null: as the task says."
+    )
+    fewshot_seed: int = Field(
+        1234, ge=0, lt=2**32, description="Seed of the choice of examples; lm-eval's own default."
+    )
     apply_chat_template: bool = Field(
         False, description="Whether prompts are put into the chat template of the model's tokenizer, as lm-eval does."
     )
@@ -90,7 +95,8 @@ class Documents(Section):
     limit: int | None = Field(
         None,
         ge=2,
+        le=10**9,
         description="Documents of each task; null: all. They are a random sample, stratified by the gold choice; a "
         "larger one contains it. Time grows in proportion, standard errors shrink with its root.",
     )
-    seed: int = Field(0, ge=0, description="Seed of that sample.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of that sample.")

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cornerstone.settings import Place, Section
+from cornerstone.config import names
+from cornerstone.settings import Section
 
 SHA256 = r"^[0-9a-f]{64}$"
 
@@ -16,9 +17,15 @@ class Part(Section):
     """A wheel that holds one part of a file. The parts, one after another, are the file."""
 
     id: str = Field(description="Name of the wheel.")
-    revision: str = Field(description="Its exact version.")
+    revision: names.Revision = Field(description="Its exact version.")
     sha256: str = Field(pattern=SHA256, description="Its checksum.")
     file: str = Field(description="The part inside the wheel.")
+
+    @model_validator(mode="after")
+    def _named(self) -> Part:
+        names.wheel_id(self.id)
+        names.inside(self.file)
+        return self
 
 
 class Weights(Section):
@@ -28,11 +35,11 @@ class Weights(Section):
         description="`hub`: a repository of the Hugging Face hub. `folder`: a folder on disk with safetensors weights "
         "and a tokenizer. `gguf`: a GGUF file on disk. `wheel`: a GGUF file inside one PyPI wheel, or several."
     )
-    id: Place = Field(
+    id: names.Home = Field(
         description="Hub repository, path of the folder, path of the GGUF file (of a split one, the first: "
         "`...-00001-of-00003.gguf`), or name of the wheel (of several, a name for what they hold)."
     )
-    revision: str | None = Field(
+    revision: names.Revision | None = Field(
         None,
         description="Full commit hash (hub) or exact version (wheel). Required for both: results are only "
         "comparable when the weights are pinned.",
@@ -67,4 +74,8 @@ class Weights(Section):
             raise ValueError("where `source` is `gguf`, `id` is the path of the .gguf file, and there is no `file`")
         if self.source in ("folder", "gguf") and self.revision:
             raise ValueError("`revision` means nothing for files on disk, which are told apart by content: remove it")
+        check = {"hub": names.hub_id, "wheel": names.wheel_id}.get(self.source, names.folder)
+        check(self.id)
+        if self.file is not None:
+            names.inside(self.file)
         return self

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.assets.documents import read
 from cornerstone.config.config import Config
 from cornerstone.config.models import ReferenceDocuments
@@ -19,7 +20,7 @@ from cornerstone.engine.batching import batches_for
 from cornerstone.engine.encoding import encode
 from cornerstone.engine.means import Means
 from cornerstone.engine.network import Network
-from cornerstone.errors import StoreError, first_line
+from cornerstone.errors import StoreError, UnreadableError, first_line
 from cornerstone.files import write_once
 from cornerstone.game.coalitions import full
 from cornerstone.log import log
@@ -95,14 +96,17 @@ def _read(path: Path, network: Network) -> Means:
     from safetensors.torch import load_file
 
     try:
-        tensors = load_file(path)
+        with reading.foreign(path, "safetensors file"):
+            tensors = load_file(path)
         means = Means(
             tensors[_CONTRIBUTIONS],
             {int(key.removeprefix(_HEADS)): mean for key, mean in tensors.items() if key.startswith(_HEADS)},
         )
         problem = "" if _fits(means, network) else "it is of another model, or damaged"
-    except Exception as error:  # safetensors has its own kind
-        problem = first_line(error)
+    except UnreadableError as error:
+        problem = f"it {error.problem}"
+    except (KeyError, ValueError) as error:
+        problem = f"it is damaged ({first_line(error)})"
     if problem:
         raise StoreError(f"{path} can't be used: {problem}. Delete it; the next job makes it again.")
     return means

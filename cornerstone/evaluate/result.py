@@ -3,14 +3,16 @@
 `results`, `versions`, `n-shot`, `n-samples`, `higher_is_better` and `configs` are what lm-eval writes, so tools
 that read its files read these. Beside them stand the coalition, the arrays per document, and what made the file.
 
+`sha256` says what was written: see `evaluate.seal`.
+
 A file holds the documents that the coalition has been scored on, block by block, whatever limit asked for them. Writing
 adds blocks and leaves those that are there as they are.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from cornerstone import reading
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.engine.blocks import Piece
-from cornerstone.errors import CoalitionError, StoreError
+from cornerstone.errors import CoalitionError, StoreError, UnreadableError
+from cornerstone.evaluate import check, seal
 from cornerstone.evaluate.scoring import Scores
 from cornerstone.evaluate.wanted import Wanted, piece_of
 from cornerstone.files import write_text
@@ -213,33 +217,45 @@ def scores_of(data: TaskDocuments, arrays: Mapping[str, list[Any]]) -> Scores:
 
 
 def save(path: Path, sections: Mapping[str, Any]) -> None:
-    """Write the sections of a result, atomically: a line each, and a line for each array of `documents`."""
-    lines = []
-    for key, value in sections.items():
-        if key == "documents":  # an array a line: readable, and small
-            rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()]
-            lines.append(f'"{key}": {{\n' + ",\n".join(rows) + "\n}")
-        else:
-            lines.append(f'"{key}": {json.dumps(value)}')
-    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    """Write the sections of a result, atomically, with their checksums: see `seal.text`."""
+    write_text(path, seal.text(sections))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read one result.
+    """Read one result, and check that it is what was written (`seal`).
+
+    One of an older version has no checksums; of that the numbers are checked: see `check`.
 
     Raises:
-        StoreError: when it is missing, truncated, or no result.
+        StoreError: when it is missing, truncated, was changed, or is no result.
     """
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if result.keys() >= SECTIONS:
-            return result
-        problem = "it lacks sections of a coalition's result"
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing. Run `snakemake {path}` to make it.") from None
-    except (OSError, ValueError, AttributeError) as error:
-        problem = f"it is truncated or is not JSON ({error})"
-    raise StoreError(f"{path}: {problem}. Delete it and run `snakemake {path}` to make it again.")
+        content = reading.content(path)
+        result = reading.of_json(path, content)
+    except UnreadableError as error:
+        if error.missing:
+            raise StoreError(f"{path} is missing. Run `snakemake {path}` to make it.") from None
+        raise StoreError(error.then(again(path))) from error
+    if not isinstance(result, dict) or not result.keys() >= SECTIONS or not isinstance(result["documents"], dict):
+        raise StoreError(f"{path}: it lacks sections of a coalition's result. {again(path)}")
+    problem = seal.problem(content, result) if seal.SEAL in result else check.problem(result)
+    if problem:
+        raise StoreError(UnreadableError(path, problem).then(again(path)))
+    return result
+
+
+def again(path: Path) -> str:
+    """What to do about a result that is damaged."""
+    return f"Delete it and run `snakemake {path}` to make it again."
+
+
+def damage(path: Path) -> str:
+    """Why a file that is there is no result; empty where it is one, or where there is none."""
+    try:
+        read(path)
+    except StoreError as error:
+        return str(error) if os.path.lexists(path) else ""
+    return ""
 
 
 def current(

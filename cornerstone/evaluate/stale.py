@@ -16,15 +16,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.assets import documents
 from cornerstone.assets.recipe import Recipe, fetched
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import name_of
-from cornerstone.errors import AssetError
+from cornerstone.errors import AssetError, UnreadableError
 from cornerstone.evaluate import result
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.files import write_atomically, write_text
 from cornerstone.game import coalitions
+from cornerstone.log import log
 from cornerstone.plan import fingerprint
 from cornerstone.plan.asked import Asked
 from cornerstone.plan.layout import Layout
@@ -137,7 +139,7 @@ class Results:
                 found = {}
                 for entry in entries:
                     if entry.name.endswith(".json") and not entry.name.startswith("."):
-                        status = entry.stat()
+                        status = entry.stat(follow_symlinks=os.path.exists(entry.path))
                         found[entry.name.removesuffix(".json")] = [status.st_mtime_ns, status.st_size]
                 return found
         except OSError:
@@ -182,6 +184,8 @@ class Results:
         path = Path(self.layout.coalition(self.model, self.task, name))
         coalition = coalitions.parse(name, self.players)
         if result.missing(path, self.fingerprint, self.wanted, coalition, self.players):
+            if damage := result.damage(path):
+                log(f"{damage} It is made again now.")
             return False
         self._seen[name] = self.files[name]
         self._changed = True
@@ -219,11 +223,11 @@ def _differ(found: object, wanted: object) -> str:
 def _said(path: Path, *keys: str) -> object:
     """What a JSON file says under some keys; None when it is not there, and nothing that fits when it is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = reading.parsed(path, reading.LARGE)
         for key in keys:
             found = found[key]
         return found
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except UnreadableError as error:
+        return None if error.missing else ""
+    except (KeyError, TypeError):
         return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,13 @@ from cornerstone.assets.documents import TaskDocuments
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.evaluate.result import ARRAYS, read, scores_of
+from cornerstone.evaluate.seal import SEAL
 from cornerstone.evaluate.wanted import Wanted
-from cornerstone.files import write_atomically
+from cornerstone.files import write_table
 from cornerstone.game.coalitions import parse
 from cornerstone.game.functions import SHARES
 from cornerstone.game.players import Player
+from cornerstone.log import log
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +48,12 @@ def table(
     """
     import pandas as pd  # not above: jobs that only write results do without
 
-    labels, counts = [], []
+    labels, counts, unsealed, made_from = [], [], 0, hashlib.sha256()
     columns: dict[str, list[np.ndarray]] = {}
     data = wanted.data
     for path in paths:
         result = read(path)
+        unsealed += SEAL not in result
         found = result["provenance"]["fingerprint"]
         if found != expected:
             raise StoreError(
@@ -79,11 +84,18 @@ def table(
         for column, values in found.items():
             columns.setdefault(column, []).append(values)
         labels.append(label)
+        made_from.update(f"{label} {result.get(SEAL)}\n".encode())
         counts.append(len(chosen))
     if not labels:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")
+    if unsealed:
+        log(
+            f"{unsealed} of {len(labels)} results carry no checksum, as an older version wrote them: their metrics "
+            "were computed again, their log-likelihoods can't be checked"
+        )
     joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
     joined.insert(0, "coalition", pd.Series(labels).repeat(counts).to_numpy())
+    joined.attrs["results"] = made_from.hexdigest()
     joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
     return joined
 
@@ -107,6 +119,8 @@ def _columns(path: Path, arrays: dict[str, list[Any]], data: TaskDocuments, conf
         for key, wanted in (("doc_id", data.ids), ("gold", data.golds), ("length", data.lengths)):
             if arrays[key] != wanted:
                 raise ValueError(f"{key} is not that of the documents")
+        if not np.isfinite(list(chain.from_iterable(arrays["loglikelihood"]))).all():
+            raise ValueError("a log-likelihood is no finite number")
         scores = scores_of(data, arrays)
         found = {"doc_id": np.asarray(data.ids, np.int64)}
         for metric in data.metrics:
@@ -137,9 +151,9 @@ def write(
 ) -> None:
     """Write what `table` returns as a Parquet file, atomically.
 
-    Its `attrs`, which pandas keeps in the file, say what made it (`made_by`, see `fingerprint.of_values`) and from
-    which documents.
+    Its `attrs`, which pandas keeps in the file, say what made it (`made_by`, see `fingerprint.of_values`), from
+    which documents, and from which results: a checksum of theirs.
     """
     frame = table(paths, players, expected, wanted, config)
-    frame.attrs = {"fingerprint": made_by, "documents": wanted.data.digest}
-    write_atomically(target, lambda temporary: frame.to_parquet(temporary, index=False))
+    frame.attrs |= {"fingerprint": made_by, "documents": wanted.data.digest}
+    write_table(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.config.config import Config
-from cornerstone.errors import StoreError
+from cornerstone.errors import StoreError, UnreadableError
 from cornerstone.files import write_text
 from cornerstone.game import coalitions
 from cornerstone.plan.layout import Layout
@@ -68,8 +69,8 @@ class Asked:
             StoreError: nobody has written it down.
         """
         try:
-            model, task, names, again = json.loads(_file(rule).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            model, task, names, again = reading.parsed(_file(rule), reading.LARGE)
+        except (UnreadableError, ValueError, TypeError) as error:
             raise StoreError(
                 f"{_file(rule)}, which says which coalitions are asked for, can't be read ({error}). Run the same "
                 "command again."

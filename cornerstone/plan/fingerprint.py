@@ -14,11 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
 from cornerstone.assets.contents import content
 from cornerstone.assets.identity import beyond_keys
 from cornerstone.assets.recipe import recipe
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair
+from cornerstone.errors import UnreadableError
 from cornerstone.game.functions import SOFT
 from cornerstone.plan.layout import Layout
 
@@ -89,8 +91,8 @@ def _content(config: Config, model: str) -> str | None:
     found = content(entry, Path(layout.checksums))
     if found is None and entry.source in ("folder", "gguf"):
         try:
-            found = str(json.loads(Path(layout.model_marker(model)).read_text(encoding="utf-8"))["content"])
-        except (OSError, ValueError, KeyError, TypeError):
+            found = str(reading.parsed(Path(layout.model_marker(model)))["content"])
+        except (UnreadableError, KeyError, TypeError):
             found = "not there"
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,14 @@ def check_installed(root: Path) -> None:
     """Check that the package is the one beside the rules: those of one version with the other would mix two codes.
 
     Raises:
-        ConfigError: it is another one, or PYTHONPATH puts other packages before those of this environment.
+        ConfigError: it is another one, a folder's name is nothing for a shell, or PYTHONPATH puts other packages before those of this environment.
     """
+    for folder in (root.resolve(), Path.cwd()):
+        if odd := re.search(r"[^\w .,:@%+=/~-]", str(folder)):
+            raise ConfigError(
+                f"the folder {str(folder)!r} has {odd[0]!r} in its name, which a shell may read as a command. Rename "
+                "it."
+            )
     found = Path(__file__).resolve().parents[2]
     if found != root.resolve():
         raise ConfigError(

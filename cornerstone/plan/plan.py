@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from cornerstone import reading
 from cornerstone.config.config import Config
+from cornerstone.errors import UnreadableError
 from cornerstone.estimators.base import Asked
-from cornerstone.files import write_text
+from cornerstone.files import check, write_table
 from cornerstone.game import coalitions
 from cornerstone.game.coalitions import ablation_coalitions, full, in_sweep_order
 from cornerstone.game.players import Player
@@ -77,10 +79,12 @@ class Plan:
         digest = hashlib.sha256(json.dumps([*drawn_by, code(*DRAWING)], sort_keys=True).encode()).hexdigest()[:16]
         path = Path(Layout(self.config).drawn(entry.name, digest))
         try:
-            return [int(mask, 16) for mask in json.loads(path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError):
+            check(path)
+            return [int(mask, 16) for mask in reading.parsed(path, reading.LARGE)]
+        except (UnreadableError, ValueError, TypeError):  # missing, or not what was written: it is drawn again
             drawn = entry.coalitions(self.players, seed)
-            write_text(path, json.dumps([f"{coalition:x}" for coalition in drawn]))
+            said = json.dumps([f"{coalition:x}" for coalition in drawn])
+            write_table(path, lambda temporary: temporary.write_text(said, encoding="utf-8"))
             return drawn
 
 

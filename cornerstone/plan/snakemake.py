@@ -73,6 +73,13 @@ def command_line() -> Any | None:
     return None if frame is None else frame.f_locals.get("args")
 
 
+def config_files() -> list[Path]:
+    """The configuration files of this run: config.yaml, and those of --configfile, which override it."""
+    asked = getattr(command_line(), "configfile", None) or ()
+    found = [*(path for path in (Path("config.yaml"),) if path.is_file()), *(Path(str(path)) for path in asked)]
+    return list(dict.fromkeys(found))
+
+
 def check_coalition(config: Config, model: str, name: str) -> str:
     """The name itself, when it is a coalition of the model.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cornerstone.files import read_csv
 from cornerstone.game.game import MEAN
 from cornerstone.present.tables import task_name
 
@@ -47,9 +48,9 @@ class Model:
         """The tables in a model's folder of results.
 
         Raises:
-            FileNotFoundError: one of `TABLES` is not there.
+            StoreError: one of `TABLES` is not there.
         """
-        return cls(folder.name, {stem: pd.read_csv(folder / f"{stem}.csv") for stem in TABLES})
+        return cls(folder.name, {stem: read_csv(folder / f"{stem}.csv") for stem in TABLES})
 
     @property
     def documents(self) -> int:

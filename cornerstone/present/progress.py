@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cornerstone import reading
+from cornerstone.errors import UnreadableError
 from cornerstone.log import clock, failure_of, last_said, reached
 from cornerstone.present.jobs import JobName
 
@@ -168,21 +169,21 @@ def weight_of(config: Config) -> Weigh:
 
     @cache
     def letters(path: str, limit: int | None) -> int:
-        documents = json.loads(Path(path).read_text(encoding="utf-8"))["documents"][:limit]
+        documents = reading.parsed(Path(path), reading.LARGE)["documents"][:limit]
         requests = [document["requests"] for document in documents]
         # what the choices of a document have in common is computed once
         return sum(len(choices[0][0]) + sum(len(choice) for _, choice in choices) for choices in requests)
 
     @cache
     def weights(marker: str) -> int:
-        folder = Path(json.loads(Path(marker).read_text(encoding="utf-8"))["path"])
+        folder = Path(reading.parsed(Path(marker))["path"])
         return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
     def weigh(model: str, task: str) -> float | None:
         try:
             size = weights(layout.model_marker(model))
             return float(letters(layout.documents_for(model, task), config.limit(model, task)) * size)
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
+        except (UnreadableError, OSError, ValueError, KeyError, IndexError, TypeError):
             return None  # not fetched yet, or damaged: the job that needs it will say so
 
     return weigh

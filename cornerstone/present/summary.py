@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from cornerstone import reading
 from cornerstone.analysis import paper
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair, name_of
@@ -87,7 +88,7 @@ def write(
         for picture in compared.figures:
             caption = figure(picture.stem).caption(first, baselines[first], level, both)
             parts.append(f"![{picture.stem}]({picture.relative_to(target.parent).as_posix()})\n\n*{caption}*\n")
-    parts += [path.read_text(encoding="utf-8") for path in tables]
+    parts += [reading.text(path) for path in tables]
     write_text(target, "\n".join(parts))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import paper
-from cornerstone.files import read_csv, write_text
+from cornerstone.files import read_csv, write_csv, write_text
 from cornerstone.game.game import MEAN
 from cornerstone.present.latex import latex
 
@@ -249,7 +249,7 @@ def write_table(frame: pd.DataFrame, stem: Path, caption: str) -> None:
     sides = ["right" if right else "left" for right in numeric]
     # Numbers were formatted above; tabulate must not parse them again.
     body = shown.to_markdown(index=False, disable_numparse=True, colalign=sides)
-    write_text(beside(stem, "csv"), frame.to_csv(index=False, lineterminator="\n"))
+    write_csv(frame, beside(stem, "csv"))
     write_text(beside(stem, "md"), f"{caption}\n\n{body}\n")
     write_text(beside(stem, "tex"), latex(named, caption, f"tab:{stem.name}"))
 

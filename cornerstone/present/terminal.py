@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
+from cornerstone import reading
 from cornerstone.config.config import Config
-from cornerstone.errors import StoreError
+from cornerstone.errors import StoreError, UnreadableError
+from cornerstone.files import MADE_AGAIN, check
 from cornerstone.plan.layout import Layout, cornerstones
 
 
@@ -30,10 +33,11 @@ def where(config: Config) -> str:
     for model in config.run:
         path = Path(layout.csv(model, cornerstones()))
         try:
-            with path.open(encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))[:3]
-        except FileNotFoundError:
-            raise StoreError(f"{path} is missing. Run `snakemake all` to make it.") from None
+            check(path)
+            rows = list(csv.DictReader(io.StringIO(reading.text(path), newline="")))[:3]
+        except UnreadableError as error:
+            remedy = "Run `snakemake all` to make it." if error.missing else MADE_AGAIN
+            raise StoreError(error.then(remedy)) from None
         top = ", ".join(
             f"{row['player']} {100 * float(row['value']):.1f} "
             f"({100 * float(row['low']):.1f} to {100 * float(row['high']):.1f})"

@@ -112,13 +112,13 @@ def test_without_a_configuration_every_command_says_so(
     Path("config.yaml").unlink()
     assert cli.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("ConfigError: config.yaml: can't be read as YAML: ")
+    assert line.startswith("ConfigError: config.yaml is missing. ")
 
 
 def test_a_wrong_configuration_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     Path("config.yaml").write_text(yaml.safe_dump(raw({"seed": "x"})))
     assert cli.main(["where", "--folder"]) == 1
-    assert capsys.readouterr().err.startswith("ConfigError: the configuration is wrong:\n  config.yaml: seed: ")
+    assert capsys.readouterr().err.startswith("ConfigError: the configuration is wrong:\n  config.yaml:36: seed: ")
 
 
 def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_a_sample_of_nothing_proves_nothing(sample: str, capsys: pytest.CaptureF
 def test_adopting_without_documents_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["results", "adopt"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("AssetError: resources/documents/embedded/alpha.json: can't be read")
+    assert line.startswith("AssetError: resources/documents/embedded/alpha.json is missing")
 
 
 def test_it_is_a_program(work: Path) -> None:

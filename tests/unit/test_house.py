@@ -67,3 +67,29 @@ def test_only_jobs_of_a_cluster_are_tried_again() -> None:
 def test_all_scripts_of_rules_are_looked_at() -> None:
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     assert {path.name for path in SCRIPTS} == set(re.findall(r'"\.\./scripts/(\w+\.py)"', rules))
+
+
+READS = re.compile(r"\.read_text\(|\.read_bytes\(|\.open\(\"?r?b?\"?\)|pd\.read_|json\.load\(|yaml\.(safe_)?load\(")
+"""How files are read past `cornerstone.reading`."""
+MAY = {
+    "files.py": "tables, whose bytes `reading` has read",
+    "analysis/games.py": "Parquet, framed by `reading.foreign`",
+    "assets/gguf.py": "text that it has made",
+    "assets/groups.py": "text that it has made",
+    "config/source.py": "text that `reading` has read",
+    "adding/edit.py": "text that `reading` has read",
+    "log.py": "the end of a log that is being written",
+    "schedule/limits.py": "what the kernel says of memory",
+    "plan/fingerprint.py": "the package's own code",
+    "engine": "read after fetch has looked at the files; its code is part of every fingerprint",
+}
+"""Files of the package that may, and what they read."""
+
+
+def test_all_reading_of_files_goes_one_way() -> None:
+    found = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if READS.search(path.read_text(encoding="utf-8")) and not {name, name.split("/")[0]} & MAY.keys():
+            found.add(name)
+    assert found == set()

@@ -17,7 +17,7 @@ Change = Callable[[dict[str, Any]], object]
 BAD: dict[str, tuple[Change, str]] = {
     "unknown model": (lambda c: c["run"].append("gpt5"), "`run` names 'gpt5', which is not under `models`"),
     "unknown task": (lambda c: c["run_tasks"].append("boolqq"), "`run_tasks` names 'boolqq'"),
-    "unknown key": (lambda c: c.update(shapely=1), "config.yaml: shapely: there is no such key"),
+    "unknown key": (lambda c: c.update(shapely=1), ": shapely: there is no such key"),
     "unknown key below": (lambda c: c["models"]["tiny"].update(layers=1), "models.tiny.layers: there is no such key"),
     "unknown metric": (lambda c: c["tasks"]["boolq"].update(metric="f1"), "tasks.boolq.metric: Input should be"),
     "K too large": (lambda c: c.update(estimators=windows(9)), "window-k9: tiny has 6 players; choose a smaller"),

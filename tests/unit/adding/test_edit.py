@@ -129,8 +129,8 @@ def test_other_forms_are_refused(before: str, said: str) -> None:
     [
         (b"a: [1\n", "line 2"),
         (b"models:\n  a: 1\nmodels:\n  b: 2\n", "duplicate key"),
-        (b"a: \xff\n", "utf-8"),
-        (None, "No such file"),
+        (b"a: \xff\n", "UTF-8"),
+        (None, "is missing"),
     ],
 )
 def test_what_is_no_yaml_is_refused(tmp_path: Path, content: bytes | None, said: str) -> None:

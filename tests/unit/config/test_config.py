@@ -365,7 +365,9 @@ def test_files_that_are_no_configuration_are_named(tmp_path: Path, text: str | N
     path = tmp_path / "mine.yaml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ConfigError, match=r"mine\.yaml: can't be read as YAML"):
+    with pytest.raises(
+        ConfigError, match=r"mine\.yaml(:[12]: (can't be read as YAML|a configuration has keys)| is missing)"
+    ):
         load_files([path])
 
 
@@ -414,5 +416,5 @@ def test_the_projects_own_files_have_each_key_once() -> None:
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(raw({"seed": "x"})))
-    with pytest.raises(ConfigError, match=r"mine\.yaml: seed:"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml:\d+: seed:"):
         load_files([path])

@@ -148,7 +148,7 @@ def test_means_that_are_not_finite_are_not_written(
 def test_missing_reference_documents_name_the_file(saved: Path, tmp_path: Path) -> None:
     made = job(saved, tmp_path)
     Path(Layout(made.config).documents_for("tiny", "beta")).unlink()
-    with pytest.raises(AssetError, match=r"documents/embedded/beta\.json: can't be read"):
+    with pytest.raises(AssetError, match=r"documents/embedded/beta\.json is missing\. Run `snakemake fetch`"):
         loaded(made)
 
 

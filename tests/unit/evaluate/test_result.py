@@ -146,7 +146,7 @@ def test_a_truncated_file_names_itself_and_the_remedy(tmp_path: Path, keep: int)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(StoreError, match="truncated") as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path} can't be read: ")
     assert f"Delete it and run `snakemake {path}`" in str(caught.value)
     assert not current(path)
 

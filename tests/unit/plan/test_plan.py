@@ -136,7 +136,7 @@ def test_what_sampled_estimators_want_is_planned(tmp_path: Path) -> None:
 
 def test_a_plan_is_drawn_once_and_read_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = plan_in(tmp_path).wanted
-    files = sorted((tmp_path / "plans").iterdir())
+    files = sorted((tmp_path / "plans").glob("[!.]*"))
     assert [re.sub("-[0-9a-f]{16}.json", "", path.name) for path in files] == [
         "k-sii-b444", "pairs-2", "permutation-b60", "truncated-permutation-k3-b60"
     ]  # fmt: skip
@@ -162,9 +162,9 @@ def test_a_plan_is_drawn_once_and_read_afterwards(tmp_path: Path, monkeypatch: p
 )
 def test_another_seed_or_budget_is_another_plan(tmp_path: Path, change: dict[str, Any]) -> None:
     before = plan_in(tmp_path).wanted
-    files = set((tmp_path / "plans").iterdir())
+    files = set((tmp_path / "plans").glob("[!.]*"))
     after = plan_in(tmp_path, {"models.tiny.blocks": 4, **change}).wanted
-    new = set((tmp_path / "plans").iterdir()) - files
+    new = set((tmp_path / "plans").glob("[!.]*")) - files
     assert {path.name.split("-")[0] for path in new} >= {"permutation", "truncated"}
     for kind in ("permutation", "truncated-permutation"):
         (old,), (found,) = (
@@ -178,10 +178,10 @@ def test_other_code_or_another_shapiq_draws_anew(tmp_path: Path, monkeypatch: py
     _ = plan_in(tmp_path).wanted
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "9.9")
     _ = plan_in(tmp_path).wanted
-    assert len(list((tmp_path / "plans").iterdir())) == 8
+    assert len(list((tmp_path / "plans").glob("[!.]*"))) == 8
     monkeypatch.setattr(planning, "code", lambda *folders: "0" * 16)
     _ = plan_in(tmp_path).wanted
-    assert len(list((tmp_path / "plans").iterdir())) == 12
+    assert len(list((tmp_path / "plans").glob("[!.]*"))) == 12
 
 
 def test_an_estimator_of_a_newer_shapiq_is_an_error_that_names_the_versions(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from cornerstone.config.config import Config
 from cornerstone.files import read_csv
 from cornerstone.plan.layout import Layout
 from cornerstone.present import tables
+from tests.helpers import left_over
 from tests.unit.present.conftest import MODELS
 
 PLAYERS = ["attn0", "ffn0", "attn1", "ffn1"]
@@ -91,7 +92,8 @@ def test_every_missing_cell_is_a_dash_even_in_a_column_of_none(tmp_path: Path) -
 def test_write_table_leaves_nothing_but_the_table(frame: pd.DataFrame, tmp_path: Path) -> None:
     for _ in range(2):
         tables.write_table(frame, tmp_path / "t", "c")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.md", "t.tex"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["t.csv", "t.md", "t.tex"]
+    assert left_over(tmp_path) == []
 
 
 def write_tables(config: Config, folder: Path) -> None:
@@ -103,7 +105,7 @@ def write_tables(config: Config, folder: Path) -> None:
 
 def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
     write_tables(config, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {f"{t.name}.{e}" for t in tables.TABLES for e in ENDINGS}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {f"{t.name}.{e}" for t in tables.TABLES for e in ENDINGS}
     first, second, third, fourth = (pd.read_csv(tmp_path / f"table{n}.csv") for n in (1, 2, 3, 4))
     assert first["model"].tolist() == second["model"].tolist() == MODELS
     assert third["model"].tolist() == [model for model in MODELS for _ in range(2)]
@@ -124,7 +126,7 @@ def test_names_of_tables_are_those_of_their_files_and_each_reads_what_is_there(c
 def test_tables_repeat_themselves(config: Config, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_tables(config, tmp_path / folder)
-    for path in (tmp_path / "a").iterdir():
+    for path in (tmp_path / "a").glob("[!.]*"):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
