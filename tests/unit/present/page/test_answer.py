@@ -1,0 +1,128 @@
+"""The cards, the warnings and the sentence on how sure it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cornerstone.errors import StoreError
+from cornerstone.present.page import answer, power
+from cornerstone.present.page.source import Source
+from cornerstone.present.page.units import unit_of
+from tests.helpers import configured
+
+
+class Told(Source):
+    """A model of which some tables are told."""
+
+    tables: dict[str, pd.DataFrame]
+
+    def table(self, stem: str, function: str = "accuracy") -> pd.DataFrame:
+        return (
+            self.tables.get(stem, super().table(stem, function))
+            if stem in self.tables
+            else super().table(stem, function)
+        )
+
+
+def told(source: Source, **tables: pd.DataFrame) -> Source:
+    made = Told(source.config, source.model)
+    object.__setattr__(made, "tables", tables)
+    return made
+
+
+def test_there_is_a_card_for_each_value_function_the_declared_one_first(source: Source) -> None:
+    cards = answer.cards(source)
+    assert [(card.function, card.headline) for card in cards] == [("accuracy", True), ("margin", False)]
+    for card in cards:
+        rows = source.table("cornerstones", card.function)
+        assert card.cornerstones == rows.loc[rows["cornerstone"], "player"].tolist()
+        assert card.lines[0].startswith(f"{rows['above_median'].sum()} of {len(rows)} sublayers clearly above")
+        assert f"Highest: {rows.sort_values('rank')['player'].iloc[0]} " in card.lines[1]
+    assert cards[0].cornerstones == ["ffn0"]  # which adds by far the most
+    assert cards[0].verdict == "ffn0"
+
+
+def test_without_a_confirmed_layer_the_card_says_so(source: Source) -> None:
+    rows = source.table("cornerstones").assign(cornerstone=False)
+    shown = told(source, cornerstones=rows)
+    assert answer.cards(shown)[0].verdict == "none confirmed"
+    assert any("confirms no sublayer" in line for line in answer.how_sure(shown))
+
+
+def test_equal_values_are_no_ranking(source: Source) -> None:
+    rows = source.table("cornerstones").assign(value=0.0)
+    card = answer.cards(told(source, cornerstones=rows))[0]
+    assert card.lines == ["All 12 values are 0: there is nothing to rank."]
+
+
+def test_a_tie_for_the_third_place_is_said(source: Source) -> None:
+    rows = source.table("cornerstones").sort_values("rank").reset_index(drop=True)
+    rows.loc[2:4, "value"] = rows.loc[2, "value"]
+    assert "of 3 with the same value" in answer.cards(told(source, cornerstones=rows))[0].lines[2]
+    assert "same value" not in answer.cards(source)[0].lines[2]
+
+
+@pytest.mark.parametrize(
+    ("original", "words"),
+    [(0.30, "below chance (50 %)"), (0.50, "at chance"), (0.55, "not clearly above chance"), (0.90, None)],
+)
+def test_a_task_that_is_not_above_chance_is_named(source: Source, original: float, words: str | None) -> None:
+    rows = source.table("baselines").assign(chance=0.5, original_se=0.05)
+    rows["original"] = [original, 0.95]
+    found = [line for line in answer.warnings(told(source, baselines=rows)) if "chance" in line]
+    if words is None:
+        assert not found
+    else:
+        assert len(found) == 1
+        assert found[0].startswith("alpha: ")
+        assert words in found[0]
+
+
+def test_a_task_without_choices_has_no_chance(source: Source) -> None:
+    rows = source.table("baselines").assign(chance=float("nan"))
+    assert not [line for line in answer.warnings(told(source, baselines=rows)) if "chance" in line]
+
+
+def test_the_gap_of_the_headline_estimator_is_measured(source: Source) -> None:
+    rows = source.table("estimators").assign(gap=-0.079)
+    assert any("7.9 points of accuracy less" in line for line in answer.warnings(told(source, estimators=rows)))
+    none = source.table("estimators").assign(gap=0.0)
+    assert not any("add up" in line for line in answer.warnings(told(source, estimators=none)))
+
+
+def test_removals_that_change_nothing_are_said(source: Source) -> None:
+    rows = source.table("ablation").assign(drop=0.0)
+    assert any("alpha and beta: removing any single" in line for line in answer.warnings(told(source, ablation=rows)))
+
+
+def test_half_the_width_of_the_typical_interval_is_said(source: Source) -> None:
+    rows = source.table("cornerstones").assign(low=-0.031, high=0.031)
+    assert (
+        "24 documents a task the typical interval is ± 3.1 points of accuracy"
+        in answer.how_sure(told(source, cornerstones=rows))[0]
+    )
+
+
+def test_the_forecast_is_shown_only_where_there_is_one(tmp_path: Path) -> None:
+    assert power.sentences(tmp_path) == []
+    path = tmp_path / power.FILE
+    path.write_text(json.dumps({"sentences": ["about 400 would do"]}))
+    assert power.sentences(tmp_path) == ["about 400 would do"]
+    path.write_text("[")
+    with pytest.raises(StoreError, match=r"power\.json"):
+        power.sentences(tmp_path)
+
+
+def test_units_follow_from_the_value_function_and_the_metric() -> None:
+    config = configured()
+    assert unit_of("accuracy", config).name == "points of accuracy"
+    assert unit_of("accuracy", config).factor == 100
+    assert unit_of("margin", config).name == "nats per character"
+    assert unit_of("log-probability", config).name == "nats"
+    assert unit_of("log-probability-per-token", config).name == "nats per token"
+    texts = configured({"tasks.alpha": {"metric": "word_perplexity"}, "run_tasks": ["alpha"]})
+    assert unit_of("accuracy", texts).name == "hundredths of -ln of word_perplexity"
