@@ -37,7 +37,7 @@ def config_of(folder: Path, models: int = 1, blocks: int = 6, **changes: Any) ->
         "models": {each: entries[each] for each in names},
         "paths": {"results": f"{folder}/results", "resources": f"{folder}/resources"},
         "value_functions": ["margin"],
-        "estimators": [{"kind": "window", "removed": 3}, {"kind": "window", "removed": 2}],
+        "estimators": [{"kind": "window", "removed": 2}, {"kind": "window", "removed": 1}],
         "compare": [names] if models == 2 else [],
     }
     return configured({**settings, **changes})
@@ -91,7 +91,7 @@ def _weights(config: Config, model: str, number: int) -> np.ndarray:
     """[players] what each adds: the second by far the most, so that there is something to find."""
     count = len(config.models[model].all_players())
     weights = 0.3 * np.random.default_rng(number).random(count)
-    weights[1] = 3.0
+    weights[1] = 0.6 * weights.sum()
     return weights
 
 

@@ -360,12 +360,10 @@
   // Two models.
 
   function showComparisons() {
-    for (const pair of data.comparisons) {
-      for (const [name, chart] of Object.entries(pair.charts)) {
-        const rows = chart.rows.filter((row) => row.quantity === state.quantity);
-        draw(`${name}-${pair.name}`, chart.spec, { rows }, chart.columns, rows);
-      }
-    }
+    return Promise.all(data.comparisons.flatMap((pair) => Object.entries(pair.charts).map(([name, chart]) => {
+      const rows = chart.rows.filter((row) => row.quantity === state.quantity);
+      return draw(`${name}-${pair.name}`, chart.spec, { rows }, chart.columns, rows);
+    })));
   }
 
   // Which charts follow from which choice.
@@ -379,7 +377,7 @@
   ];
   function show(changed) {
     showSwitches();
-    if (data.comparisons) { showComparisons(); return Promise.resolve(); }
+    if (data.comparisons) return showComparisons();
     return Promise.all(follows.filter(([names]) => !changed || names.some((name) => changed.has(name))).map(([, what]) => what()));
   }
 

@@ -24,7 +24,7 @@ from tests.helpers import documents
 def test_values_stand_in_execution_order(source: Source) -> None:
     found = values.shapley(source)
     for function, factor in (("accuracy", 100.0), ("margin", 1.0)):
-        for estimator in ("window-k3", "window-k2"):
+        for estimator in ("window-k2", "window-k1"):
             frame = source.values(estimator, function)
             for task, rows in frame.groupby("task"):
                 rows = rows.sort_values("position")
@@ -172,7 +172,7 @@ def test_estimators_are_compared_in_points(source: Source) -> None:
     head, rows = trust.estimators(source)
     frame = source.table("estimators")
     frame = frame[frame["task"] == "mean"]
-    assert [row[0] for row in rows] == ["window-k3", "window-k2"]
+    assert [row[0] for row in rows] == ["window-k2", "window-k1"]
     gap = float(rows[0][head.index("gap")].replace("−", "-"))
     assert gap == pytest.approx(100 * frame["gap"].iloc[0], abs=0.051)
     assert "error against exact" not in head
