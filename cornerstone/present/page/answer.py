@@ -96,19 +96,18 @@ def warnings(source: Source) -> list[str]:
 
 
 def _chance(source: Source) -> list[str]:
-    """Tasks on which the whole model is not above chance."""
-    found = []
-    for row in source.baselines.dropna(subset=["chance"]).itertuples():
-        original, chance, se = float(row.original), float(row.chance), float(row.original_se)  # type: ignore[arg-type]
-        if original - Z * se > chance:
-            continue
-        how = "not above" if original > chance else "at" if original == chance else "below"
-        how = "not clearly above" if how == "not above" else how
-        found.append(
-            f"{task_name(str(row.task))}: the whole model scores {100 * original:.0f} %, {how} chance "
-            f"({100 * chance:.0f} %). Values by accuracy on this task say little about what the model can do."
-        )
-    return found
+    """Tasks on which the whole model is not above chance: those at or below it, and those where that is open."""
+    no, unclear = [], []
+    for row in source.baselines.dropna(subset=["chance"]).to_dict("records"):
+        original, chance, se = float(row["original"]), float(row["chance"]), float(row["original_se"])
+        words = f"{task_name(str(row['task']))} ({100 * original:.0f} %, chance {100 * chance:.0f} %)"
+        if original <= chance:
+            no.append(words)
+        elif original - Z * se <= chance:
+            unclear.append(words)
+    little = "Values by accuracy say little there about what the model can do"
+    found = [f"The whole model scores at or below chance on {listed(no)}. {little}."] if no else []
+    return found + ([f"It is open whether the whole model is above chance on {listed(unclear)}."] if unclear else [])
 
 
 def _still(source: Source) -> list[str]:

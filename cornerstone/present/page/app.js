@@ -17,7 +17,7 @@
   };
   const tenths = (value) => (value === null || value === undefined ? "–" : value.toFixed(1).replace("-", "−").replace(/^−0\.0$/, "0.0"));
   const between = (low, high) => `${shown(low)} to ${shown(high)}`;
-  const probability = (p) => (p === null ? "–" : p < 0.001 ? "< 0.001" : p.toFixed(3));
+  const probability = (p) => (p === null ? "–" : p < 0.001 ? "<\u00a00.001" : p.toFixed(3));
   const element = (name, text, attributes = {}) => {
     const made = document.createElement(name);
     if (text !== undefined) made.textContent = text;
@@ -297,7 +297,7 @@
 
   function flip(row) {
     const { text } = row, box = element("details", undefined, { class: "flip" }), head = element("summary");
-    head.append(element("span", row.lost ? "lost" : "won", { class: row.lost ? "lost" : "won" }), ` ${data.tasks[text.task] ?? text.task}, document ${text.id}, margin ${row.change > 0 ? "+" : ""}${shown(row.change)}: ${(text.prompt || text.choices[0]).replaceAll(/\s+/g, " ").slice(-90)}`);
+    head.append(element("span", row.lost ? "lost" : "won", { class: row.lost ? "lost" : "won" }), ` ${data.tasks[text.task] ?? text.task}, document ${text.id}, margin ${row.change > 0 ? "+" : ""}${shown(row.change)}: ${(text.prompt || text.choices[0]).replaceAll(/\s+/g, " ").replace(/^.*(?=.{90}$)/, "… ")}`);
     box.append(head);
     box.addEventListener("toggle", () => {
       if (!box.open || box.childElementCount > 1) return;
@@ -327,10 +327,12 @@
         said: `${name}, ${removed} removed: ${tenths(curve.accuracy[i])} (${tenths(curve.low[i])} to ${tenths(curve.high[i])})`,
       }));
     });
-    const base = data.baselines[state.task], lines = [{ level: base.original, name: "whole model" }];
-    if (base.chance !== null) lines.push({ level: base.chance, name: "chance" });
+    const base = data.baselines[state.task], high = base.chance === null || base.original >= base.chance;
+    const lines = [{ level: base.original, name: "whole model", side: high ? "above" : "below" }], spec = structuredClone(data.specs.removed);
+    if (base.chance !== null) lines.push({ level: base.chance, name: "chance", side: high ? "below" : "above" });
+    spec.layer.forEach((layer) => ["color", "shape"].forEach((channel) => { const legend = layer.encoding[channel]?.legend; if (legend) legend.values = wanted.map(([, name]) => name); }));
     showRemoved(count);
-    return draw("removed", data.specs.removed, { rows, lines, here: [{ removed: count }] }, { order: "order", removed: "removed", accuracy: "accuracy", low: "low", high: "high" }, rows);
+    return draw("removed", spec, { rows, lines, here: [{ removed: count }] }, { order: "order", removed: "removed", accuracy: "accuracy", low: "low", high: "high" }, rows);
   }
 
   const big = (value) => (value >= 1e9 ? `${(value / 1e9).toFixed(1)} billion` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} million` : Math.round(value).toLocaleString("en"));

@@ -152,7 +152,7 @@ def context(source: Source, read: Read) -> dict[str, Any]:
         "not_counted": trust.NOT_COUNTED,
         "facts": provenance.facts(source, read),
         "settings": provenance.settings(source),
-        "commands": provenance.commands(source),
+        "commands": provenance.commands(),
         "files": provenance.files(source),
         "report": provenance.REPORT,
         "citations": [provenance.PAPER, provenance.software()],

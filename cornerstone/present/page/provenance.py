@@ -105,9 +105,6 @@ def files(source: Source) -> dict[str, list[str]]:
     return {what: paths for what, paths in found.items() if paths}
 
 
-def commands(source: Source) -> list[str]:
+def commands() -> list[str]:
     """How to make it again, with the settings above in a file."""
-    return [
-        "snakemake --cores 2 --configfile settings.yaml",
-        f"snakemake --cores 1 --force {source.layout.results}/index.html",
-    ]
+    return ["snakemake --cores 2 --configfile settings.yaml"]

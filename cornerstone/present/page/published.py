@@ -15,6 +15,14 @@ from cornerstone.present.tables import TABLES, task_name
 
 PAPER = ("table1", "table2", "table3", "table4")
 """The tables that the paper has, too."""
+WORDS = {
+    "Share of the cornerstones": "Share of the top three",
+    "one cornerstone or one other layer": "one top-three layer or one other layer",
+    "one layer that is no cornerstone": "one layer that is not among the top three",
+    "without one cornerstone": "without one top-three layer",
+    "removing a cornerstone": "removing a top-three layer",
+}
+"""What the paper calls a cornerstone, by its rule, in the words of the page, where the word means a confirmed one."""
 MARKS = {"holds": "✓", "fails": "✗", "open": "?"}
 """Verdict -> its sign."""
 
@@ -62,13 +70,26 @@ def tables(source: Source) -> list[Shown]:
 def shown(source: Source, name: str, frame: pd.DataFrame, caption: str) -> Shown:
     """A table of one model as text."""
     frame = frame.drop(columns="model", errors="ignore").astype(object)
+    if name in PAPER and "layers" in frame:
+        frame["layers"] = frame["layers"].replace("cornerstone", "top three")
     if "task" in frame:
         frame["task"] = frame["task"].map(task_name)
     links = {Path(path).suffix[1:]: relative(source, path) for path in source.layout.table(name)}
     head = [str(column).replace("_percent", " (%)").replace("_", " ") for column in frame.columns]
     rows = [[cell(value) for value in row] for row in frame.to_numpy().tolist()]
     title = f"Table {name[-1]}" if name in PAPER else name.capitalize()
-    return Shown(name, title, caption, head, rows, links)
+    return Shown(name, title, in_words(caption), head, rows, links)
+
+
+def in_words(text: str) -> str:
+    """A text with `WORDS` for the paper's.
+
+    >>> in_words("removing a cornerstone costs more than another layer")
+    'removing a top-three layer costs more than another layer'
+    """
+    for theirs, ours in WORDS.items():
+        text = text.replace(theirs, ours)
+    return text
 
 
 def relative(source: Source, path: str) -> str:
@@ -93,12 +114,13 @@ def claims(source: Source) -> list[Claim]:
     found = []
     for _, row in source.table("hypotheses").iterrows():
         value, low, high = (100 * float(row[column]) for column in ("value", "low", "high"))
-        where = (
-            "documents that had no part in choosing the layers" if row["documents"] == "held out" else "all documents"
-        )
+        apart = row["documents"] == "held out"
+        where = "documents that had no part in choosing the layers" if apart else "all documents"
         expected = "above 0" if row["expected"] == "> 0" else "0"
+        text = in_words(str(row["prediction"]))
+        about = "" if str(row["layers"]).startswith("all but") or not apart else f" ({row['layers']})"
         sentence = (
-            f"{str(row['prediction']).capitalize()}: expected {expected}, measured {said(value)} points "
+            f"{text[0].upper()}{text[1:]}{about}: expected {expected}, measured {said(value)} points "
             f"({between(low, high)}), on {where}."
         )
         verdict = str(row["verdict"])

@@ -69,7 +69,13 @@ def curves(metric: str, names: list[str]) -> Spec:
         metric: title of the vertical axis.
         names: orders of removal for readers.
     """
-    x: Spec = {"field": "removed", "type": QUANTITATIVE, "title": "removed", "axis": {"tickMinStep": 1, "grid": False}}
+    x: Spec = {
+        "field": "removed",
+        "type": QUANTITATIVE,
+        "title": "removed",
+        "axis": {"tickMinStep": 1, "grid": False},
+        "scale": {"nice": False, "padding": 12},
+    }
     y: Spec = {"field": "accuracy", "type": QUANTITATIVE, "title": metric, "scale": {"zero": False}}
     colour: Spec = {
         "field": "order",
@@ -87,15 +93,19 @@ def curves(metric: str, names: list[str]) -> Spec:
                 "mark": {"type": "rule", "style": "reference", "aria": False},
                 "encoding": {"y": {"field": "level", "type": QUANTITATIVE}},
             },
-            {
-                "data": {"name": "lines"},
-                "mark": {"type": "text", "style": "note", "align": "right", "dy": -6, "aria": False},
-                "encoding": {
-                    "x": {"value": {"expr": "width"}},
-                    "y": {"field": "level", "type": QUANTITATIVE},
-                    "text": {"field": "name"},
-                },
-            },
+            *(
+                {
+                    "data": {"name": "lines"},
+                    "transform": [{"filter": f"datum.side == '{side}'"}],
+                    "mark": {"type": "text", "style": "note", "align": "right", "dy": dy, "aria": False},
+                    "encoding": {
+                        "x": {"value": {"expr": "width"}},
+                        "y": {"field": "level", "type": QUANTITATIVE},
+                        "text": {"field": "name"},
+                    },
+                }
+                for side, dy in (("above", -7), ("below", 9))
+            ),
             {
                 "data": {"name": "here"},
                 "mark": {"type": "rule", "style": "zero", "aria": False},
@@ -123,7 +133,7 @@ def curves(metric: str, names: list[str]) -> Spec:
                     "x": {**x, "field": "shifted"},
                     "y": y,
                     "color": colour,
-                    "shape": {"field": "order", "type": "nominal", "scale": {"domain": names, "range": "symbol"}},
+                    "shape": {**colour, "scale": {"domain": names, "range": "symbol"}},
                     "tooltip": [
                         {"field": "order"},
                         {"field": "removed"},

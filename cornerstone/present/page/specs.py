@@ -81,6 +81,7 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
         "title": unit,
         "axis": {"minExtent": LEFT, "titleLimit": 240},
     }
+    label = {"angle": 310, "dx": 12, "dy": -2} if by_value else {"dx": 8, "dy": -4}
     zoom = {
         "name": "zoom",
         "select": {"type": "interval", "encodings": ["x"], "zoom": "wheel![event.shiftKey]"},
@@ -119,7 +120,7 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
             },
             {
                 "transform": [{"filter": "datum.label != ''"}],
-                "mark": {"type": "text", "dx": 8, "dy": -4, "align": "left", "clip": False, "aria": False},
+                "mark": {"type": "text", "align": "left", "aria": False, **label},
                 "encoding": {"x": x, "y": y, "text": {"field": "label"}},
             },
         ],
@@ -170,7 +171,7 @@ def heat_colour(title: str) -> Spec:
     return {
         "field": "value",
         "type": QUANTITATIVE,
-        "scale": {"domain": [-1, 1], "domainMid": 0, "range": "diverging", "clamp": True},
+        "scale": {"domain": [-1, 1], "domainMid": 0, "range": "diverging", "interpolate": "rgb", "clamp": True},
         "legend": {
             "title": title,
             "orient": "bottom",

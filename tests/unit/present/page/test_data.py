@@ -18,7 +18,7 @@ from cornerstone.plan.layout import Layout
 from cornerstone.present.page import comparison, flips, published, removal, size, trust, values
 from cornerstone.present.page.source import Source
 from tests import pages
-from tests.helpers import documents
+from tests.helpers import configured, documents
 
 
 def test_values_stand_in_execution_order(source: Source) -> None:
@@ -149,8 +149,8 @@ def test_the_layers_that_go_are_those_of_the_curve(config: Config, source: Sourc
     assert removal.summary(source).startswith("Removing ")
 
 
-def test_without_deletion_curves_there_is_nothing_to_remove(tmp_path: Path) -> None:
-    assert removal.of(Source(pages.config_of(tmp_path, **{"deletion.orders": []}), "base")) == {}
+def test_without_deletion_curves_there_is_nothing_to_remove() -> None:
+    assert removal.of(Source(configured({"deletion.orders": []}), "tiny")) == {}
 
 
 def test_what_is_saved_is_not_said_without_the_models_config(source: Source) -> None:
