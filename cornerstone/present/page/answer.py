@@ -71,7 +71,7 @@ def _tie(rows: pd.DataFrame) -> str:
     values = rows["value"].tolist()
     if len(values) < 4 or values[2] != values[3]:
         return ""
-    return f", of {sum(value == values[2] for value in values)} with the same value, taken in order of depth"
+    return f" ({sum(value == values[2] for value in values)} share the third value; those earlier in the model count)"
 
 
 def how_sure(source: Source) -> list[str]:

@@ -64,7 +64,7 @@ def differences(unit: str) -> Spec:
                 "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
             },
             {
-                "mark": {"type": "point", "filled": True, "size": 55, "style": "dot", "strokeWidth": 1.4},
+                "mark": {"type": "point", "filled": True, "size": 55, "style": "ring", "strokeWidth": 1.4},
                 "encoding": {
                     "x": x,
                     "y": y,
@@ -79,9 +79,8 @@ def differences(unit: str) -> Spec:
                 },
             },
             {
-                "transform": [{"filter": "datum.differs"}],
                 "mark": {"type": "text", "dx": 8, "dy": -4, "align": "left", "aria": False},
-                "encoding": {"x": x, "y": y, "text": {"field": "player"}},
+                "encoding": {"x": x, "y": y, "text": {"field": "label"}},
             },
         ],
     )

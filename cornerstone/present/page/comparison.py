@@ -110,6 +110,7 @@ def charts(config: Config, pair: Pair) -> dict[str, Any]:
     rows = _rows(frame, names, ["difference", "low", "high", "first_value", "second_value"], unit.factor)
     for row in rows:
         row["p"] = p_value(row.pop("p_holm"))
+        row["label"] = row["player"] if row["differs"] else ""
         row["said"] = (
             f"{row['player']}: {said(row['difference'])} {unit.name} ({between(row['low'], row['high'])}), "
             f"{'differs' if row['differs'] else 'no clear difference'}"

@@ -11,7 +11,7 @@ def themes() -> dict[str, dict[str, Any]]:
     """`light` and `dark` -> a Vega-Lite configuration.
 
     The first colours and shapes of each are attention's and feed-forward's (Okabe and Ito's palette, which people who
-    see few colours can tell apart). Styles that specifications name: `zero`, `mark`, `note`.
+    see few colours can tell apart). Styles that specifications name: `zero`, `note`, `dot`, `ring`, `reference`.
     """
     light = _theme(
         "#1b1f24", "#57606a", "#e6e9ec", ["#0072b2", "#c24e00", "#007a5a", "#9c4f86"], ["#b2560a", "#f4f4f4", "#2166ac"]
@@ -46,6 +46,7 @@ def _theme(ink: str, quiet: str, line: str, colours: list[str], diverging: list[
             "zero": {"color": ink, "strokeWidth": 0.8},
             "note": {"color": quiet, "fontSize": 11},
             "dot": {"color": ink, "fill": ink},
+            "ring": {"color": ink, "fill": ink, "stroke": ink},
             "reference": {"color": quiet, "strokeDash": [4, 3]},
         },
     }

@@ -57,9 +57,9 @@ def test_equal_values_are_no_ranking(source: Source) -> None:
 
 def test_a_tie_for_the_third_place_is_said(source: Source) -> None:
     rows = source.table("cornerstones").sort_values("rank").reset_index(drop=True)
-    rows["value"] = rows["value"].where(~rows.index.isin([3, 4]), rows["value"].iloc[2])
-    assert "of 3 with the same value" in answer.cards(told(source, cornerstones=rows))[0].lines[2]
-    assert "same value" not in answer.cards(source)[0].lines[2]
+    rows["value"] = [0.9, 0.8, 0.7, 0.7, 0.7, *(0.1 - 0.01 * i for i in range(len(rows) - 5))]
+    assert "(3 share the third value" in answer.cards(told(source, cornerstones=rows))[0].lines[2]
+    assert "share" not in answer.cards(source)[1].lines[2]
 
 
 @pytest.mark.parametrize(
