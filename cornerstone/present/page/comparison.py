@@ -16,6 +16,7 @@ from cornerstone.game.game import ACCURACY, MEAN
 from cornerstone.plan.layout import Layout
 from cornerstone.present import comparisons
 from cornerstone.present.page import compare_specs
+from cornerstone.present.page.model import for_paper
 from cornerstone.present.page.published import cell
 from cornerstone.present.page.theme import themes
 from cornerstone.present.page.units import between, p_value, rounded, said, unit_of
@@ -53,7 +54,7 @@ def _frames(config: Config, pair: Pair) -> dict[str, pd.DataFrame]:
 def _section(config: Config, pair: Pair) -> dict[str, Any]:
     frames, layout, first, second = _frames(config, pair), Layout(config), *pair
     kinds = ("depth", "differences", "agreement")
-    drawn = {kind: Path(layout.comparison_figure(name_of(pair), kind)[1]) for kind in kinds}
+    drawn = {kind: for_paper(layout.comparison_figure(name_of(pair), kind)) for kind in kinds}
     return {
         "name": name_of(pair),
         "title": f"{first} and {second}",

@@ -165,8 +165,13 @@ def static_map(source: Source) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}" if path.is_file() else ""
 
 
+def for_paper(files: list[str]) -> Path:
+    """Of a figure's files the one at the width of a paper's column."""
+    return Path(next(path for path in files if path.endswith("-column.pdf")))
+
+
 def figures(source: Source) -> dict[str, str | None]:
     """Chart of the page -> the same figure at paper width, relative to the page; None where there is none."""
     wanted = {"map": "values", "removed": "deletion", "pairs": "interactions"}
-    paths = {chart: Path(source.layout.figure(source.model, kind)[1]) for chart, kind in wanted.items()}
+    paths = {chart: for_paper(source.layout.figure(source.model, kind)) for chart, kind in wanted.items()}
     return {chart: published.relative(source, str(path)) if path.is_file() else None for chart, path in paths.items()}

@@ -16,9 +16,6 @@ from cornerstone.present.tables import TABLES, task_name
 PAPER = ("table1", "table2", "table3", "table4")
 """The tables that the paper has, too."""
 WORDS = {
-    "Share of the cornerstones": "Share of the top three",
-    "one cornerstone or one other layer": "one top-three layer or one other layer",
-    "one layer that is no cornerstone": "one layer that is not among the top three",
     "without one cornerstone": "without one top-three layer",
     "removing a cornerstone": "removing a top-three layer",
 }
@@ -70,15 +67,13 @@ def tables(source: Source) -> list[Shown]:
 def shown(source: Source, name: str, frame: pd.DataFrame, caption: str) -> Shown:
     """A table of one model as text."""
     frame = frame.drop(columns="model", errors="ignore").astype(object)
-    if name in PAPER and "layers" in frame:
-        frame["layers"] = frame["layers"].replace("cornerstone", "top three")
     if "task" in frame:
         frame["task"] = frame["task"].map(task_name)
     links = {Path(path).suffix[1:]: relative(source, path) for path in source.layout.table(name)}
     head = [str(column).replace("_percent", " (%)").replace("_", " ") for column in frame.columns]
     rows = [[cell(value) for value in row] for row in frame.to_numpy().tolist()]
     title = f"Table {name[-1]}" if name in PAPER else name.capitalize()
-    return Shown(name, title, in_words(caption), head, rows, links)
+    return Shown(name, title, caption, head, rows, links)
 
 
 def in_words(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -107,10 +106,22 @@ def test_half_the_width_of_the_typical_interval_is_said(source: Source) -> None:
 def test_the_forecast_is_shown_only_where_there_is_one(tmp_path: Path) -> None:
     assert power.sentences(tmp_path) == []
     path = tmp_path / power.FILE
-    path.write_text(json.dumps({"sentences": ["about 400 would do"]}))
-    assert power.sentences(tmp_path) == ["about 400 would do"]
-    path.write_text("[")
-    with pytest.raises(StoreError, match=r"power\.json"):
+    head = "value_function,question,layers,half_width,plug_in,value,there"
+    rows = [
+        "accuracy,documents_for_half_width,,0.01,,412,1000",
+        "accuracy,documents_for_top,1,,80,90,1000",
+        "accuracy,documents_for_top,3,,1180,inf,1000",
+        "margin,documents_for_top,3,,20,45,1000",
+        "log-probability,chance_above_median,3,,0.5,0.5,1000",
+    ]
+    path.write_text("\n".join([head, *rows]))
+    assert power.sentences(tmp_path) == [
+        "By accuracy, intervals of ± 1 point take about 410 documents a task; to confirm the top three takes about "
+        "1,200 documents a task, or any number more (they hold 1,000).",
+        "By margin, to confirm the top three takes about 20 to 45 documents a task.",
+    ]
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(StoreError, match=r"power\.csv lacks columns"):
         power.sentences(tmp_path)
 
 
