@@ -128,10 +128,12 @@ def _gap(source: Source) -> list[str]:
     gap = unit.factor * float(row["gap"])
     if abs(gap) < SEEN:
         return []
-    more = "more" if gap > 0 else "less"
+    how = f"{said(abs(gap))} {unit.name} {'more' if gap > 0 else 'less'} than the whole model gains over the empty one"
+    if source.config.headline.kind != "window":
+        return [f"The values of {name} add up to {how}: Shapley values would add up to just that."]
     return [
-        f"The estimator {name} is not the Shapley value: its values add up to {said(abs(gap))} {unit.name} {more} than "
-        "the whole model gains over the empty one. Trust its order more than its sizes."
+        f"The estimator {name} is not the Shapley value: its values add up to {how}. Trust its order more than its "
+        "sizes."
     ]
 
 

@@ -89,6 +89,15 @@ def test_links_to_files_are_relative_to_the_page(config: Config, page: str) -> N
             assert (folder / link).is_file(), link
 
 
+def test_the_figure_at_paper_width_is_linked_where_it_is_there(config: Config, source: Source) -> None:
+    assert model.figures(source) == dict.fromkeys(("map", "removed", "pairs"))
+    path = Path(Layout(config).results, "figures", "base", "values-column.pdf")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"%PDF")
+    assert model.figures(source)["map"] == "figures/base/values-column.pdf"
+    path.unlink()
+
+
 def test_ids_are_there_once(page: str) -> None:
     ids = [a["id"] for _, a in elements(page).found if "id" in a]
     assert len(ids) == len(set(ids))
