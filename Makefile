@@ -4,6 +4,7 @@
 # make test   environment, lint, all tests
 # make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, most of the 189 model types
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
+# make test-page  the page in a headless Chromium, which it installs where it can (Debian and Ubuntu, as root)
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
 # make bench-coverage    how often the intervals hold the truth, on simulated games (half an hour on two cores; REPETITIONS=50 is faster)
@@ -38,7 +39,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint image clean lock
+.PHONY: run study named plan test test-here test-page test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -56,6 +57,7 @@ plan: .venv/ready
 # Three runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Two are shown when they end.
 test: .venv/dev lint
 	$(BIN)/python -m tests.hpc.install
+	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
 	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
 
@@ -66,6 +68,10 @@ test-here: .venv/dev
 
 test-workflow test-slurm: test-%: .venv/dev
 	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+
+test-page: .venv/dev
+	$(BIN)/python -m tests.page.browser
+	$(BIN)/python -m pytest tests/page tests/unit/present/page
 
 test-rare: .venv/dev
 	$(BIN)/python -m tests.hpc.install
@@ -109,7 +115,7 @@ image: .venv/ready
 	$(BIN)/cornerstone image build
 
 clean:
-	rm -rf results/*/ results/summary.md results/report.html results/plan.csv results/plan.md results-*/ logs .snakemake
+	rm -rf results/*/ results/summary.md results/*.html results/plan.csv results/plan.md results-*/ logs .snakemake
 
 lock: .venv/bin/python
 	@$(call pip,install $(UV))

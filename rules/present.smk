@@ -13,6 +13,7 @@ localrules:
     tables,
     figure,
     summary,
+    page,
 
 
 rule tables:
@@ -104,3 +105,44 @@ rule summary:
         "Summary"
     script:
         "../scripts/summary.py"
+
+
+# The page to read first. What flips without a layer is read from the results of coalitions: each is as old as its table
+# of values.
+rule page:
+    input:
+        values=[
+            layout.values(model, task)
+            for model in cfg.run
+            for task in cfg.scored_tasks
+        ],
+        documents=[
+            layout.documents_for(model, task)
+            for model in cfg.run
+            for task in cfg.scored_tasks
+        ],
+        estimates=[
+            path
+            for model in cfg.run
+            for path in [
+                *layout.estimates(model),
+                layout.provenance(model),
+                *layout.relations(model),
+                *layout.deletion(model),
+            ]
+        ],
+        compared=[path for shown in COMPARED.values() for path in shown.values()],
+        tables=TABLE_FILES,
+        figures=[*FIGURE_FILES, *COMPARISON_FIGURE_FILES],
+    output:
+        layout.pages,
+    log:
+        "logs/page.log",
+    params:
+        headline=cfg.headline.name,
+        level=cfg.intervals.level,
+        code=code(*fingerprint.PICTURES, script="page"),
+    message:
+        f"The page: {layout.index}"
+    script:
+        "../scripts/page.py"

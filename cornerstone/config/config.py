@@ -71,6 +71,10 @@ class Intervals(Section):
     )
 
 
+PAGES = ("index", "compare", "report")
+"""Pages beside which one of several models, which is named after it, has none of its own."""
+
+
 class Paths(Section):
     """Where things are put, relative to the working directory."""
 
@@ -156,6 +160,9 @@ class Config(Section):
                     )
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"`{key}` names an entry twice: {', '.join(chosen)}")
+        taken = [model for model in self.run if len(self.run) > 1 and model in PAGES]
+        if taken:
+            raise ValueError(f"`run`: '{taken[0]}' is the name of another page of the results; rename the model")
         for key, values in (
             ("estimators", [estimator.name for estimator in self.estimators]),
             ("interactions", [interaction.name for interaction in self.interactions]),

@@ -40,7 +40,7 @@ ESTIMATES = ("game", "estimators", "analysis")
 PICTURES = ("present",)
 """Folders that decide how estimates are shown."""
 
-COUNTED = (".py", ".mplstyle")
+COUNTED = (".py", ".mplstyle", ".j2", ".css", ".js")
 """Files that count; others, such as those of editors and of Python itself, come and go."""
 
 DECISIVE = {

@@ -205,6 +205,26 @@ class Layout:
         return f"{self.results}/summary.md"
 
     @property
+    def index(self) -> str:
+        """The page: that of the model, or of all models where there are several."""
+        return f"{self.results}/index.html"
+
+    def page(self, model: str) -> str:
+        """The page of one model."""
+        return self.index if len(self.config.run) == 1 else f"{self.results}/{model}.html"
+
+    @property
+    def compare_page(self) -> str:
+        """The page of models side by side."""
+        return f"{self.results}/compare.html"
+
+    @property
+    def pages(self) -> list[str]:
+        """All pages."""
+        pages = [self.index, *(self.page(model) for model in self.config.run)]
+        return list(dict.fromkeys([*pages, *([self.compare_page] if self.config.pairs else [])]))
+
+    @property
     def report(self) -> str:
         """Snakemake's report: all figures and tables in one file."""
         return f"{self.results}/report.html"

@@ -215,6 +215,7 @@ def status(config: Config) -> str:
         pictures = [path for kind in kinds(layout.shown(model)) for path in layout.figure(model, kind)]
         lines.append(_there(f"figures of {model}", pictures))
     lines.append(_there("summary", [layout.summary]))
+    lines.append(_there("pages", layout.pages))
     return "\n".join(lines)
 
 

@@ -23,8 +23,9 @@ def where(config: Config) -> str:
     results = layout.results
     lines = [
         "",
+        f"page     {layout.index} (open it in a browser)",
         f"summary  {layout.summary}",
-        f"report   {layout.report}",
+        f"report   {layout.report} (Snakemake's own: what made each file)",
         f"figures  {results}/figures/<model>/*.svg, *.pdf, *.png",
         f"tables   {results}/tables/table1-4.csv, *.md, *.tex",
         f"numbers  {results}/<model>/*.csv (described in results/README.md)",

@@ -15,7 +15,7 @@ from tests.workflow.runner import Workflow, save_model
 
 pytestmark = pytest.mark.workflow
 
-PICTURES = {"tables", "figure", "summary"}
+PICTURES = {"tables", "figure", "summary", "page"}
 ESTIMATES = {"estimate", "interactions_tiny", "deletion_tiny", "deletion_curves", *PICTURES}
 VALUES = {"collect", *ESTIMATES}
 RESULTS = {"evaluate_tiny_0", *VALUES}
@@ -32,6 +32,7 @@ OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
     "evaluate": ("evaluate/scoring.py", "golden - others", "golden + others", VALUES),
     "present": ("present/figures/drawing.py", "0.05 * (high - low)", "0.05 + (high - low)", PICTURES),
     "style sheet": ("present/figures/style.mplstyle", "font.size", "axes.titlesize: 7\nfont.size", PICTURES),
+    "template": ("present/page/templates/model.html.j2", "The highest layers", "The best layers", PICTURES),
     "task names": ("present/tables.py", '"BoolQ"', '"Boolean questions"', PICTURES),
     "forecast": ("forecast/walk_time.py", "done - sum(computes)", "done + sum(computes)", set()),
     "cluster": ("cluster/slurm.py", "1 + GROWTH * (attempt - 1)", "1 + GROWTH * (attempt + 1)", set()),

@@ -126,6 +126,10 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"run": ["big"]}, ["`run` names 'big'", "tiny, other"]),
         ({"run_tasks": ["alpha", "gamma"]}, ["`run_tasks` names 'gamma'", "alpha, beta"]),
         ({"run": ["tiny", "tiny"]}, ["`run` names an entry twice: tiny, tiny"]),
+        (
+            {"run": ["tiny", "index"], "models.index": raw()["models"]["tiny"]},
+            ["`run`: 'index' is the name of another"],
+        ),
         ({"run": []}, ["run: List should have at least 1 item", "[]"]),
         ({"estimators": windows(9, 3)}, ["`estimators`: window-k9: tiny has 8 players; choose a smaller `removed`"]),
         ({"estimators": windows(0)}, ["estimators.0.window.removed:", "it is 0"]),

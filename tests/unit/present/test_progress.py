@@ -150,6 +150,7 @@ def test_status_of_nothing() -> None:
     assert "no job seems to be at work" in text
     assert "values of tiny: 0 of 9" in text
     assert "summary: not yet" in text
+    assert "pages: not yet" in text
 
 
 def test_status_by_what_is_on_disk(here: Path) -> None:

@@ -16,6 +16,7 @@ def test_names_the_top_three(tmp_path: Path) -> None:
     (tmp_path / "tiny" / "cornerstones.csv").write_text("\n".join(["player,value,low,high", *rows]))
     said = where(config)
     assert said.endswith("95% intervals: attn1 6.7 (4.0 to 9.0), ffn0 5.0 (1.0 to 9.0), ffn2 4.0 (-1.0 to 9.0)")
+    assert f"page     {tmp_path}/index.html" in said
     assert f"{tmp_path}/report.html" in said
 
 

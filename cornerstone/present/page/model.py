@@ -1,0 +1,177 @@
+"""All that the page of one model shows: texts for the template, data and specifications for the charts."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from cornerstone import __version__
+from cornerstone.game.game import ACCURACY
+from cornerstone.present.page import (
+    answer,
+    flips,
+    power,
+    provenance,
+    published,
+    removal,
+    row_specs,
+    size,
+    specs,
+    trust,
+    values,
+)
+from cornerstone.present.page.flips import Read
+from cornerstone.present.page.source import Source
+from cornerstone.present.page.theme import themes
+from cornerstone.present.page.units import unit_of
+
+
+def data(source: Source, read: Read) -> dict[str, Any]:
+    """What the page's script reads.
+
+    Args:
+        source: the model's tables.
+        read: reads the result of a coalition.
+    """
+    return {
+        "model": source.model,
+        "noun": source.noun,
+        "level": source.level,
+        "players": values.players(source),
+        "axis": values.axis(source),
+        "tasks": values.tasks(source),
+        "functions": {function: unit_of(function, source.config).name for function in source.config.functions},
+        "estimators": [entry.name for entry in source.config.estimators],
+        "values": values.shapley(source),
+        "ablation": values.ablation(source),
+        "baselines": values.baselines(source),
+        "pairs": values.interactions(source),
+        "removal": removal.of(source),
+        "size": size.of(source),
+        "flips": flips.of(source, read),
+        "specs": drawings(source),
+        "themes": themes(),
+        "command": score_again(source),
+        **switches(source),
+    }
+
+
+def switches(source: Source) -> dict[str, Any]:
+    """What the switches of the page offer (`choices`), under which names (`labels`), and where they stand first."""
+    curves = removal.of(source)
+    names = source.players["player"].tolist()
+    counts = [str(count) for count in curves.get("counts", [0])]
+    orders, directions = curves.get("orders", {}), curves.get("directions", {})
+    choices = {
+        "layer": names,
+        "function": list(source.config.functions),
+        "task": [*reversed(values.tasks(source))],
+        "estimator": [entry.name for entry in source.config.estimators],
+        "order": ["depth", "value"],
+        "direction": list(directions),
+        "every": ["two", "all"],
+        "by": list(orders),
+        "remove": counts,
+        "flips": ["change", "lost", "won", "task"],
+    }
+    top = source.table("cornerstones").sort_values("rank", kind="stable")["player"].iloc[0]
+    return {
+        "choices": choices,
+        "labels": {
+            "task": values.tasks(source),
+            "order": {"depth": "by depth", "value": "by value"},
+            "direction": directions,
+            "by": orders,
+        },
+        "defaults": {name: offered[0] for name, offered in choices.items() if offered} | {"layer": str(top)},
+        "two": [order for order in ("shapley", "depth") if order in orders],
+    }
+
+
+def score_again(source: Source) -> str:
+    """The command that scores a coalition on every task; `{coalition}` is to be filled in."""
+    paths = [source.layout.coalition(source.model, task, "{coalition}") for task in source.config.scored_tasks]
+    return " ".join(["snakemake --cores 2", *paths])
+
+
+def drawings(source: Source) -> dict[str, Any]:
+    """The specifications of all charts; those that name a unit, once for each value function."""
+    names = list(dict.fromkeys(player["kind"] for player in values.players(source)))
+    axis, count = values.axis(source), len(source.players)
+    tasks = list(values.tasks(source).values())
+    units = {function: unit_of(function, source.config).name for function in source.config.functions}
+    made: dict[str, Any] = {
+        "map": {
+            function: {
+                order: specs.atlas(unit, names, axis, count, tasks, order == "value") for order in ("depth", "value")
+            }
+            for function, unit in units.items()
+        },
+        "top": {function: row_specs.forest(unit, names, "player") for function, unit in units.items()},
+        "tasks": {function: row_specs.forest(unit, names, "task") for function, unit in units.items()},
+    }
+    if source.has("interactions"):
+        rows = values.distances(source)
+        made["pairs"] = {function: row_specs.strip(unit, axis, count, rows) for function, unit in units.items()}
+    if source.has("deletion"):
+        orders = list(removal.of(source)["orders"].values())
+        made["removed"] = row_specs.curves(metric(source), orders)
+    return made
+
+
+def metric(source: Source) -> str:
+    """What the value function `accuracy` is called on an axis."""
+    unit = unit_of(ACCURACY, source.config)
+    return "accuracy (%)" if unit.name == "points of accuracy" else unit.name
+
+
+def context(source: Source, read: Read) -> dict[str, Any]:
+    """What the template of a model's page fills in."""
+    has_pairs = source.has("interactions")
+    return {
+        "model": source.model,
+        "noun": source.noun,
+        "level": f"{source.level:.0%}",
+        "header": answer.header(source),
+        "when": provenance.when(source),
+        "version": __version__,
+        "cards": answer.cards(source),
+        "sure": answer.how_sure(source),
+        "power": power.sentences(Path(source.layout.results, source.model)),
+        "warnings": answer.warnings(source),
+        "static_map": static_map(source),
+        "figures": figures(source),
+        "has_pairs": has_pairs,
+        "has_removal": source.has("deletion"),
+        "removal": removal.summary(source) if source.has("deletion") else "",
+        "claims": published.claims(source),
+        "published": published.known(source),
+        "tables": published.tables(source),
+        "estimators": trust.estimators(source),
+        "not_counted": trust.NOT_COUNTED,
+        "facts": provenance.facts(source, read),
+        "settings": provenance.settings(source),
+        "commands": provenance.commands(),
+        "files": provenance.files(source),
+        "report": provenance.REPORT,
+        "citations": [provenance.PAPER, provenance.software()],
+    }
+
+
+def static_map(source: Source) -> str:
+    """The figure of all values as the address of an image that holds it: what is seen without JavaScript."""
+    path = Path(source.layout.figure(source.model, "values")[0])
+    return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}" if path.is_file() else ""
+
+
+def for_paper(files: list[str]) -> Path:
+    """Of a figure's files the one at the width of a paper's column."""
+    return Path(next(path for path in files if path.endswith("-column.pdf")))
+
+
+def figures(source: Source) -> dict[str, str | None]:
+    """Chart of the page -> the same figure at paper width, relative to the page; None where there is none."""
+    wanted = {"map": "values", "removed": "deletion", "pairs": "interactions"}
+    paths = {chart: for_paper(source.layout.figure(source.model, kind)) for chart, kind in wanted.items()}
+    return {chart: published.relative(source, str(path)) if path.is_file() else None for chart, path in paths.items()}

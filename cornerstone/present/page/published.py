@@ -1,0 +1,123 @@
+"""The paper: its tables beside the published numbers, and its hypotheses as sentences with verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cornerstone.analysis import paper
+from cornerstone.present.page.source import Source
+from cornerstone.present.page.units import between, said
+from cornerstone.present.tables import TABLES, task_name
+
+PAPER = ("table1", "table2", "table3", "table4")
+"""The tables that the paper has, too."""
+WORDS = {
+    "without one cornerstone": "without one top-three layer",
+    "removing a cornerstone": "removing a top-three layer",
+}
+"""What the paper calls a cornerstone, by its rule, in the words of the page, where the word means a confirmed one."""
+MARKS = {"holds": "✓", "fails": "✗", "open": "?"}
+"""Verdict -> its sign."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table for readers.
+
+    Attributes:
+        name: of its files.
+        title: above it.
+        caption: below it.
+        head: names of the columns.
+        rows: cells as text.
+        files: paths of the same table in other formats, by ending.
+    """
+
+    name: str
+    title: str
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper predicts, and what was measured."""
+
+    hypothesis: str
+    verdict: str
+    mark: str
+    sentence: str
+
+
+def tables(source: Source) -> list[Shown]:
+    """Tables 1 to 4 of this model, with the published numbers where the paper has the model."""
+    return [
+        shown(source, table.name, table.show(source.table(table.reads)), table.caption)
+        for table in TABLES
+        if table.name in PAPER
+    ]
+
+
+def shown(source: Source, name: str, frame: pd.DataFrame, caption: str) -> Shown:
+    """A table of one model as text."""
+    frame = frame.drop(columns="model", errors="ignore").astype(object)
+    if "task" in frame:
+        frame["task"] = frame["task"].map(task_name)
+    links = {Path(path).suffix[1:]: relative(source, path) for path in source.layout.table(name)}
+    head = [str(column).replace("_percent", " (%)").replace("_", " ") for column in frame.columns]
+    rows = [[cell(value) for value in row] for row in frame.to_numpy().tolist()]
+    title = f"Table {name[-1]}" if name in PAPER else name.capitalize()
+    return Shown(name, title, caption, head, rows, links)
+
+
+def in_words(text: str) -> str:
+    """A text with `WORDS` for the paper's.
+
+    >>> in_words("removing a cornerstone costs more than another layer")
+    'removing a top-three layer costs more than another layer'
+    """
+    for theirs, ours in WORDS.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+def relative(source: Source, path: str) -> str:
+    """A path from the page's folder, for links."""
+    return Path(path).relative_to(source.layout.results).as_posix()
+
+
+def cell(value: object) -> str:
+    """One cell: numbers with one decimal, a dash where there is none."""
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    return f"{value:z.1f}".replace("-", "−") if isinstance(value, float | np.floating) else str(value)
+
+
+def known(source: Source) -> bool:
+    """Whether the paper has published numbers of this model."""
+    return source.model in paper.CORNERSTONES
+
+
+def claims(source: Source) -> list[Claim]:
+    """The paper's hypotheses, each prediction as a sentence."""
+    found = []
+    for _, row in source.table("hypotheses").iterrows():
+        value, low, high = (100 * float(row[column]) for column in ("value", "low", "high"))
+        apart = row["documents"] == "held out"
+        where = "documents that had no part in choosing the layers" if apart else "all documents"
+        expected = "above 0" if row["expected"] == "> 0" else "0"
+        text = in_words(str(row["prediction"]))
+        about = "" if str(row["layers"]).startswith("all but") or not apart else f" ({row['layers']})"
+        sentence = (
+            f"{text[0].upper()}{text[1:]}{about}: expected {expected}, measured {said(value)} points "
+            f"({between(low, high)}), on {where}."
+        )
+        verdict = str(row["verdict"])
+        found.append(Claim(str(row["hypothesis"]), verdict, MARKS.get(verdict, "?"), sentence))
+    return found

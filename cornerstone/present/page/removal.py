@@ -1,0 +1,90 @@
+"""What can be removed: accuracy along the deletion curves, which layers go at each point, and what that saves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from cornerstone.analysis.deletion import deletion_order
+from cornerstone.game.coalitions import name, without
+from cornerstone.game.game import ACCURACY, MEAN
+from cornerstone.present.page.source import Source
+from cornerstone.present.page.units import rounded, unit_of
+
+ORDERS = {"shapley": "by Shapley value", "ablation": "by drop alone", "depth": "by depth"}
+"""Orders of removal as a reader knows them; others keep their names."""
+DIRECTIONS = {"least": "least important first", "most": "most important first"}
+"""Directions as a reader knows them."""
+
+
+def of(source: Source) -> dict[str, Any]:
+    """The deletion curves of a model; empty where the config asks for none.
+
+    Returns:
+        `curves`: rows of order, direction, task and the points' removed, accuracy, low, high. `layers`: order ->
+        direction -> the names of the players in the order in which they go. `coalitions`: order -> direction -> number
+        removed -> name of the coalition. `orders` and `directions`: their names for readers. `total`: players.
+    """
+    if not source.has("deletion"):
+        return {}
+    frame = source.table("deletion")
+    factor = unit_of(ACCURACY, source.config).factor
+    curves = [
+        {
+            "order": order,
+            "direction": direction,
+            "task": task,
+            "removed": rows["removed"].astype(int).tolist(),
+            **{column: rounded(rows[column], factor) for column in ("accuracy", "low", "high")},
+        }
+        for (order, direction, task), rows in frame.groupby(["order", "direction", "task"], sort=False)
+    ]
+    drops, names = source.table("ablation"), source.players["player"].tolist()
+    used, ways = (list(dict.fromkeys(frame[column])) for column in ("order", "direction"))
+    places = {(order, way): deletion_order(order, way, source.headline, drops) for order in used for way in ways}
+    players = source.config.models[source.model].all_players()
+    counts = sorted({int(count) for count in frame["removed"]})
+    return {
+        "curves": curves,
+        "layers": {order: {way: [names[place] for place in places[order, way]] for way in ways} for order in used},
+        "coalitions": {
+            order: {
+                way: {str(count): name(without(places[order, way][:count], players), players) for count in counts}
+                for way in ways
+            }
+            for order in used
+        },
+        "counts": counts,
+        "orders": {order: ORDERS.get(order, order) for order in used},
+        "directions": {way: DIRECTIONS.get(way, way) for way in ways},
+        "total": len(names),
+    }
+
+
+def summary(source: Source) -> str:
+    """How many layers can go before the mean over tasks is clearly below that of the whole model, in a sentence.
+
+    Two intervals of accuracy that do not overlap count as clear: a cautious rule, as both are on the same documents.
+    """
+    frame = source.table("deletion")
+    order = source.config.deletion.orders[0]
+    rows = frame[(frame["task"] == MEAN) & (frame["order"] == order) & (frame["direction"] == "least")]
+    rows = rows.sort_values("removed")
+    start = rows.iloc[0]
+    clear = rows[rows["high"] < start["low"]]
+    how = ORDERS.get(order, order)
+    if clear.empty:
+        return (
+            f"Removing up to {_most(rows)} {source.noun}s {how}, least important first, does not clearly lower the "
+            "mean over tasks: the intervals overlap. That can also mean that there are too few documents."
+        )
+    kept = rows[rows["removed"] < int(clear["removed"].iloc[0])]["removed"].max()
+    return (
+        f"Removing {int(clear['removed'].iloc[0])} {source.noun}s {how}, least important first, clearly lowers the "
+        f"mean over tasks; removing {int(kept)} does not."
+    )
+
+
+def _most(rows: pd.DataFrame) -> int:
+    return int(rows["removed"].max())
