@@ -191,8 +191,8 @@ TABLES: Final = (
         "what was measured (points of accuracy, mean over tasks, with interval). Verdicts are adjusted for testing all "
         "predictions; one is `open` where nothing is shown. `on tasks`: on how many it holds, fails, and is open. The "
         "floor is the accuracy without any sublayer, or that of always taking one place, where that is higher; "
-        "`intact` is the whole model's distance from it. What is expected to be 0 holds where it is shown to lie within "
-        "the margin (`intervals.equivalence`).",
+        "`intact` is the whole model's distance from it. What is expected to be 0 holds where it is shown to lie "
+        "within the margin (`intervals.equivalence`).",
     ),
     Table(
         "estimators",
