@@ -19,6 +19,7 @@ from cornerstone.game.game import Game
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
+from cornerstone.present.page.source import Source
 from tests.helpers import configured, documents, raw
 
 COUNT = 24
@@ -135,3 +136,19 @@ def reader(config: Config) -> Any:
         }
 
     return read
+
+
+class Told(Source):
+    """A model of which some tables are told."""
+
+    tables: dict[str, pd.DataFrame]
+
+    def table(self, stem: str, function: str = "accuracy") -> pd.DataFrame:
+        return self.tables[stem] if stem in self.tables else super().table(stem, function)
+
+
+def told(source: Source, **tables: pd.DataFrame) -> Source:
+    """A model of which some tables are these."""
+    made = Told(source.config, source.model)
+    object.__setattr__(made, "tables", tables)
+    return made

@@ -343,11 +343,12 @@
     if (!count) { target.replaceChildren(element("p", "Nothing is removed. Move the slider: it stops where the curves were measured.", { class: "quiet" })); return; }
     const list = element("ul", undefined, { class: "names", "aria-label": "layers removed" });
     names.forEach((name) => { const item = element("li"); item.append(element("a", name, { href: `#${name}` })); list.append(item); });
+    const paired = Boolean(removal.curves[0].above_depth);
     const rows = Object.entries(data.tasks).map(([task, name]) => {
       const curve = removal.curves.find((each) => each.order === order && each.direction === state.direction && each.task === task), i = curve.removed.indexOf(count), base = data.baselines[task];
-      return [name, tenths(base.original), `${tenths(curve.accuracy[i])} (${tenths(curve.low[i])} to ${tenths(curve.high[i])})`, tenths(base.original - curve.accuracy[i]), tenths(base.chance)];
+      return [name, tenths(base.original), `${tenths(curve.accuracy[i])} (${tenths(curve.low[i])} to ${tenths(curve.high[i])})`, tenths(base.original - curve.accuracy[i]), ...(paired ? [curve.above_depth[i] === null ? "–" : `${tenths(curve.above_depth[i])} (${tenths(curve.above_depth_low[i])} to ${tenths(curve.above_depth_high[i])})`] : []), tenths(base.chance)];
     });
-    const found = [element("p", `Removed ${removal.orders[order]}, ${removal.directions[state.direction]}:`), list, grid(["task", "whole model", `without ${count}`, "loss", "chance"], rows)];
+    const found = [element("p", `Removed ${removal.orders[order]}, ${removal.directions[state.direction]}:`), list, grid(["task", "whole model", `without ${count}`, "loss", ...(paired ? ["above order by depth"] : []), "chance"], rows)];
     if (data.size?.parameters) {
       const sum = (values) => names.reduce((total, name) => total + values[index.get(name)], 0), saved = sum(data.size.parameters), work = sum(data.size.flop);
       found.push(element("p", `Saved: ${big(saved)} of ${big(data.size.total)} parameters (${(100 * saved / data.size.total).toFixed(0)} %), and ${(100 * work / data.size.flop_total).toFixed(0)} % of the floating-point operations of a token's matrix products with weights. The speed was not measured.`));

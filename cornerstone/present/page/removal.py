@@ -12,8 +12,17 @@ from cornerstone.game.game import ACCURACY, MEAN
 from cornerstone.present.page.source import Source
 from cornerstone.present.page.units import rounded, unit_of
 
-ORDERS = {"shapley": "by Shapley value", "ablation": "by drop alone", "depth": "by depth"}
+ORDERS = {
+    "shapley": "by Shapley value",
+    "ablation": "by drop alone",
+    "depth": "by depth",
+    "influence": "by block influence",
+    "perplexity": "by drop of log-probability",
+    "random": "at random",
+}
 """Orders of removal as a reader knows them; others keep their names."""
+ABOVE = ("above_depth", "above_depth_low", "above_depth_high")
+"""Columns of the paired difference to the order by depth, where the curves have it."""
 DIRECTIONS = {"least": "least important first", "most": "most important first"}
 """Directions as a reader knows them."""
 
@@ -22,9 +31,9 @@ def of(source: Source) -> dict[str, Any]:
     """The deletion curves of a model; empty where the config asks for none.
 
     Returns:
-        `curves`: rows of order, direction, task and the points' removed, accuracy, low, high. `layers`: order ->
-        direction -> the names of the players in the order in which they go. `coalitions`: order -> direction -> number
-        removed -> name of the coalition. `orders` and `directions`: their names for readers. `total`: players.
+        `curves`: rows of order, direction, task and the points' removed, accuracy, low, high, and `ABOVE`. `layers`:
+        order -> direction -> the names of the players in the order in which they go. `coalitions`: order -> direction
+        -> number removed -> name of the coalition. `orders`, `directions`: their names for readers. `total`: players.
     """
     if not source.has("deletion"):
         return {}
@@ -37,12 +46,13 @@ def of(source: Source) -> dict[str, Any]:
             "task": task,
             "removed": rows["removed"].astype(int).tolist(),
             **{column: rounded(rows[column], factor) for column in ("accuracy", "low", "high")},
+            **{column: rounded(rows[column], factor) for column in ABOVE if column in rows},
         }
         for (order, direction, task), rows in frame.groupby(["order", "direction", "task"], sort=False)
     ]
-    drops, names = source.table("ablation"), source.players["player"].tolist()
+    names = source.players["player"].tolist()
     used, ways = (list(dict.fromkeys(frame[column])) for column in ("order", "direction"))
-    places = {(order, way): deletion_order(order, way, source.headline, drops) for order in used for way in ways}
+    places = {(order, way): _places(source, frame, order, way) for order in used for way in ways}
     players = source.config.models[source.model].all_players()
     counts = sorted({int(count) for count in frame["removed"]})
     return {
@@ -60,6 +70,22 @@ def of(source: Source) -> dict[str, Any]:
         "directions": {way: DIRECTIONS.get(way, way) for way in ways},
         "total": len(names),
     }
+
+
+def _places(source: Source, frame: pd.DataFrame, order: str, direction: str) -> list[int]:
+    """Positions of the players in the order in which they go, at least as far as the curve goes."""
+    if "layers" not in frame:
+        return deletion_order(order, direction, source.headline, source.table("ablation"))
+    rows = frame[(frame["order"] == order) & (frame["direction"] == direction)]
+    places = dict(zip(source.players["player"], source.players["position"], strict=True))
+    longest = rows.sort_values("removed")["layers"].iloc[-1]
+    return [int(places[name]) for name in str(longest).split()]
+
+
+def cross_fitted(source: Source) -> bool:
+    """Whether curves are drawn on other documents than those that gave their order."""
+    frame = source.table("deletion")
+    return "cross_fitted" in frame and bool(frame["cross_fitted"].astype(bool).any())
 
 
 def summary(source: Source) -> str:

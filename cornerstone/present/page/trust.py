@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cornerstone.game.game import ACCURACY, MEAN
+from cornerstone.present.page import removal
 from cornerstone.present.page.published import cell
 from cornerstone.present.page.source import Source
 from cornerstone.present.page.units import unit_of
@@ -21,12 +22,21 @@ COLUMNS = {
 NOT_COUNTED = (
     "The bias of the window estimator, and of others that are not unbiased.",
     "Selection: the highest of many noisy values are too high on average. Values on held-out documents are free of it.",
-    "That the order of removal is chosen on the documents on which its curve is drawn: curves that remove the least "
-    "important first are too high.",
     "Other prompts, other documents than those of the task, other number formats.",
     "Each interval holds by itself. P-values and rank intervals are adjusted for testing every layer.",
 )
 """What the intervals do not count: docs/method.md."""
+CHOSEN = (
+    "That the order of removal is chosen on the documents on which its curve is drawn: curves that remove the least "
+    "important first are too high."
+)
+"""What they do not count where deletion curves are not cross-fitted."""
+
+
+def not_counted(source: Source) -> list[str]:
+    """What the intervals of a model's page do not count."""
+    chosen = source.has("deletion") and not removal.cross_fitted(source)
+    return [*NOT_COUNTED, *([CHOSEN] if chosen else [])]
 
 
 def estimators(source: Source) -> tuple[list[str], list[list[str]]]:

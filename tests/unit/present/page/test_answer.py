@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from cornerstone.errors import StoreError
@@ -12,21 +11,7 @@ from cornerstone.present.page import answer, power
 from cornerstone.present.page.source import Source
 from cornerstone.present.page.units import unit_of
 from tests.helpers import configured
-
-
-class Told(Source):
-    """A model of which some tables are told."""
-
-    tables: dict[str, pd.DataFrame]
-
-    def table(self, stem: str, function: str = "accuracy") -> pd.DataFrame:
-        return self.tables[stem] if stem in self.tables else super().table(stem, function)
-
-
-def told(source: Source, **tables: pd.DataFrame) -> Source:
-    made = Told(source.config, source.model)
-    object.__setattr__(made, "tables", tables)
-    return made
+from tests.pages import told
 
 
 def test_there_is_a_card_for_each_value_function_the_declared_one_first(source: Source) -> None:

@@ -149,6 +149,22 @@ def test_the_layers_that_go_are_those_of_the_curve(config: Config, source: Sourc
     assert removal.summary(source).startswith("Removing ")
 
 
+def test_curves_that_name_their_layers_and_are_cross_fitted_are_shown_so(source: Source) -> None:
+    frame = source.table("deletion")
+    frame["layers"] = [" ".join(["ffn3", "attn2", "ffn0", "attn5", "ffn1", "attn0"][:n]) for n in frame["removed"]]
+    frame["cross_fitted"] = frame["order"] != "depth"
+    for column, value in (("above_depth", 0.01), ("above_depth_low", -0.02), ("above_depth_high", float("nan"))):
+        frame[column] = value
+    told = pages.told(source, deletion=frame)
+    found = removal.of(told)
+    assert found["layers"]["shapley"]["least"] == ["ffn3", "attn2", "ffn0", "attn5", "ffn1", "attn0"]
+    assert found["coalitions"]["shapley"]["least"]["3"] == "drop-ffn0-attn2-ffn3"
+    curve = found["curves"][0]
+    assert (curve["above_depth"][0], curve["above_depth_low"][0], curve["above_depth_high"][0]) == (1.0, -2.0, None)
+    assert trust.CHOSEN not in trust.not_counted(told)
+    assert trust.CHOSEN in trust.not_counted(source)
+
+
 def test_without_deletion_curves_there_is_nothing_to_remove() -> None:
     assert removal.of(Source(configured({"deletion.orders": []}), "tiny")) == {}
 
