@@ -171,7 +171,7 @@ def error_against_work(frame: pd.DataFrame) -> Figure:
     }
     panels = list(dict.fromkeys(zip(frame["players"], frame["game"], strict=True)))
     with styled():
-        figure = Figure(figsize=(drawing.WIDTH, 4.4), layout="constrained")
+        figure = Figure(figsize=(WIDTHS[""], 4.4), layout="constrained")
         rows = len({players for players, _ in panels})
         axes = figure.subplots(rows, len(panels) // rows, squeeze=False).flatten().tolist()
         for ax, (players, game) in zip(axes, panels, strict=True):

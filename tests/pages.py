@@ -18,7 +18,7 @@ from cornerstone.game.coalitions import name, parse
 from cornerstone.game.game import Game
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
-from cornerstone.plan.plan import Plan
+from cornerstone.plan.plan import plans
 from cornerstone.present.page.source import Source
 from tests.helpers import configured, documents, raw
 
@@ -56,12 +56,12 @@ def save(config: Config) -> Config:
 
 
 def _save(config: Config, model: str, number: int) -> None:
-    layout, plan = Layout(config), Plan(config, model)
+    layout, by_task = Layout(config), plans(config, model)
     data = {task: _documents(task) for task in config.scored_tasks}
     values = []
     for task, made in data.items():
         files.write(made, Path(layout.documents_for(model, task)))
-        frame = _values(config, model, task, plan.coalitions, number)
+        frame = _values(config, model, task, by_task[task].coalitions, number)
         frame.attrs = {"fingerprint": fingerprint.of_values(config, model, task), "documents": made.digest}
         values.append(Path(layout.values(model, task)))
         values[-1].parent.mkdir(parents=True, exist_ok=True)
@@ -72,10 +72,8 @@ def _save(config: Config, model: str, number: int) -> None:
     write_text(Path(layout.provenance(model)), '{"fingerprint": "0123456789abcdef", "values": {}}')
     if not config.deletion.orders:
         return
-    shown = layout.shown(model)
-    points = deletion.deletion_points(
-        config, plan.players, *(read_csv(Path(shown[stem])) for stem in ("shapley", "ablation"))
-    )
+    by = read_csv(Path(layout.csv(model, "orders")))
+    points = deletion.deletion_points(config, config.models[model].all_players(), by)
     games = {task: _game(config, model, task, points["coalition"].tolist(), number) for task in data}
     write_csv(deletion.deletion_curves(config, model, points, games), Path(layout.csv(model, "deletion")))
 

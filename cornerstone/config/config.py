@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, ValidationError, model_validator
 
 from cornerstone.config import names, source
-from cornerstone.config.models import Model
+from cornerstone.config.models import Model, names_problem
 from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError

@@ -15,7 +15,8 @@ def check_installed(root: Path) -> None:
     """Check that the package is the one beside the rules: those of one version with the other would mix two codes.
 
     Raises:
-        ConfigError: it is another one, a folder's name is nothing for a shell, or PYTHONPATH puts other packages before those of this environment.
+        ConfigError: it is another one, a folder's name is nothing for a shell, or PYTHONPATH puts other packages before
+            those of this environment.
     """
     for folder in (root.resolve(), Path.cwd()):
         if odd := re.search(r"[^\w .,:@%+=/~-]", str(folder)):

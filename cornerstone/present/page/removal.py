@@ -75,11 +75,20 @@ def of(source: Source) -> dict[str, Any]:
 def _places(source: Source, frame: pd.DataFrame, order: str, direction: str) -> list[int]:
     """Positions of the players in the order in which they go, at least as far as the curve goes."""
     if "layers" not in frame:
-        return deletion_order(order, direction, source.headline, source.table("ablation"))
+        return deletion_order(direction, _by(source, order))
     rows = frame[(frame["order"] == order) & (frame["direction"] == direction)]
     places = dict(zip(source.players["player"], source.players["position"], strict=True))
     longest = rows.sort_values("removed")["layers"].iloc[-1]
     return [int(places[name]) for name in str(longest).split()]
+
+
+def _by(source: Source, order: str) -> pd.DataFrame:
+    """Position and value of each player, mean over tasks and of all documents, by which an order is made."""
+    if order == "depth":
+        return pd.DataFrame({"position": source.players["position"], "value": -source.players["position"]})
+    table, column = (source.headline, "value") if order == "shapley" else (source.table("ablation"), "drop")
+    rows = table[table["task"] == MEAN]
+    return pd.DataFrame({"position": rows["position"], "value": rows[column]})
 
 
 def cross_fitted(source: Source) -> bool:

@@ -71,7 +71,7 @@ def test_a_job_that_is_stopped_keeps_about_half_of_its_work(name: str) -> None:
     model = config.models[name]
     players, stages = model.all_players(), stages_of(model.all_players(), [SEQUENTIAL] * model.blocks)
     division = Division((1,), 1, Room("resident", 0, 0, 10**9))
-    for names in Plan(config, name).chunks:
+    for names in Plan(config, name, config.scored_tasks[0]).chunks:
         planned = in_sweep_order([parse(each, players) for each in names], players)
         groups = division.grouping(planned, stages).groups(planned)
         assert [coalition for group in groups for coalition in group] == planned
