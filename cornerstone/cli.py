@@ -156,9 +156,10 @@ def _task(known: argparse.Namespace, options: list[str]) -> int:
 
 
 def _schema(known: argparse.Namespace, options: list[str]) -> int:
-    from cornerstone.config.reference import write
+    from cornerstone.config import reference
+    from cornerstone.outputs import page
 
-    for path in write(Path()):
+    for path in [*reference.write(Path()), page.write(Path())]:
         print(f"wrote {path}")
     return 0
 

@@ -93,7 +93,7 @@ rule deletion_curves:
         values=lambda w: layout.shown(w.model)["shapley"],
         drops=lambda w: layout.shown(w.model)["ablation"],
     output:
-        layout.csv("{model}", "deletion"),
+        [layout.csv("{model}", stem) for stem in ("deletion", "orders")],
     log:
         "logs/deletion_curves/{model}.log",
     params:

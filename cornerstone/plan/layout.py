@@ -157,8 +157,8 @@ class Layout:
         return [self.csv(model, stem) for stem in [*stems, "by_removed", "hypotheses"]]
 
     def deletion(self, model: str) -> list[str]:
-        """The table of deletion curves, where the config asks for some."""
-        return [self.csv(model, "deletion")] if self.config.deletion.orders else []
+        """The tables of deletion curves and of how well their orders rank, where the config asks for some."""
+        return [self.csv(model, stem) for stem in ("deletion", "orders")] if self.config.deletion.orders else []
 
     def shown(self, model: str) -> dict[str, str]:
         """What figures and tables can show of a model, by name: `shapley` is that of the headline, by accuracy."""
@@ -199,6 +199,11 @@ class Layout:
     def summary(self) -> str:
         """What was found, on one page."""
         return f"{self.results}/summary.md"
+
+    @property
+    def package(self) -> str:
+        """What the files of the results are, for programs."""
+        return f"{self.results}/datapackage.json"
 
     @property
     def report(self) -> str:

@@ -26,6 +26,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "tables": (DRAWING, "making tables"),
     "figure": (DRAWING, "drawing"),
     "summary": (DRAWING, "writing the summary"),
+    "package": (DRAWING, "describing the files"),
 }
 """Step, as the first folder (or the name) of its logs -> stage of the run, and what its jobs do."""
 

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from cornerstone.present.figures.drawing import (
     GREEN,
     GREY,
+    ORANGE,
     PURPLE,
     SKY,
     are_shares,
@@ -31,6 +32,8 @@ ORDERS: Final[dict[str, tuple[str, str]]] = {
     "shapley": ("by Shapley value", GREEN),
     "ablation": ("by single removal", PURPLE),
     "depth": ("by depth", SKY),
+    "perplexity": ("by perplexity", ORANGE),
+    "random": ("at random", GREY),
 }
 DIRECTIONS: Final[dict[str, tuple[str, Any]]] = {
     "least": ("least important first", "-"),
