@@ -15,6 +15,7 @@ Data flows one way: config -> plan -> sweep -> store -> estimate -> figures. Eac
     forecast    what it will cost
     cluster     SLURM and Apptainer
     outputs     what leaves the tool
+    prune       a checkpoint without some layers
     adding      a new model's entry
 
 A folder imports only those below it (`make lint` checks that). docs/tour.md says in which order to read.
