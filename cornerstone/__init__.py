@@ -17,6 +17,7 @@ Data flows one way: config -> plan -> sweep -> store -> estimate -> figures. Eac
     outputs     what leaves the tool
     prune       a checkpoint without some layers
     adding      a new model's entry
+    command     what the subcommands of `cornerstone` say
 
 A folder imports only those below it (`make lint` checks that). docs/tour.md says in which order to read.
 """
