@@ -323,7 +323,12 @@ def test_a_tracker_gets_the_main_numbers(config: Config) -> None:
 
 def test_the_page_is_opened_where_somebody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+
+    def browser(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", browser)
     config = configured({"paths.results": str(tmp_path)})
     with pytest.raises(StoreError, match=r"index\.html is not there. Run `cornerstone run`"):
         page.open_page(config)
