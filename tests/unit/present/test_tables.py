@@ -73,9 +73,9 @@ def test_write_table_latex_is_escaped(frame: pd.DataFrame, tmp_path: Path) -> No
     tables.write_table(frame, tmp_path / "table3", "Drops in % – a_b")
     tex = (tmp_path / "table3.tex").read_text()
     assert r"\caption{Drops in \% -- a\_b}" in tex
-    assert r"\begin{tabular}{llrrr}" in tex
-    assert r"my\_model & ARC-Easy & 0.3 & -- & 10 \\" in tex
-    assert r"clipped (\%)" in tex
+    assert r"\begin{tabular}{@{}l l S[table-format=1.1] S[table-format=2.1] S[table-format=3.0]@{}}" in tex
+    assert r"my\_model & ARC-Easy & 0.3 & {--} & 10 \\" in tex
+    assert r"\shortstack{clipped \\ (\%)}" in tex
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert tex.count(rule) == 1
 
@@ -134,7 +134,7 @@ def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
         drops, table = (read_csv(Path(Layout(config).csv(model, stem))) for stem in ("ablation", "cornerstones"))
         top = paper.top_players(table, model)
         rows = drops[(drops["task"] != "mean") & drops["player"].isin(top)]
-        found = third.loc[(model, "cornerstone"), "unclipped_percent"]
+        found = third.loc[(model, "top three"), "unclipped_percent"]
         assert found == pytest.approx(100 * rows["drop"].mean())
 
 
