@@ -114,6 +114,7 @@ rule package:
                 for path in SHOWN[model].values()
                 if path.endswith(".csv")
             ],
+            *[path for model in cfg.run for path in layout.influences(model)],
             *[
                 layout.values(model, task)
                 for model in cfg.run

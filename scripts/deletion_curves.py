@@ -17,6 +17,7 @@ with log.script(snakemake.log[0]):
     model = snakemake.wildcards.model
     tables = games.read_all(config, model, [Path(path) for path in snakemake.input.tables])
     values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
+    drops = deletion.with_influence(drops, [read_csv(Path(path)) for path in snakemake.input.influence])
     points = deletion.deletion_points(config, config.models[model].all_players(), values, drops)
     frames = {
         "deletion": deletion.deletion_curves(config, model, points, tables),

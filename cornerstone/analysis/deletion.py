@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from cornerstone.game.coalitions import without
 from cornerstone.game.game import MEAN, Game
 from cornerstone.game.players import Player
 
-_DROPS = {"ablation": "drop", "perplexity": LOG_DROP}
-"""Orders that come from single removals: the column of their table."""
+_DROPS = {"ablation": "drop", "perplexity": LOG_DROP, "influence": "influence"}
+"""Orders that come from the table of single removals: the column."""
 
 
 def deletion_steps(count: int, share: float, points: int) -> list[int]:
@@ -35,11 +35,11 @@ def deletion_order(order: str, direction: str, values: pd.DataFrame, drops: pd.D
 
     Args:
         order: `shapley` (mean value over tasks), `ablation` (mean drop over tasks), `perplexity` (mean drop of the
-            log-probability over tasks), `depth` or `random`.
+            log-probability over tasks), `influence` (mean block influence over tasks), `depth` or `random`.
         direction: `least` important first, or `most`. For `depth`, the first sublayers count as the most
             important, as the paper finds them to be.
         values: what `shapley` returned.
-        drops: what `ablations` returned.
+        drops: what `ablations` returned; for `influence` what `with_influence` made of it.
         seed: of the random order.
     """
     frame, column = (drops, _DROPS[order]) if order in _DROPS else (values, "value")
@@ -53,6 +53,21 @@ def deletion_order(order: str, direction: str, values: pd.DataFrame, drops: pd.D
         sign = 1 if direction == "least" else -1
         positions = frame.iloc[np.lexsort((frame["position"], sign * frame[column]))]["position"].tolist()
     return [int(position) for position in positions]
+
+
+def with_influence(drops: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Single removals with the mean block influence over tasks in their `mean` rows.
+
+    Args:
+        drops: what `ablations` returned.
+        tables: of each task, a row per player with `position` and `influence`; none: nothing is added.
+    """
+    if not tables:
+        return drops
+    mean = pd.concat(tables).groupby("position")["influence"].mean()
+    made = drops.copy()
+    made["influence"] = made["position"].map(mean).where(made["task"] == MEAN)
+    return made
 
 
 def deletion_points(

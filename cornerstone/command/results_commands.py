@@ -95,7 +95,10 @@ def prune(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")],
     remove: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many players to remove.")] = None,
     order: Annotated[
-        str, typer.Option(metavar="ORDER", help="Least important first: shapley, ablation, perplexity, depth, random.")
+        str,
+        typer.Option(
+            metavar="ORDER", help="Least important first: shapley, ablation, perplexity, influence, depth, random."
+        ),
     ] = "shapley",
     layers: Annotated[
         str | None, typer.Option(metavar="NAMES", help="These layers instead, such as ffn3,attn5,block7.")

@@ -133,6 +133,15 @@ class Layout:
         """The results of the deletion curves as one table."""
         return f"{self.results}/{model}/{task}/deletion.parquet"
 
+    def influence(self, model: str, task: str) -> str:
+        """How much each player turns the residual stream on a task, where deletion curves ask for it."""
+        return f"{self.results}/{model}/{task}/influence.csv"
+
+    def influences(self, model: str) -> list[str]:
+        """These tables of all tasks; none where no deletion curve asks for them."""
+        wanted = "influence" in self.config.deletion.orders
+        return [self.influence(model, task) for task in self.config.scored_tasks] if wanted else []
+
     # What is estimated: the CSV files of a model. Their stems are the names by which the analysis hands tables over.
 
     def csv(self, model: str, stem: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cornerstone.analysis.deletion import deletion_order
+from cornerstone.analysis.deletion import deletion_order, with_influence
 from cornerstone.analysis.shapley import LOG_DROP
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError, ModelError, StoreError, first_line
@@ -17,7 +17,7 @@ from cornerstone.game.players import Kinds, player_named, players_of, runs_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 
-ORDERS = ("shapley", "ablation", "perplexity", "depth", "random")
+ORDERS = ("shapley", "ablation", "perplexity", "influence", "depth", "random")
 """In which players can be removed, the least important first."""
 
 
@@ -88,6 +88,14 @@ def ranked(config: Config, model: str, count: int, order: str) -> Choice:
             "the workflow, or choose another order."
         )
     made = _made_by(config, model)
+    if order == "influence":
+        tables = Layout(config).influences(model)
+        if not tables:
+            raise ConfigError(
+                "--order influence needs `influence` among `deletion.orders` of the configuration; add it and run the "
+                "workflow, or choose another order."
+            )
+        drops = with_influence(drops, [read_csv(Path(path)) for path in tables])
     positions = deletion_order(order, "least", values, drops, config.seed)[:count]
     places = {place for position in positions for place, _ in players[position].parts}
     return _choice(config, model, places, order, [players[position].name for position in positions], made)

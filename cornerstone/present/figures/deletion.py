@@ -17,6 +17,7 @@ from cornerstone.present.figures.drawing import (
     ORANGE,
     PURPLE,
     SKY,
+    VERMILLION,
     are_shares,
     baselines_of,
     label_axes,
@@ -35,6 +36,7 @@ ORDERS: Final[dict[str, tuple[str, str]]] = {
     "ablation": ("by single removal", PURPLE),
     "depth": ("by depth", SKY),
     "perplexity": ("by perplexity", ORANGE),
+    "influence": ("by block influence", VERMILLION),
     "random": ("at random", GREY),
 }
 DIRECTIONS: Final[dict[str, tuple[str, Any]]] = {

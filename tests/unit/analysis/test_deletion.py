@@ -14,6 +14,7 @@ from cornerstone.analysis.deletion import (
     deletion_points,
     deletion_steps,
     order_quality,
+    with_influence,
 )
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError, StoreError
@@ -206,6 +207,8 @@ def test_perplexity_needs_log_probabilities() -> None:
     ):
         small({"deletion.orders": ["perplexity"]})
     small({"deletion.orders": ["perplexity"], "value_functions": ["log-probability"]})
+    with pytest.raises(ConfigError, match="influence has no meaning where heads are players"):
+        small({"deletion.orders": ["influence"], "models.tiny.players": "heads", "models.tiny.heads": 4})
 
 
 def test_an_order_is_as_good_as_its_two_curves_are_apart() -> None:
@@ -224,3 +227,12 @@ def test_an_order_is_as_good_as_its_two_curves_are_apart() -> None:
     per_document = np.repeat([1.0, 0.5, -0.5, -1.0], worth)
     assert found["se"].to_numpy()[:2] == pytest.approx(per_document.std(ddof=1) / np.sqrt(10))
     assert ((found["low"] < -0.35) & (found["high"] > -0.35)).all()
+
+
+def test_the_order_of_influence_is_that_of_its_mean_over_tasks() -> None:
+    tables = [pd.DataFrame({"position": range(4), "influence": values}) for values in ([4, 1, 2, 3], [0, 1, 6, 3])]
+    found = with_influence(DROPS, [frame.sample(frac=1, random_state=0) for frame in tables])
+    assert deletion_order("influence", "least", VALUES, found) == [1, 0, 3, 2]
+    assert deletion_order("influence", "most", VALUES, found) == [2, 3, 0, 1]
+    assert with_influence(DROPS, []) is DROPS
+    assert deletion_order("ablation", "least", VALUES, found) == deletion_order("ablation", "least", VALUES, DROPS)
