@@ -282,6 +282,7 @@ def test_the_card_and_the_facts_say_what_was_done(make: Make, tmp_path: Path) ->
     assert front["library_name"] == "transformers"
     assert "| beta | acc_norm | 0.7500 | 0.5000 |" in card
     assert "llama-quantize --prune-layers 1" in card
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1  # the weights are readable, too
     recipe = yaml.safe_load((tmp_path / "out" / "mergekit.yaml").read_text())
     assert [part["sources"][0]["layer_range"] for part in recipe["slices"]] == [[0, 1], [2, 4]]
     assert recipe["slices"][0]["sources"][0]["model"] == str(original)
