@@ -36,6 +36,7 @@ rule all:
         COMPARISON_FIGURE_FILES,
         layout.summary,
         layout.pages,
+        layout.package,
 
 
 # The weights and documents that the active config needs: the only step with network.

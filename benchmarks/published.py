@@ -250,7 +250,8 @@ def _tables(
 
 def _deletion(world: World, drawn: Mapping[str, Drawn], found: Mapping[str, ranks.Sample]) -> float:
     config = world.config
-    table = deletion.orders(config, world.players, found, shapley.drops({t: each.game for t, each in drawn.items()}))
+    removed = shapley.drops({task: each.game for task, each in drawn.items()})
+    table = deletion.orders(config, world.players, {"shapley": found, "ablation": removed})
     points = deletion.deletion_points(config, world.players, table)
     games = {task: each.score(points["coalition"]) for task, each in drawn.items()}
     curves = deletion.deletion_curves(config, "simulated", points, games)

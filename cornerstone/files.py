@@ -42,7 +42,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(0o600, exist_ok=False)
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        readable(temporary)
         _on_disk(temporary)
         temporary.replace(path)
         _on_disk(path.parent)
@@ -238,3 +238,8 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def readable(path: Path) -> None:
+    """Give a file the mode that a file has that is simply written: temporary ones are readable by their owner alone."""
+    path.chmod(0o666 & ~_umask())

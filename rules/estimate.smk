@@ -94,8 +94,9 @@ rule deletion_curves:
     input:
         tables=[layout.deletion_values("{model}", task) for task in cfg.scored_tasks],
         orders=layout.csv("{model}", "orders"),
+        influence=lambda w: layout.influences(w.model),
     output:
-        layout.csv("{model}", "deletion"),
+        [layout.csv("{model}", stem) for stem in ("deletion", "order_quality")],
     log:
         "logs/deletion_curves/{model}.log",
     retries: 0

@@ -14,6 +14,7 @@ localrules:
     figure,
     summary,
     page,
+    package,
 
 
 rule tables:
@@ -146,3 +147,39 @@ rule page:
         f"The page: {layout.index}"
     script:
         "../scripts/page.py"
+
+
+# What every file and column is, for programs: datapackage.json.
+rule package:
+    input:
+        [
+            *[
+                path
+                for model in cfg.run
+                for path in SHOWN[model].values()
+                if path.endswith(".csv")
+            ],
+            *[path for model in cfg.run for path in layout.influences(model)],
+            *[
+                layout.values(model, task)
+                for model in cfg.run
+                for task in cfg.scored_tasks
+            ],
+            *[path for shown in COMPARED.values() for path in shown.values()],
+            *[
+                path
+                for path in [*TABLE_FILES, *COMPARISON_TABLE_FILES]
+                if path.endswith(".csv")
+            ],
+            layout.summary,
+        ],
+    output:
+        layout.package,
+    log:
+        "logs/package.log",
+    params:
+        code=code(*fingerprint.DESCRIBED, script="package"),
+    message:
+        "Describing the files"
+    script:
+        "../scripts/package.py"

@@ -23,5 +23,6 @@ with log.script(snakemake.log[0]):
         snakemake.params.fingerprint,
         snakemake.resources.mem_mb,
     )
-    points = deletion.deletion_points(job.config, job.players, read_csv(Path(snakemake.input["orders"])))
+    by = [read_csv(Path(path)) for path in snakemake.input.influence]
+    points = deletion.deletion_points(job.config, job.players, read_csv(Path(snakemake.input["orders"])), by)
     job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]), snakemake.params.made_by)

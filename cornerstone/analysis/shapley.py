@@ -22,6 +22,8 @@ from cornerstone.game.game import ACCURACY, MEAN, Game
 from cornerstone.game.players import Player
 from cornerstone.game.work import evaluations
 
+LOG_DROP = "log_probability_drop"
+"""Column of single removals: what the gold choice's log-probability loses; the rise of perplexity, up to a factor."""
 Games = Mapping[str, Game]
 """A game for each task."""
 
@@ -108,14 +110,24 @@ def drops(games: Games) -> dict[str, Sample]:
     return {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
 
 
-def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
-    """Single-layer ablation: accuracy without each player, and the paired drop with its interval."""
+def ablations(config: Config, model: str, games: Games, logarithms: Games | None = None) -> pd.DataFrame:
+    """Single-layer ablation: accuracy without each player, and the paired drop with its interval.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        games: by accuracy.
+        logarithms: by log-probability, where the config asks for that: their drop is a column more.
+    """
     found = drops(games)
     frame = _per_player(config, model, games, found, ACCURACY).rename(columns={"value": "drop"})
     frame = frame.drop(columns=["se_documents", "se_coalitions"])
     original = {task: game.full.mean() for task, game in games.items()}
     original[MEAN] = float(np.mean(list(original.values())))
     frame.insert(7, "accuracy", frame["task"].map(original) - frame["drop"])
+    if logarithms is not None:
+        lost = [ablation.estimate(game).mean(axis=0) for game in logarithms.values()]
+        frame[LOG_DROP] = np.concatenate([*lost, np.mean(lost, axis=0)])
     return frame
 
 

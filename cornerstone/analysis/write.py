@@ -54,11 +54,12 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     wanted = {task: Plan(config, model, config.members(task)[0]).wanted for task in config.run_tasks}
     frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
     frames["power"] = pd.concat(foretold, ignore_index=True)
-    frames["ablation"] = shapley.ablations(config, model, accuracy)
+    logarithms = by_function.get("log-probability")
+    frames["ablation"] = shapley.ablations(config, model, accuracy, logarithms)
     if config.deletion.orders:
-        removed = shapley.drops(accuracy)
-        by = deletion.orders(config, config.models[model].all_players(), samples[config.headline.name], removed)
-        frames["orders"] = by
+        by = {"shapley": samples[config.headline.name], "ablation": shapley.drops(accuracy)}
+        by |= {"perplexity": shapley.drops(logarithms)} if logarithms else {}
+        frames["orders"] = deletion.orders(config, config.models[model].all_players(), by)
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)
     headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}

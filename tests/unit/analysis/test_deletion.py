@@ -18,11 +18,12 @@ from cornerstone.analysis.deletion import (
     deletion_points,
     deletion_size,
     deletion_steps,
+    order_quality,
     orders,
 )
 from cornerstone.analysis.intervals import over_documents
 from cornerstone.config.config import Config
-from cornerstone.errors import StoreError
+from cornerstone.errors import ConfigError, StoreError
 from cornerstone.estimators import window
 from cornerstone.estimators.values import Values
 from cornerstone.game.coalitions import full
@@ -51,7 +52,7 @@ def orders_of(values: Sequence[float], drops: Sequence[float], folds: Sequence[s
     frames = [
         pd.DataFrame({"order": order, "fold": fold, "position": range(len(part)), "value": part})
         for order, part in (("shapley", values), ("ablation", drops))
-        for fold in folds
+        for fold in dict.fromkeys(("all", *folds))
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -78,8 +79,9 @@ def test_deletion_orders_by_hand(order: str, direction: str, positions: list[int
 def test_deletion_points_by_hand() -> None:
     config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
     found = deletion_points(config, PLAYERS, ORDERS)
-    assert list(found.columns) == ["order", "fold", "direction", "removed", "coalition"]
-    assert found.drop(columns="fold").to_numpy().tolist() == [
+    assert list(found.columns) == ["order", "fold", "direction", "removed", "layers", "coalition"]
+    assert found["layers"].tolist()[:6] == ["", "ffn0", "ffn0 ffn1", "", "attn1", "attn1 attn0"]
+    assert found.drop(columns=["fold", "layers"]).to_numpy().tolist() == [
         ["shapley", "least", 0, 0b1111],
         ["shapley", "least", 1, 0b1101],
         ["shapley", "least", 2, 0b0101],
@@ -144,8 +146,8 @@ def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
     points = deletion_points(config, PLAYERS, ORDERS)
     found = deletion_curves(config, "tiny", points, games)
     assert list(found.columns) == [
-        "model", "task", "metric", "order", "direction", "removed", "players_total", "accuracy", "se", "low", "high",
-        "above_depth", "above_depth_low", "above_depth_high", "cross_fitted", "documents",
+        "model", "task", "metric", "order", "direction", "removed", "layers", "players_total", "accuracy", "se", "low",
+        "high", "above_depth", "above_depth_low", "above_depth_high", "cross_fitted", "documents",
     ]  # fmt: skip
     assert found["task"].tolist() == ["alpha"] * 18 + ["beta"] * 18 + ["mean"] * 18
     assert set(found["players_total"]) == {4}
@@ -197,7 +199,7 @@ def test_orders_are_those_of_the_halves(games: dict[str, Game]) -> None:
     config = small()
     values = {task: shapley.sample(Values(window.estimate(some, 2)), some) for task, some in games.items()}
     removed = shapley.drops(games)
-    table = orders(config, PLAYERS, values, removed)
+    table = orders(config, PLAYERS, {"shapley": values, "ablation": removed})
     halves = ranks.split({task: some.clusters for task, some in games.items()}, config.seed)
     assert halves is not None
     for order, samples in (("shapley", values), ("ablation", removed)):
@@ -207,7 +209,9 @@ def test_orders_are_those_of_the_halves(games: dict[str, Game]) -> None:
             assert rows["value"].to_numpy() == pytest.approx(np.mean(parts, axis=0))
             assert rows["player"].tolist() == [player.name for player in PLAYERS]
     few = {task: sample.of(sample.values, np.arange(3)) for task, sample in values.items()}
-    assert set(orders(config, PLAYERS, few, removed)[lambda t: t["order"] == "shapley"]["fold"]) == {"all"}
+    assert set(
+        orders(config, PLAYERS, {"shapley": few, "ablation": removed})[lambda t: t["order"] == "shapley"]["fold"]
+    ) == {"all"}
 
 
 def test_in_pure_noise_an_order_is_worth_nothing() -> None:
@@ -225,7 +229,7 @@ def test_in_pure_noise_an_order_is_worth_nothing() -> None:
 
         played = {task: game(players, partial(value, rows=rows)) for task, rows in noise.items()}
         removed = shapley.drops(played)
-        fitted = orders(config, players, removed, removed)
+        fitted = orders(config, players, {"shapley": removed, "ablation": removed})
         same = fitted[fitted["fold"] == "first"].assign(fold="all")
         same["value"] = ranks.estimates(removed, 0.95)["mean"].value.tolist() * 2
         for name, table in (("all", same), ("cross", fitted)):
@@ -272,3 +276,57 @@ def test_deletion_steps_rise_to_the_share(count: int, share: float, points: int)
     assert steps[0] >= 1
     assert steps[-1] == max(1, math.floor(share * count))
     assert len(steps) <= points
+
+
+def walked(config: Config, order: str, direction: str, influence: Sequence[pd.DataFrame] = ()) -> list[str]:
+    """The players in the order in which they go, all of them."""
+    found = deletion_points(config, PLAYERS, ORDERS, influence)
+    rows = found[(found["order"] == order) & (found["direction"] == direction)]
+    return str(rows.sort_values("removed")["layers"].iloc[-1]).split()
+
+
+def test_a_random_order_is_that_of_its_seed_from_both_ends() -> None:
+    drawn = {}
+    for seed in range(8):
+        config = small({"seed": seed, "deletion": {"share": 1.0, "points": 4, "orders": ["random"]}})
+        drawn[seed] = walked(config, "random", "most")
+        assert sorted(drawn[seed]) == sorted(player.name for player in PLAYERS)
+        assert walked(config, "random", "least") == drawn[seed][::-1]
+    assert len({tuple(names) for names in drawn.values()}) > 4
+
+
+def test_perplexity_needs_log_probabilities() -> None:
+    with pytest.raises(
+        ConfigError, match=r"`deletion\.orders`: perplexity needs log-probability among `value_functions`"
+    ):
+        small({"deletion.orders": ["perplexity"]})
+    small({"deletion.orders": ["perplexity"], "value_functions": ["log-probability"]})
+    with pytest.raises(ConfigError, match="influence has no meaning where heads are players"):
+        small({"deletion.orders": ["influence"], "models.tiny.players": "heads", "models.tiny.heads": 4})
+
+
+def test_an_order_is_as_good_as_its_two_curves_are_apart() -> None:
+    """Each kept player is worth its own number of documents, so both losses are sums."""
+    worth = [1, 2, 3, 4]
+    rights = [np.repeat(np.arange(4), worth) == player for player in range(4)]
+    made = {"alpha": game(PLAYERS, lambda c: sum((rights[p] for p in range(4) if c >> p & 1), np.zeros(10)))}
+    config = small({"run_tasks": ["alpha"], "deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
+    points = deletion_points(config, PLAYERS, orders_of([4.0, 3.0, 2.0, 1.0], [0.0] * 4))
+    found = order_quality(config, "tiny", points, made)
+    assert found["task"].tolist() == ["alpha", "alpha", "mean", "mean"]
+    # the values say the opposite of what is so: least first removes 4, then 3 of ten documents; most first 1, then 2
+    assert found["least_loss"].to_numpy() == pytest.approx([(0.4 + 0.7) / 2] * 4)
+    assert found["most_loss"].to_numpy() == pytest.approx([(0.1 + 0.3) / 2] * 4)
+    assert found["separation"].to_numpy() == pytest.approx([-0.35] * 4)
+    per_document = np.repeat([1.0, 0.5, -0.5, -1.0], worth)
+    assert found["se"].to_numpy()[:2] == pytest.approx(per_document.std(ddof=1) / np.sqrt(10))
+    assert ((found["low"] < -0.35) & (found["high"] > -0.35)).all()
+
+
+def test_the_order_of_influence_is_that_of_its_mean_over_tasks() -> None:
+    tables = [pd.DataFrame({"position": range(4), "influence": values}) for values in ([4, 1, 2, 3], [0, 1, 6, 3])]
+    shuffled = [frame.sample(frac=1, random_state=0) for frame in tables]
+    config = small({"deletion": {"share": 1.0, "points": 4, "orders": ["influence"]}})
+    names = [player.name for player in PLAYERS]
+    assert walked(config, "influence", "least", shuffled) == [names[place] for place in (1, 0, 3, 2)]
+    assert walked(config, "influence", "most", shuffled) == [names[place] for place in (2, 3, 0, 1)]
