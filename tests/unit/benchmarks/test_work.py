@@ -53,3 +53,10 @@ def test_an_estimator_at_equal_work_with_half_the_error_gains_four() -> None:
     gains = work.ratios(frame).set_index("estimator")["some"]
     assert gains["permutation"] == 1
     assert gains["adjusted-msr"] == pytest.approx(4 * 0.9)
+
+
+def test_coverage_is_that_of_intervals_with_noise_of_documents() -> None:
+    found = work.coverage(2000, work.games(20)[2:], documents=40, repetitions=3)
+    assert found["game"].tolist() == ["collapse", "smooth"]
+    assert found["coverage"].between(0.7, 1).all()
+    assert found["coalition_share"].between(0, 1).all()
