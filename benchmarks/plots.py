@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from cornerstone.present.figures import drawing
+from cornerstone.present.figures import WIDTHS, drawing
 from cornerstone.present.figures.drawing import (
     BLACK,
     BLUE,
@@ -206,7 +206,7 @@ FLOOR = 0.01
 def _grid(games: list[str], height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
     """A figure with a panel for each game; the last one fills its row."""
     lines = -(-len(games) // columns)
-    figure = Figure(figsize=(drawing.WIDTH, lines * height + 0.5), layout="constrained")
+    figure = Figure(figsize=(WIDTHS[""], lines * height + 0.5), layout="constrained")
     grid = figure.add_gridspec(lines, columns)
     axes = []
     for i in range(len(games)):

@@ -108,6 +108,7 @@ if COMPARISON_TABLE_FILES:
         localrule: True
         params:
             pair=lambda w: PAIRS[w.pair],
+            level=cfg.intervals.level,
             code=code(*fingerprint.PICTURES, script="comparison_figure"),
         message:
             "Figure '{wildcards.kind}' of {wildcards.pair}"

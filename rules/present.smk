@@ -62,6 +62,7 @@ rule figure:
     wildcard_constraints:
         kind="|".join(entry.kind for entry in figures.FIGURES),
     params:
+        level=cfg.intervals.level,
         code=code(*fingerprint.PICTURES, script="figure"),
     message:
         "Figure '{wildcards.kind}' of {wildcards.model}"

@@ -236,14 +236,17 @@ def _cornerstones(groups: Groups, majority: Mapping[str, float]) -> Iterator[Pre
         text = "without one cornerstone, accuracy is at the floor"
         estimates, intact = groups.means_of(left), groups.means_of(whole)
         yield Prediction(1, text, "<= 0", estimates, groups.label, groups.documents, intact)
-    gap = {task: drop[:, top].mean(axis=1) - drop[:, others].mean(axis=1) for task, drop in drops.items()}
-    text = "removing a cornerstone costs more than another layer"
-    yield Prediction(1, text, "> 0", groups.means_of(gap, 2), groups.label, groups.documents)
+    if others:
+        gap = {task: drop[:, top].mean(axis=1) - drop[:, others].mean(axis=1) for task, drop in drops.items()}
+        text = "removing a cornerstone costs more than another layer"
+        yield Prediction(1, text, "> 0", groups.means_of(gap, 2), groups.label, groups.documents)
 
 
 def _others(groups: Groups, largest: int) -> Iterator[Prediction]:
     """Hypothesis 2: what removing one other layer does, and several neighbours, up to `largest`."""
     others, label = groups.others, groups.label
+    if not others:  # at most three players: all are at the top
+        return
     little = {task: ablation.estimate(game)[:, others].mean(axis=1) for task, game in groups.games.items()}
     text = "removing one other layer costs nothing"
     yield Prediction(2, text, "= 0", groups.means_of(little), f"all but {label}", groups.documents)

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 import pandas as pd
 
-Layers = Literal["cornerstone", "other"]
-"""The paper's two groups of sublayers: its C ("cornerstone") and NC ("other")."""
+Layers = Literal["top three", "other"]
+"""The paper's two groups of sublayers, C and NC. C is "top three" here, where a cornerstone is what was confirmed."""
 
 CORNERSTONES: Final[dict[str, tuple[str, ...]]] = {
     "llama3-8b": ("attn0", "ffn0", "ffn1"),
@@ -28,9 +28,9 @@ SHARE_PERCENT: Final[dict[str, float]] = {
 """Table 1: share of the three cornerstones in the sum of the (non-negative) Shapley values, in percent."""
 
 DROP_PERCENT: Final[dict[str, dict[Layers, float]]] = {
-    "llama3-8b": {"cornerstone": 29.3, "other": 1.6},
-    "llama3-70b": {"cornerstone": 36.7, "other": 0.9},
-    "mixtral-8x7b": {"cornerstone": 23.5, "other": 1.3},
+    "llama3-8b": {"top three": 29.3, "other": 1.6},
+    "llama3-70b": {"top three": 36.7, "other": 0.9},
+    "mixtral-8x7b": {"top three": 23.5, "other": 1.3},
 }
 """Table 3: mean drop of the accuracy when one layer of the group is removed, in percentage points (C, NC)."""
 

@@ -50,7 +50,8 @@ def share(
     lost because one half has them below 0 make it too small, and the share too large. The truth tends to lie between
     the two. An interval is given only from `enough` documents on: with fewer, what the documents' spread makes of the
     share is small against these biases. It is the share plus and minus a normal quantile times the bootstrap's standard
-    error.
+    error. It holds no bias, and so covers less often than it says at any number of documents
+    (`benchmarks/published.py`).
 
     Args:
         values: per task the Shapley value of every player on every document, shape [documents, players],
@@ -113,7 +114,7 @@ def mean_drop(
     level: float = 0.95,
     clusters: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
-    """Table 3: the mean drop of the metric when one cornerstone, or one other sublayer, is removed.
+    """Table 3: the mean drop of the metric when one of the top three, or one other sublayer, is removed.
 
     The paper clips each player's drop on each task to [0, 1] before averaging, which turns noise into drop;
     the unclipped mean stands beside it, and the interval is the unclipped one's.
@@ -123,24 +124,27 @@ def mean_drop(
             [documents, players], in -1..1.
         players: names in execution order, naming the columns.
         model: configuration name; the published drops are looked up by it.
-        top: the cornerstones; all other players are "other".
+        top: the top three (of the paper's models: its cornerstones); all other players are "other".
         level: of the interval, 0..1.
         clusters: per task the cluster label of each document; a task left out has independent documents.
 
     Returns:
-        Two rows ("cornerstone", "other"): model, layers, clipped_percent, unclipped_percent, low, high,
-        published_percent. The interval is that of `intervals.over_tasks` (documents paired, tasks independent).
+        Two rows ("top three", "other"): model, layers, clipped_percent, unclipped_percent, low, high,
+        published_percent. The interval is that of `intervals.over_tasks` (documents paired, tasks independent). With
+        at most three players all are at the top, and there is no row of others.
 
     Raises:
-        CornerstoneError: the shapes or names disagree, or one of the two groups has no player.
+        CornerstoneError: the shapes or names disagree, or `top` is empty.
     """
     tasks = _checked(drops, players)
     groups: dict[paper.Layers, list[int]] = {
-        "cornerstone": _columns(players, top),
-        "other": _columns(players, [player for player in players if player not in set(top)]),
+        "top three": _columns(players, top),
+        "other": _others(players, top),
     }
     rows = []
     for layers, columns in groups.items():
+        if not columns:
+            continue
         published = paper.DROP_PERCENT.get(model, {}).get(layers)
         summary = _mean_drop(tasks, columns, level, clusters)
         rows.append({"model": model, "layers": layers, **summary, "published_percent": published})
@@ -161,16 +165,18 @@ def mean_drop_by_task(
     Arguments, clipping, interval and errors are those of `mean_drop`.
 
     Returns:
-        One row per task: model, task, clipped_percent, unclipped_percent, low, high, published_percent.
+        One row per task: model, task, clipped_percent, unclipped_percent, low, high, published_percent; none where
+        all players are at the top.
     """
     tasks = _checked(drops, players)
-    columns = _columns(players, [player for player in players if player not in set(_known(players, top))])
+    columns = _others(players, top)
     rows = []
-    for task, array in tasks.items():
+    for task, array in tasks.items() if columns else ():
         published = paper.OTHER_DROP_PERCENT.get(model, {}).get(task)
         summary = _mean_drop({task: array}, columns, level, clusters)
         rows.append({"model": model, "task": task, **summary, "published_percent": published})
-    return pd.DataFrame(rows)
+    kept = ["model", "task", "clipped_percent", "unclipped_percent", "low", "high", "published_percent"]
+    return pd.DataFrame(rows, columns=kept)
 
 
 def _checked(arrays: Mapping[str, ArrayLike], players: Sequence[str]) -> dict[str, Array]:
@@ -198,6 +204,12 @@ def _columns(players: Sequence[str], names: Sequence[str]) -> list[int]:
     if not names:
         raise CornerstoneError("a group of players is empty")
     return [players.index(name) for name in _known(players, names)]
+
+
+def _others(players: Sequence[str], top: Sequence[str]) -> list[int]:
+    """Return the columns of the players that are not at the top: none where all are."""
+    known = set(_known(players, top))
+    return [column for column, player in enumerate(players) if player not in known]
 
 
 def _shares(values: Array, columns: list[int]) -> Array:

@@ -236,7 +236,8 @@ class Model(Weights):
                     "`removal: mean` is not defined for `players: experts`, as an expert adds something only where the "
                     "router chose it; set `removal: zero`, or other `players`"
                 )
-            self.all_players()
+            if len(self.all_players()) < 2:
+                raise ConfigError("there is one player only; set `players` (or `blocks`) so that there are two or more")
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return self

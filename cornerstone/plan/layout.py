@@ -16,6 +16,9 @@ from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair, name_of
 from cornerstone.game.game import ACCURACY
 
+PICTURES = (".svg", ".pdf", ".png", "-column.pdf", "-neurips.pdf")
+"""What the names of a figure's files end in: formats, and the widths of `figures.WIDTHS`."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -184,13 +187,13 @@ class Layout:
 
     def comparison_figure(self, pair: str, kind: str) -> list[str]:
         """One figure of a comparison, by the pair's name, in all its formats."""
-        return [f"{self.results}/figures/compare/{pair}/{kind}.{ending}" for ending in ("svg", "pdf", "png")]
+        return [f"{self.results}/figures/compare/{pair}/{kind}{ending}" for ending in PICTURES]
 
     # What readers see.
 
     def figure(self, model: str, kind: str) -> list[str]:
         """One figure in all its formats."""
-        return [f"{self.results}/figures/{model}/{kind}.{ending}" for ending in ("svg", "pdf", "png")]
+        return [f"{self.results}/figures/{model}/{kind}{ending}" for ending in PICTURES]
 
     def table(self, name: str) -> list[str]:
         """One table of the paper in all its formats."""

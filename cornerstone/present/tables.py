@@ -13,6 +13,7 @@ import pandas as pd
 from cornerstone.analysis import paper
 from cornerstone.files import read_csv, write_text
 from cornerstone.game.game import MEAN
+from cornerstone.present.latex import latex
 
 TASK_NAMES: Final[dict[str, str]] = {
     "boolq": "BoolQ",
@@ -24,16 +25,6 @@ TASK_NAMES: Final[dict[str, str]] = {
     MEAN: "Mean over tasks",
 }
 """Tasks as a reader knows them, in the order in which tables and figures show them."""
-
-TEX_ESCAPES: Final = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "–": "--",
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    }
-)
 
 
 def task_name(task: str) -> str:
@@ -81,7 +72,8 @@ def hypotheses(frame: pd.DataFrame) -> pd.DataFrame:
         frame: hypotheses.csv of one model or several.
     """
     mean, tasks = frame[frame["task"] == MEAN], frame[frame["task"] != MEAN]
-    shown = mean[["model", "hypothesis", "prediction", "expected"]].copy()
+    shown = mean[["model", "hypothesis", "prediction"]].copy()
+    shown["expected"] = mean["expected"].str.partition(" (")[0]  # the margin is in the caption
     for column, source in (("measured_percent", "value"), ("low", "low"), ("high", "high"), ("intact", "intact")):
         shown[column] = 100 * mean[source]
     shown["verdict"] = mean["verdict"]
@@ -94,9 +86,8 @@ def hypotheses(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counted(verdicts: pd.Series) -> str:
-    """How often each verdict stands: `1 holds, 5 open`."""
-    counts = {verdict: int((verdicts == verdict).sum()) for verdict in ("holds", "fails", "open")}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    """How often each verdict stands: holds/fails/open."""
+    return "/".join(str(int((verdicts == verdict).sum())) for verdict in ("holds", "fails", "open"))
 
 
 def estimators(frame: pd.DataFrame) -> pd.DataFrame:
@@ -166,10 +157,11 @@ TABLES: Final = (
         "table1",
         "share",
         as_it_is,
-        "Share of the cornerstones in the sum of all layer Shapley values (negative values set to 0 first), "
-        "mean over tasks. With few documents noise makes this share too small, and choosing the highest makes it too "
-        "large. The cross-fitted one (sign from one half of the documents, value from the other) tends to be too "
-        "large. Below 1,000 documents there is no interval.",
+        "Share of the three highest layers (of the paper's models: the paper's three) in the sum of all layer Shapley "
+        "values (negative values set to 0 first), mean over tasks. With few documents noise makes this share too "
+        "small, and choosing the highest makes it too large. The cross-fitted one (sign from one half of the "
+        "documents, value from the other) tends to be too large. Below 1,000 documents there is no "
+        "interval; above, it covers less often than it says.",
     ),
     Table(
         "table2",
@@ -182,14 +174,14 @@ TABLES: Final = (
         "table3",
         "mean_drop",
         as_it_is,
-        "Mean drop of the metric when one cornerstone or one other layer is removed, in points. `clipped` "
-        "sets drops below 0 to 0 as the paper does; the interval is that of the unclipped drop.",
+        "Mean drop of the metric when one of the three highest layers or one other layer is removed, in points. "
+        "`clipped` sets drops below 0 to 0 as the paper does; the interval is that of the unclipped drop.",
     ),
     Table(
         "table4",
         "mean_drop_by_task",
         as_it_is,
-        "Mean drop of the metric when one layer that is no cornerstone is removed, in points, by task.",
+        "Mean drop of the metric when one layer that is not among the three highest is removed, in points, by task.",
     ),
     Table(
         "hypotheses",
@@ -197,9 +189,10 @@ TABLES: Final = (
         hypotheses,
         "The paper's two hypotheses about cornerstone layers (1) and the others (2): what each predicts, and "
         "what was measured (points of accuracy, mean over tasks, with interval). Verdicts are adjusted for testing all "
-        "predictions; one is `open` where nothing is shown. Beside them the verdicts on single tasks. The floor is the "
-        "accuracy without any sublayer, or that of always taking one place, where that is higher; `intact` is the "
-        "whole model's distance from it. What is expected to be 0 holds where it is shown to lie within the margin.",
+        "predictions; one is `open` where nothing is shown. `on tasks`: on how many it holds, fails, and is open. The "
+        "floor is the accuracy without any sublayer, or that of always taking one place, where that is higher; "
+        "`intact` is the whole model's distance from it. What is expected to be 0 holds where it is shown to lie "
+        "within the margin (`intervals.equivalence`).",
     ),
     Table(
         "estimators",
@@ -242,43 +235,28 @@ def write_table(frame: pd.DataFrame, stem: Path, caption: str) -> None:
     """Write a table as `stem`.csv (full precision), `stem`.md and `stem`.tex (one decimal), each atomically.
 
     In the two for readers, missing cells are an en dash, tasks carry their usual names, column names lose
-    their underscores, and the caption is included; the LaTeX one needs the package booktabs.
+    their underscores, and the caption is included. What the LaTeX one looks like: `latex.latex`.
 
     Args:
         frame: the table; its index is not written.
         stem: path without extension; its folder is made if missing.
         caption: plain text, escaped here for LaTeX.
     """
-    shown = frame.astype(object)
-    if "task" in shown:
-        shown["task"] = shown["task"].map(task_name)
-    shown = shown.map(_cell)
+    named = frame.assign(task=frame["task"].map(task_name)) if "task" in frame else frame
+    shown = named.astype(object).map(_cell)
     shown.columns = pd.Index([_heading(str(name)) for name in frame.columns])
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) or "percent" in str(name) for name in frame.columns]
     sides = ["right" if right else "left" for right in numeric]
     # Numbers were formatted above; tabulate must not parse them again.
     body = shown.to_markdown(index=False, disable_numparse=True, colalign=sides)
-    escaped = shown.map(_tex).rename(columns=_tex)
-    tex = escaped.to_latex(
-        index=False,
-        caption=_tex(caption),
-        label=f"tab:{stem.name}",
-        position="tbp",
-        column_format="".join(side[0] for side in sides),
-    )
     write_text(beside(stem, "csv"), frame.to_csv(index=False, lineterminator="\n"))
     write_text(beside(stem, "md"), f"{caption}\n\n{body}\n")
-    write_text(beside(stem, "tex"), tex)
+    write_text(beside(stem, "tex"), latex(named, caption, f"tab:{stem.name}"))
 
 
 def beside(stem: Path, extension: str) -> Path:
     """Return `stem` with an extension appended; unlike `with_suffix` it keeps the dots of names like v0.1."""
     return stem.with_name(f"{stem.name}.{extension}")
-
-
-def _tex(text: str) -> str:
-    """Escape plain text for LaTeX."""
-    return text.translate(TEX_ESCAPES)
 
 
 def _heading(column: str) -> str:

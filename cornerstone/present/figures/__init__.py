@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -20,6 +21,11 @@ from cornerstone.present.tables import task_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+WIDTHS: Final = {"": 6.3, "-column": 3.03, "-neurips": 5.5}
+"""What the name of a figure's file ends in -> its width in inches: the text of a page, and a column of it, in the style
+of the ACL; and the text of a page in that of NeurIPS."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,28 @@ class FigureKind:
     opening: str
     interval: str
 
-    def draw(self, frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
-        """Draw it from the tables that it reads."""
+    def draw(self, frames: Mapping[str, pd.DataFrame], model: str, width: float = WIDTHS[""]) -> Figure:
+        """Draw it from the tables that it reads, so many inches wide."""
         module: Any = importlib.import_module(f"{__name__}.{self.kind}")
-        return module.draw(frames, model)
+        return module.draw(frames, model, width)
+
+    def write(self, frames: Mapping[str, pd.DataFrame], model: str, paths: Iterable[Path], level: float) -> None:
+        """Draw it in the width that the name of each file asks for (`WIDTHS`), and write the files.
+
+        Args:
+            frames: the tables that it reads.
+            model: configuration name; of two models, what the pair is called.
+            paths: where it goes, `<kind><width>.<format>`.
+            level: coverage of the intervals, for the description.
+        """
+        from cornerstone.present.figures.drawing import save_figure
+
+        about = (self.opening.format(model=model), self.interval.format(level=f"{level:.0%}"))
+        by_width: dict[str, list[Path]] = {}
+        for path in paths:
+            by_width.setdefault(path.stem.removeprefix(self.kind), []).append(path)
+        for name, files in by_width.items():
+            save_figure(self.draw(frames, model, WIDTHS[name]), files, *about)
 
     def caption(self, model: str, baselines: pd.DataFrame, level: float = 0.95, about: str | None = None) -> str:
         """Say what a figure shows, measured how, on what, and what its intervals count.
@@ -79,14 +103,14 @@ FIGURES: Final = (
         ("ablation", "baselines"),
         "Metric after removing one single sublayer of {model}",
         "The {level} intervals are those of the difference to the original model on the same documents: they "
-        "count the choice of documents only.",
+        "count the choice of documents only. A filled mark: the interval excludes a drop of 0.",
     ),
     FigureKind(
         "values",
         ("shapley",),
         "Shapley values of the sublayers of {model} in percentage points of the metric",
         "The {level} intervals count the choice of documents (the same under every coalition), not the bias "
-        "of the estimator.",
+        "of the estimator. A pale bar: the interval contains 0.",
     ),
     FigureKind(
         "interactions",

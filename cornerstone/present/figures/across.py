@@ -16,6 +16,7 @@ from cornerstone.present.figures.drawing import (
     KINDS,
     baselines_of,
     label_axes,
+    legend,
     panels,
     styled,
     whiskers,
@@ -24,12 +25,13 @@ from cornerstone.present.figures.rows import rows_of
 
 
 @styled()
-def across(ablation: Mapping[str, pd.DataFrame], baselines: Mapping[str, pd.DataFrame]) -> Figure:
+def across(ablation: Mapping[str, pd.DataFrame], baselines: Mapping[str, pd.DataFrame], width: float = 6.3) -> Figure:
     """Per model: the drop of the mean accuracy without each sublayer, by relative depth.
 
     Args:
         ablation: model -> ablation.csv.
         baselines: model -> baselines.csv.
+        width: of the figure, in inches.
 
     Returns:
         A panel for each model, all with the same axes. The upper line is the drop after which a model would be at
@@ -38,7 +40,7 @@ def across(ablation: Mapping[str, pd.DataFrame], baselines: Mapping[str, pd.Data
     models = list(ablation)
     rows = {model: rows_of(ablation[model], model).query("task == @MEAN") for model in models}
     known = {model: baselines_of(baselines[model], model, [MEAN])[MEAN] for model in models}
-    figure, axes = panels("Accuracy lost without one sublayer, mean over tasks", len(models), 2, 2.0, stretch=False)
+    figure, axes = panels("Accuracy lost without one sublayer, mean over tasks", len(models), 2, 1.9, width)
     kinds = [kind for kind in KINDS if any((rows[model]["kind"] == kind).any() for model in models)]
     lowest = min(100 * float(rows[model]["low"].min()) for model in models)
     highest = max(100 * float(rows[model]["high"].max()) for model in models)
@@ -61,5 +63,5 @@ def across(ablation: Mapping[str, pd.DataFrame], baselines: Mapping[str, pd.Data
     dots: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3}
     handles = [Line2D([], [], color=KINDS[kind][1], label=KINDS[kind][0], **dots) for kind in kinds]
     handles.append(Line2D([], [], color=BLACK, linestyle="--", label="all that the model has above chance"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    legend(figure, handles, width)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from cornerstone.analysis.paired import role
 from cornerstone.game.game import MEAN
 from cornerstone.present.figures.differences import ROLES, TITLES
-from cornerstone.present.figures.drawing import BLACK, GREEN, MID_GREY, PALE_GREY, panels, styled
+from cornerstone.present.figures.drawing import BLACK, GREEN, MID_GREY, PALE_GREY, legend, panels, styled
 from cornerstone.present.figures.rows import tasks_of
 from cornerstone.present.tables import task_name
 
@@ -22,19 +22,20 @@ LABELLED = 3
 
 
 @styled()
-def agreement(differences: pd.DataFrame, agreed: pd.DataFrame, title: str) -> Figure:
+def agreement(differences: pd.DataFrame, agreed: pd.DataFrame, title: str, width: float) -> Figure:
     """For each quantity: the rank of each player in both models, and the rank correlations of each task.
 
     Args:
         differences: differences.csv of one pair.
         agreed: its agreement.csv.
         title: what the pair is called.
+        width: of the figure, in inches.
 
     Returns:
         The figure, two panels a row: ranks (mean over tasks; rank 1 is the highest), and correlations.
     """
     quantities = [quantity for quantity in TITLES if quantity in set(agreed["quantity"])]
-    figure, axes = panels(title, 2 * len(quantities), columns=2, height=2.9, stretch=False)
+    figure, axes = panels(title, 2 * len(quantities), 2, 2.6, width)
     shown = [name for name in ROLES if name in set(differences["kind"].map(role))]
     for row, quantity in enumerate(quantities):
         _ranks(axes[2 * row], differences[differences["quantity"] == quantity], shown)
@@ -47,7 +48,7 @@ def agreement(differences: pd.DataFrame, agreed: pd.DataFrame, title: str) -> Fi
         Line2D([], [], color=GREEN, marker="D", linestyle="-", label="without noise"),
         Line2D([], [], color=MID_GREY, marker="|", linestyle="", label="a model with itself"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    legend(figure, handles, width, 3)
     return figure
 
 
@@ -98,6 +99,6 @@ def _correlations(ax: Axes, frame: pd.DataFrame) -> None:
     ax.set_ylim(-0.6, len(tasks) - 0.4)
 
 
-def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure:
     """The figure of a pair, from the tables that the registry says it reads."""
-    return agreement(frames["differences"], frames["agreement"], model)
+    return agreement(frames["differences"], frames["agreement"], model, width)

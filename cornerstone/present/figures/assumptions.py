@@ -16,8 +16,9 @@ from cornerstone.present.figures.drawing import (
     BLACK,
     BLUE,
     GREY,
+    NARROW,
     VERMILLION,
-    WIDTH,
+    legend,
     points_label,
     styled,
     whiskers,
@@ -26,13 +27,14 @@ from cornerstone.present.figures.rows import rows_of
 
 
 @styled()
-def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str) -> Figure:
+def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str, width: float) -> Figure:
     """Contributions against players removed, and interactions against distance.
 
     Args:
         by_removed: by_removed.csv.
         by_distance: by_distance.csv.
         model: whose rows to draw.
+        width: of the figure, in inches.
 
     Returns:
         The figure, mean over tasks: a row for contributions and one for each kind of interactions. Left the mean of
@@ -54,9 +56,11 @@ def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str)
         for name in names
         for part in [distance[distance["interactions"] == name].sort_values("distance")]
     ]
-    figure = Figure(figsize=(WIDTH, 2.1 * len(panels) + 0.9), layout="constrained")
-    figure.suptitle(f"{model}: contributions and interactions, mean over tasks")
-    axes = figure.subplots(len(panels), 2, squeeze=False)
+    narrow = width < NARROW
+    figure = Figure(figsize=(width, (3.2 if narrow else 1.9) * len(panels) + 0.7), layout="constrained")
+    if not narrow:
+        figure.suptitle(f"{model}: contributions and interactions, mean over tasks")
+    axes = figure.subplots(*(2 * len(panels), 1) if narrow else (len(panels), 2), squeeze=False).reshape(-1, 2)
     handles: list[Any] = []
     for (title, column, label, part), (left, right) in zip(panels, axes, strict=True):
         x = part[column].to_numpy()
@@ -74,7 +78,7 @@ def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str)
         for ax in (left, right):
             _whole_numbers(ax, x)
             ax.set_xlabel(label)
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    legend(figure, handles, width)
     return figure
 
 
@@ -83,6 +87,6 @@ def _whole_numbers(ax: Axes, x: np.ndarray) -> None:
     ax.set_xlim(x.min() - 0.5, x.max() + 0.5)
 
 
-def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure:
     """The figure of a model, from the tables that the registry says it reads."""
-    return assumptions(frames["by_removed"], frames["by_distance"], model)
+    return assumptions(frames["by_removed"], frames["by_distance"], model, width)

@@ -19,7 +19,9 @@ from cornerstone.present.figures.drawing import (
     are_shares,
     baselines_of,
     label_axes,
+    legend,
     limits,
+    mean_first,
     metric_label,
     panels,
     styled,
@@ -39,13 +41,14 @@ DIRECTIONS: Final[dict[str, tuple[str, Any]]] = {
 
 
 @styled()
-def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure:
+def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str, width: float) -> Figure:
     """Draw, per task and for the mean, the metric while sublayers are removed one after another.
 
     Args:
         frame: columns model, task, order, direction, removed, players_total, accuracy, low, high.
         baselines: columns model, task, original, empty, chance.
         model: whose rows to draw.
+        width: of the figure, in inches.
 
     Returns:
         The figure, two panels a row; colours tell the order of removal, line styles its direction.
@@ -54,11 +57,11 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
         CornerstoneError: no rows for the model, or a task without a baseline.
     """
     rows = rows_of(frame, model)
-    tasks = tasks_of(rows)
+    tasks = mean_first(tasks_of(rows), width)
     references = baselines_of(baselines, model, tasks)
     orders = [order for order in ORDERS if order in set(rows["order"])]
     directions = [direction for direction in DIRECTIONS if direction in set(rows["direction"])]
-    figure, axes = panels(model, len(tasks), columns=2, height=1.8)
+    figure, axes = panels(model, len(tasks), 2, 1.8, width, first=1)
     for ax, task in zip(axes, tasks, strict=True):
         chance = 100 * references[task]["chance"]
         ax.axhline(chance, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
@@ -84,10 +87,10 @@ def deletion(frame: pd.DataFrame, baselines: pd.DataFrame, model: str) -> Figure
     lines = [Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, label=name) for name, style in styles]
     # Legends fill columns first: alternating puts the orders into one row and the line styles into the next.
     pairs = [handle for pair in zip_longest(handles, lines) for handle in pair if handle is not None]
-    figure.legend(handles=pairs, loc="outside lower center", ncols=-(-len(pairs) // 2))
+    legend(figure, pairs, width, -(-len(pairs) // 2))
     return figure
 
 
-def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure:
     """The figure of a model, from the tables that the registry says it reads."""
-    return deletion(frames["deletion"], frames["baselines"], model)
+    return deletion(frames["deletion"], frames["baselines"], model, width)

@@ -10,19 +10,20 @@ from matplotlib.lines import Line2D
 
 from cornerstone.game.game import MEAN
 from cornerstone.present.figures.differences import ROLES, TITLES
-from cornerstone.present.figures.drawing import BLACK, BLUE, ORANGE, limits, panels, styled
+from cornerstone.present.figures.drawing import BLACK, BLUE, NARROW, ORANGE, legend, limits, panels, styled
 
 COLOURS = (BLUE, ORANGE)
 """Of the first and the second model."""
 
 
 @styled()
-def depth(frame: pd.DataFrame, title: str) -> Figure:
+def depth(frame: pd.DataFrame, title: str, width: float) -> Figure:
     """The players of both models by relative depth, mean over tasks, with their intervals as bands.
 
     Args:
         frame: depth.csv of one pair.
         title: what the pair is called.
+        width: of the figure, in inches.
 
     Returns:
         The figure: a row for each quantity, a column for each role that one of the models has.
@@ -31,7 +32,7 @@ def depth(frame: pd.DataFrame, title: str) -> Figure:
     models = list(dict.fromkeys(rows["model"]))
     roles = [role for role in ROLES if role in set(rows["role"])]
     quantities = [quantity for quantity in TITLES if quantity in set(rows["quantity"])]
-    figure, axes = panels(title, len(quantities) * len(roles), columns=len(roles), height=2.1, stretch=False)
+    figure, axes = panels(title, len(quantities) * len(roles), len(roles), 1.9, width)
     for place, ax in enumerate(axes):
         quantity, role = quantities[place // len(roles)], roles[place % len(roles)]
         whole = rows[rows["quantity"] == quantity]
@@ -44,17 +45,17 @@ def depth(frame: pd.DataFrame, title: str) -> Figure:
         ax.set_xlim(-0.02, 1.02)
         ax.set_ylim(*limits([0, *(100 * whole["low"]), *(100 * whole["high"])], -200))
         ax.set_title(ROLES[role][0])
-        if place % len(roles) == 0:
+        if place % len(roles) == 0 or width < NARROW:
             ax.set_ylabel(f"{quantity} (points)")
         if place // len(roles) == len(quantities) - 1:
             ax.set_xlabel("relative depth")
     handles = [
         Line2D([], [], color=colour, marker="o", label=model) for model, colour in zip(models, COLOURS, strict=False)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    legend(figure, handles, width)
     return figure
 
 
-def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure:
     """The figure of a pair, from the tables that the registry says it reads."""
-    return depth(frames["depth"], model)
+    return depth(frames["depth"], model, width)

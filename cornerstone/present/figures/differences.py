@@ -10,7 +10,17 @@ from matplotlib.lines import Line2D
 
 from cornerstone.analysis.paired import role
 from cornerstone.game.game import MEAN
-from cornerstone.present.figures.drawing import BLACK, BLUE, VERMILLION, limits, panels, styled, whiskers
+from cornerstone.present.figures.drawing import (
+    BLACK,
+    BLUE,
+    VERMILLION,
+    legend,
+    limits,
+    mark_players,
+    panels,
+    styled,
+    whiskers,
+)
 
 ROLES = {
     "mixer": ("attention or another mixer", BLUE),
@@ -22,11 +32,12 @@ TITLES = {"value": "Shapley value", "drop": "drop when the layer alone is remove
 
 
 @styled()
-def differences(frame: pd.DataFrame) -> Figure:
+def differences(frame: pd.DataFrame, width: float) -> Figure:
     """The paired difference of each player's value and drop, mean over tasks, with its interval.
 
     Args:
         frame: differences.csv of one pair.
+        width: of the figure, in inches.
 
     Returns:
         The figure, a panel for each quantity; x is the position, labelled with blocks. A filled mark differs from 0,
@@ -36,7 +47,7 @@ def differences(frame: pd.DataFrame) -> Figure:
     first, second = rows["first"].iloc[0], rows["second"].iloc[0]
     roles = [name for name in ROLES if name in set(rows["kind"].map(role))]
     quantities = [quantity for quantity in TITLES if quantity in set(rows["quantity"])]
-    figure, axes = panels(f"{second} less {first}", len(quantities), columns=1, height=1.9)
+    figure, axes = panels(f"{second} less {first}", len(quantities), 1, 1.7, width)
     for ax, quantity in zip(axes, quantities, strict=True):
         panel = rows[rows["quantity"] == quantity].sort_values("position")
         for name in roles:
@@ -52,11 +63,8 @@ def differences(frame: pd.DataFrame) -> Figure:
         ax.set_title(TITLES[quantity])
         ends = [0, *(100 * panel["low"]), *(100 * panel["high"]), *(100 * panel["difference"])]
         ax.set_ylim(*limits(ends, -200))
-        starts = panel.groupby("block")["position"].min().sort_index()
-        step = next(step for step in (1, 2, 5, 10, 20, 50, 100, len(starts)) if len(starts) / step <= 21)
-        ax.set_xlim(panel["position"].min() - 1, panel["position"].max() + 1)
-        ax.set_xticks(starts.iloc[::step], [str(block) for block in starts.index[::step]])
-    axes[-1].set_xlabel("block (every tick stands at a block's first sublayer)")
+        what = mark_players(ax, panel, width)
+    axes[-1].set_xlabel(what)
     figure.supylabel("difference (percentage points)", fontsize="medium")
     handles = [
         Line2D([], [], color=colour, marker="o", linestyle="", label=text)
@@ -67,10 +75,10 @@ def differences(frame: pd.DataFrame) -> Figure:
             [], [], color=BLACK, marker="o", markerfacecolor="white", linestyle="", label="not significantly different"
         )
     )
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    legend(figure, handles, width)
     return figure
 
 
-def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure:
     """The figure of a pair, from the tables that the registry says it reads."""
-    return differences(frames["differences"])
+    return differences(frames["differences"], width)

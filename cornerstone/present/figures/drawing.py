@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from xml.sax.saxutils import escape
 
 import matplotlib
 import numpy as np
@@ -20,7 +21,8 @@ from cornerstone.game.game import MEAN
 from cornerstone.present.figures.rows import rows_of
 
 STYLE: Final = Path(__file__).with_name("style.mplstyle")
-WIDTH: Final = 7.2  # inches
+NARROW: Final = 4.0
+"""Inches below which a figure is for a column: it shows the mean over tasks alone."""
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLACK, BLUE, SKY, GREEN = "#000000", "#0072B2", "#56B4E9", "#009E73"
@@ -51,19 +53,30 @@ def styled() -> Iterator[None]:
 
 
 @styled()
-def save_figure(figure: Figure, paths: Iterable[Path]) -> None:
+def save_figure(figure: Figure, paths: Iterable[Path], title: str = "", description: str = "") -> None:
     """Write a figure to files in the formats that their endings name (PNG: 200 dpi), each atomically.
 
     The same figure gives the same bytes: no dates, and identifiers from a fixed salt. The layout is frozen,
-    as drawing again would move it by a hair.
+    as drawing again would move it by a hair. `title` and `description` are for who can't see the picture: as elements
+    of an SVG, and as metadata of the others.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    dates: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
+    about: dict[str, dict[str, Any]] = {
+        ".svg": {"Date": None},
+        ".pdf": {"CreationDate": None, "Title": title, "Subject": description},
+        ".png": {"Title": title, "Description": description},
+    }
     for path in paths:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=path.suffix[1:], dpi=200, metadata=dates[path.suffix])
-        write_atomically(path, partial(Path.write_bytes, data=buffer.getvalue()))
+        figure.savefig(buffer, format=path.suffix[1:], dpi=200, metadata=about[path.suffix])
+        data = buffer.getvalue()
+        if path.suffix == ".svg" and title:
+            words = f" <title>{escape(title)}</title>\n <desc>{escape(description)}</desc>\n".encode()
+            head, start, rest = data.partition(b"<svg ")
+            tag, end, inside = rest.partition(b">\n")
+            data = head + start + tag + end + words + inside
+        write_atomically(path, partial(Path.write_bytes, data=data))
 
 
 def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -78,19 +91,66 @@ def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> d
     return {task: {name: float(rows[name][task]) for name in names} for task in tasks}
 
 
-def panels(model: str, panels: int, columns: int, height: float, stretch: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return a titled figure with `panels` axes, `height` inches a row; the last axes may fill their row."""
-    columns = min(columns, panels)
-    lines = -(-panels // columns)
-    figure = Figure(figsize=(WIDTH, lines * height + 0.9), layout="constrained")
-    figure.suptitle(model)
-    grid = figure.add_gridspec(lines, columns)
+def panels(
+    model: str, panels: int, columns: int, height: float, width: float, first: int = 0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `panels` axes, `height` inches a row and titled if it is no column of a paper.
+
+    The first `first` axes fill a row of their own; below them are `columns` in a row. In a column of a paper there is
+    one in a row.
+    """
+    narrow = width < NARROW
+    head = 1 if narrow else first
+    columns = 1 if narrow else max(1, min(columns, panels - first))
+    lines = panels if narrow else (first > 0) - (-(panels - first) // columns)
+    figure = Figure(figsize=(width, lines * height + (0.6 if narrow else 0.8)), layout="constrained")
+    if not narrow:
+        figure.suptitle(model)
+    grid = figure.add_gridspec(lines, columns * max(1, head))
     axes = []
     for panel in range(panels):
-        row, column = divmod(panel, columns)
-        last = stretch and panel == panels - 1
-        axes.append(figure.add_subplot(grid[row, column:] if last else grid[row, column]))
+        if not narrow and panel < first:
+            axes.append(figure.add_subplot(grid[0, panel * columns : (panel + 1) * columns]))
+        else:
+            row, column = divmod(panel - (0 if narrow else first), columns)
+            wide = max(1, head)
+            place = slice(column * wide, (column + 1) * wide)
+            axes.append(figure.add_subplot(grid[row + (not narrow and first > 0), place]))
     return figure, axes
+
+
+def legend(figure: Figure, handles: Sequence[Any], width: float, columns: int | None = None) -> None:
+    """Put one legend below all panels, in as many columns as there is room for."""
+    many = len(handles) if columns is None else columns
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(many, 2) if width < NARROW else many)
+
+
+def mark_players(ax: Axes, rows: pd.DataFrame, width: float) -> str:
+    """Put ticks at players: at each block's first, or by name where players are groups. Returns what they count.
+
+    rows: columns position, kind, block, player, of one task; x is the position.
+    """
+    ordered = rows.drop_duplicates("position").sort_values("position")
+    named = set(ordered["kind"]) == {"group"}
+    ticks = ordered if named else ordered.drop_duplicates("block")
+    room = 7 if width < NARROW else 12
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, len(ticks)) if len(ticks) / step <= room)
+    shown = ticks.iloc[::step]
+    labels = shown["player"] if named else shown["block"].astype(str)
+    turned = named and labels.str.len().max() > 3
+    ax.set_xticks(shown["position"], list(labels), rotation=90 if turned else 0)
+    ax.set_xlim(ordered["position"].iloc[0] - 1, ordered["position"].iloc[-1] + 1)
+    return "player" if named else "block"
+
+
+def mean_first(tasks: Sequence[str], width: float) -> list[str]:
+    """The tasks with their mean in front; in a column of a paper the mean alone. One task is its own mean."""
+    single = [task for task in tasks if task != MEAN]
+    if len(single) == 1:
+        return single
+    if MEAN not in tasks:
+        return single
+    return [MEAN] if width < NARROW else [MEAN, *single]
 
 
 def label_axes(axes: Sequence[Axes], x: str, y: str) -> None:

@@ -1,4 +1,4 @@
-"""Figure 2: the sublayers' shares in the sum of the values."""
+"""Figure 2: the sublayers' shares in the sum of the values, as the paper's pies and as bars side by side."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from cornerstone.present.figures.drawing import (
     GREEN,
     GREY,
     MID_GREY,
+    NARROW,
     ORANGE,
     PALE_GREY,
     SKY,
     VERMILLION,
     YELLOW,
+    legend,
     panels,
     styled,
 )
 from cornerstone.present.figures.rows import rows_of, tasks_of
 from cornerstone.present.tables import task_name
 
-# In a pie two cornerstones of one kind need two colours.
+# Two of the top three may be of one kind and need two colours.
 SHADES: Final[dict[str, tuple[str, ...]]] = {
     "attn": (BLUE, SKY, GREEN),
     "head": (BLUE, SKY, GREEN),
@@ -45,18 +47,20 @@ GAP: Final = 0.46
 
 
 @styled()
-def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) -> Figure:
-    """Figure 2: per task, a pie of the sublayers' shares in the sum of the values (negatives set to 0).
+def shares(shapley: pd.DataFrame, model: str, width: float, top: Sequence[str] | None = None) -> Figure:
+    """Figure 2: per task, the sublayers' shares in the sum of the values (negatives set to 0).
 
-    The four largest are labelled, the cornerstones coloured, everyone else is one pale wedge.
+    In the pies the four largest are labelled, the top three coloured, everyone else is one pale wedge. Below them the
+    same shares as one bar for each task, which can be compared. In a column of a paper only the bars.
 
     Args:
         shapley: columns model, task, estimator, player, kind, value; rows with task "mean" are not drawn.
         model: whose rows to draw.
-        top: the cornerstones; by default the three players with the largest mean value over the tasks.
+        width: of the figure, in inches.
+        top: the top three; by default the three players with the largest mean value over the tasks.
 
     Returns:
-        The figure, three panels a row.
+        The figure, three pies a row.
 
     Raises:
         CornerstoneError: no rows for the model, or rows of more than one estimator.
@@ -73,33 +77,63 @@ def shares(shapley: pd.DataFrame, model: str, top: Sequence[str] | None = None) 
         shade = SHADES[kinds[player]]
         colours[player] = shade[used.get(kinds[player], 0) % len(shade)]
         used[kinds[player]] = used.get(kinds[player], 0) + 1
-    figure, axes = panels(model, len(tasks), columns=3, height=1.6, stretch=False)
-    for ax, task in zip(axes, tasks, strict=True):
-        ax.set_title(task_name(task), loc="center")
-        _pie(ax, rows[rows["task"] == task].set_index("player")["value"].clip(lower=0), colours)
-        ax.set_axis_off()
-        ax.set(xlim=(-2.1, 2.1), ylim=(-1.35, 1.1), aspect="equal")  # room for labels on both sides
+    positive = {task: rows[rows["task"] == task].set_index("player")["value"].clip(lower=0) for task in tasks}
+    if width < NARROW:
+        figure, (below,) = panels(model, 1, 1, 0.7 + 0.25 * len(tasks), width)
+    else:
+        figure, axes = panels(model, len(tasks) + 1, 3, 1.5, width, first=1)
+        below, *pies = axes
+        for ax, task in zip(pies, tasks, strict=True):
+            ax.set_title(task_name(task), loc="center")
+            _pie(ax, positive[task], colours)
+            ax.set_axis_off()
+            ax.set(xlim=(-2.1, 2.1), ylim=(-1.35, 1.1), aspect="equal")  # room for labels on both sides
+    _bars(below, positive, colours)
     handles = [Patch(color=colour, label=player) for player, colour in colours.items()]
     handles.append(Patch(color=MID_GREY, label="other among the top four"))
     handles.append(Patch(color=PALE_GREY, label="all others"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    legend(figure, handles, width)
     return figure
 
 
-def draw(frames: Mapping[str, pd.DataFrame], model: str) -> Figure:
+def _bars(ax: Axes, positive: Mapping[str, pd.Series], colours: Mapping[str, str]) -> None:
+    """One bar for each task: the top three, who else is among the top four, all others."""
+    places = np.arange(len(positive))[::-1]
+    for place, values in zip(places, positive.values(), strict=True):
+        total = float(values.sum())
+        if total <= 0:
+            ax.text(1, place, "no positive value", va="center")
+            continue
+        percent = 100 * values / total
+        others = [player for player in percent.nlargest(4).index if player not in colours and percent[player] > 0]
+        left = 0.0
+        for player in [*colours, *others]:
+            colour = colours.get(player, MID_GREY)
+            ax.barh(place, percent[player], left=left, color=colour, edgecolor="white", linewidth=0.4, height=0.7)
+            left += float(percent[player])
+        ax.barh(place, max(0.0, 100 - left), left=left, color=PALE_GREY, linewidth=0, height=0.7)
+        share = float(percent[list(colours)].sum())
+        ax.text(99, place, f"top three {share:.1f} %", ha="right", va="center", fontsize="small")
+    ax.set_yticks(places, [task_name(task) for task in positive])
+    ax.set_xlim(0, 100)
+    ax.grid(visible=False)
+    ax.set_xlabel("share of the sum of positive values (%)")
+
+
+def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure:
     """The figure of a model, from the tables that the registry says it reads."""
-    return shares(frames["shapley"], model, top_players(frames["cornerstones"], model))
+    return shares(frames["shapley"], model, width, top_players(frames["cornerstones"], model))
 
 
 def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
-    """Draw one pie of non-negative values by player; `colours` has the cornerstones."""
+    """Draw one pie of non-negative values by player; `colours` has the top three."""
     total = float(values.sum())
     if total <= 0:
         ax.text(0, 0, "no positive value", ha="center", va="center")
         return
     percent = 100 * values / total
     labelled = [player for player in percent.nlargest(4).index if percent[player] > 0]
-    # A cornerstone outside the top four keeps its colour, so that colour adds up to the share of table 1.
+    # One of the top three that is not among the task's top four keeps its colour: colours add up to Table 1's share.
     drawn = labelled + [p for p in colours if p not in labelled and percent[p] > 0]
     others = len(percent) - len(drawn)
     rest = max(100 - float(percent[drawn].sum()), 0.0)
@@ -111,7 +145,6 @@ def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
         wedgeprops={"linewidth": 0.6, "edgecolor": "white"},
         normalize=True,
     )
-    ax.text(0, -1.25, f"cornerstones: {percent[list(colours)].sum():.1f} %", ha="center", va="center")
     texts = [f"{player}\n{percent[player]:.1f} %" for player in labelled]
     angles = [np.deg2rad((wedge.theta1 + wedge.theta2) / 2) for wedge in wedges]
     angles = [*angles[: len(texts)], angles[-1]]

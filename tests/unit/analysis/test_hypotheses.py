@@ -164,6 +164,19 @@ def test_few_documents_are_not_halved() -> None:
     assert set(hypotheses_of(config(), by_task)["documents"]) == {"all"}
 
 
+def test_of_three_players_no_others_are_compared() -> None:
+    players = some_players(3)
+    rng = np.random.default_rng(2)
+    noise = {c: rng.normal(0, 0.1, 20) for c in range(8)}
+    by_task = {task: game(players, lambda c: 0.3 + 0.1 * c.bit_count() + noise[c]) for task in ("alpha", "beta")}
+    groups = {
+        "models.tiny.players": {"groups": {"a": ["attn0"], "b": ["ffn0"], "c": ["attn1"]}},
+        "models.tiny.blocks": 2,
+    }
+    table = hypotheses_of(config(**groups, estimators=windows(2)), by_task)
+    assert table["prediction"].unique().tolist() == [EARLY, FLOOR]
+
+
 def test_the_second_half_is_the_one_that_was_not_chosen_on() -> None:
     made, by_task = config(), games(additive({0: 0.3}), noise=0.1)
     rng = np.random.default_rng([made.seed, 1])

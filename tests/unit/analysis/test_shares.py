@@ -161,7 +161,7 @@ DROPS = {
 
 def test_the_mean_drop_clips_each_player_on_each_task_before_averaging() -> None:
     cornerstone, other = shares.mean_drop(DROPS, PLAYERS, "llama3-8b", ["attn0", "ffn0"]).to_dict("records")
-    assert [cornerstone["layers"], other["layers"]] == ["cornerstone", "other"]
+    assert [cornerstone["layers"], other["layers"]] == ["top three", "other"]
     assert cornerstone["clipped_percent"] == pytest.approx(100 * (0.5 + 0 + 0.5 + 1) / 4)
     assert cornerstone["unclipped_percent"] == cornerstone["clipped_percent"]
     # Averaging first would have clipped -0.0625 to 0.
@@ -196,10 +196,17 @@ def test_a_mean_drop_of_one_document_is_refused() -> None:
         shares.mean_drop({"boolq": np.ones((1, 4))}, PLAYERS, "m", ["ffn0"])
 
 
-def test_groups_may_not_be_empty() -> None:
-    for table in (shares.mean_drop, shares.mean_drop_by_task):
-        with pytest.raises(CornerstoneError, match="empty"):
-            table(DROPS, PLAYERS, "m", PLAYERS)
+def test_where_all_players_are_at_the_top_there_are_no_others() -> None:
+    """So it is with two or three players: the tables are made, and say nothing of others."""
+    assert list(shares.mean_drop(DROPS, PLAYERS, "m", PLAYERS)["layers"]) == ["top three"]
+    by_task = shares.mean_drop_by_task(DROPS, PLAYERS, "m", PLAYERS)
+    assert by_task.empty
+    assert list(by_task) == list(shares.mean_drop_by_task(DROPS, PLAYERS, "m", PLAYERS[:1]))
+
+
+def test_the_top_may_not_be_empty() -> None:
+    with pytest.raises(CornerstoneError, match="empty"):
+        shares.mean_drop(DROPS, PLAYERS, "m", [])
 
 
 def test_the_mean_drop_by_task_is_the_mean_drop_of_one_task() -> None:

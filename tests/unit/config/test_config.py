@@ -148,6 +148,10 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"models.tiny.players": {"groups": {}}}, ["models.tiny.players.groups:", "at least 1 item"]),
         ({"models.tiny.players": {"groups": {"a": "attn0"}}}, ["models.tiny.players.groups.a:", "it is 'attn0'"]),
         ({"models.tiny.players": {"groups": {"a": []}}}, ["models.tiny: `groups`: group 'a' is empty"]),
+        (
+            {"models.tiny.players": {"groups": {"a": ["attn0"]}}},
+            ["models.tiny: there is one player only", "two or more"],
+        ),
         ({"models.tiny.players": {"groups": {"A": ["attn0"]}}}, ["models.tiny: `groups`: 'A' can't name a player"]),
         (
             {"models.tiny.players": {"groups": {"a": ["attn9"]}}},

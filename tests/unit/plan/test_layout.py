@@ -20,7 +20,9 @@ def test_paths() -> None:
     assert layout.coalition("tiny", "alpha", "full") == "out/tiny/alpha/coalitions/full.json"
     assert layout.deletion_coalition("tiny", "alpha", "full") == "out/tiny/alpha/deletion/full.json"
     assert layout.values("tiny", "alpha") == "out/tiny/alpha/values.parquet"
-    assert layout.figure("tiny", "shares") == [f"out/figures/tiny/shares.{ending}" for ending in ("svg", "pdf", "png")]
+    assert layout.figure("tiny", "shares") == [
+        f"out/figures/tiny/shares{ending}" for ending in (".svg", ".pdf", ".png", "-column.pdf", "-neurips.pdf")
+    ]
     assert layout.table("table1") == [f"out/tables/table1.{ending}" for ending in ("csv", "md", "tex")]
     assert layout.provenance("{model}") == "out/{model}/provenance.json"
 

@@ -1,5 +1,6 @@
 """The figures: what is drawn, how often, at which height, and that the files repeat themselves."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import CornerstoneError
 from cornerstone.files import read_csv
 from cornerstone.game import players
-from cornerstone.plan.layout import Layout
+from cornerstone.plan.layout import PICTURES, Layout
 from cornerstone.present import figures
 from cornerstone.present.figures import drawing
 from cornerstone.present.figures.ablation import ablation
@@ -74,15 +75,23 @@ def make(players: int, documents: int = 100, feed_forward: str = "ffn", tasks: l
     }
 
 
-def draw(kind: str, frames: Frames) -> Figure:
-    return figures.figure(kind).draw(frames, MODEL)
+def draw(kind: str, frames: Frames, width: float = figures.WIDTHS[""]) -> Figure:
+    return figures.figure(kind).draw(frames, MODEL, width)
 
 
 FORMATS = ("svg", "pdf", "png")
+PAGE, COLUMN = figures.WIDTHS[""], figures.WIDTHS["-column"]
+DOTS = ("o",)
 
 
 def save(figure: Figure, stem: Path) -> None:
     drawing.save_figure(figure, [stem.with_suffix(f".{ending}") for ending in FORMATS])
+
+
+def dots(ax: Axes) -> np.ndarray:
+    """[marks, 2] what stands at a place of its own, in order of x."""
+    marks = [np.stack([x_of(line), y_of(line)], 1) for line in ax.lines if line.get_marker() in DOTS]
+    return np.concatenate(marks)[np.argsort(np.concatenate(marks)[:, 0], kind="stable")]
 
 
 def of_task(rows: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -157,19 +166,64 @@ def test_the_users_own_settings_do_not_matter(tmp_path: Path) -> None:
 def test_panels_are_the_tasks_in_the_papers_order() -> None:
     frames = make(8, tasks=[*reversed(TASKS), "my_task"])
     names = [*(TASK_NAMES[task] for task in TASKS), "my_task"]
-    for kind in ("shares", "ablation"):
-        assert titles(draw(kind, frames)) == names
+    assert titles(draw("shares", frames)) == ["", *names]
+    mean = ["Mean over tasks: attention", "Mean over tasks: feed-forward"]
+    assert titles(draw("ablation", frames)) == [*mean, *names]
     for kind in ("values", "deletion"):
-        assert titles(draw(kind, frames)) == [*names, "Mean over tasks"]
+        assert titles(draw(kind, frames)) == ["Mean over tasks", *names]
+
+
+def test_a_column_of_a_paper_shows_the_mean_alone() -> None:
+    frames = make(8)
+    assert titles(draw("values", frames, COLUMN)) == titles(draw("deletion", frames, COLUMN)) == ["Mean over tasks"]
+    assert len(draw("ablation", frames, COLUMN).axes) == 2
+    assert len(draw("shares", frames, COLUMN).axes) == 1
+    for kind in ("shares", "ablation", "values", "deletion"):
+        assert draw(kind, frames, COLUMN).get_figwidth() == COLUMN
+
+
+def test_one_task_is_its_own_mean() -> None:
+    frames = make(8, tasks=["boolq"])
+    assert titles(draw("values", frames)) == ["BoolQ"]
+    assert titles(draw("ablation", frames)) == ["BoolQ: attention", "BoolQ: feed-forward"]
+
+
+def test_groups_stand_beside_each_other_and_are_named() -> None:
+    frames = make(4, tasks=["boolq"])
+    names = ["early", "middle", "late", "rest"]
+    for name in ("shapley", "ablation"):
+        frames[name] = frames[name].assign(kind="group", block=0, player=names * 2)
+    for kind in ("values", "ablation"):
+        ax = draw(kind, frames).axes[0]
+        assert [label.get_text() for label in ax.get_xticklabels()] == names
+        assert list(ax.get_xticks()) == [0, 1, 2, 3]
+    bars = [bar for bar in draw("values", frames).axes[0].patches if isinstance(bar, Rectangle)]
+    assert sorted(bar.get_x() for bar in bars) == pytest.approx([-0.4, 0.6, 1.6, 2.6])
+
+
+def test_each_file_has_the_width_of_its_name_and_says_what_it_shows(tmp_path: Path) -> None:
+    frames, paths = make(8), [tmp_path / f"values{ending}" for ending in PICTURES]
+    figures.figure("values").write(frames, MODEL, paths, 0.9)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    svg = (tmp_path / "values.svg").read_text()
+    assert f'width="{72 * PAGE:g}pt"' in svg
+    assert svg.index("<title>Shapley values of the sublayers of some-model") < svg.index("<metadata>")
+    assert "<desc>The 90% intervals count the choice of documents" in svg
+    for ending, width in figures.WIDTHS.items():
+        pdf = (tmp_path / f"values{ending}.pdf").read_bytes()
+        assert re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", pdf)[1] == f"{72 * width:g}".encode()  # type: ignore[index]
+        assert b"/FontFile2" in pdf  # the fonts are embedded
 
 
 @pytest.mark.parametrize("feed_forward", ["ffn", "moe"])
 def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> None:
     frames = make(60, feed_forward=feed_forward)
     top = ["attn0", f"{feed_forward}0", f"{feed_forward}1"]
-    figure = shares(frames["shapley"], MODEL, top)
+    figure = shares(frames["shapley"], MODEL, PAGE, top)
     assert legend(figure) == [*top, "other among the top four", "all others"]
-    for ax, task in zip(figure.axes, TASKS, strict=True):
+    bars, *pies = figure.axes
+    said = [text.get_text() for text in bars.texts]
+    for ax, task in zip(pies, TASKS, strict=True):
         rows = frames["shapley"].pipe(of_task, task).set_index("player")
         percent = 100 * rows["value"].clip(lower=0) / rows["value"].clip(lower=0).sum()
         assert sum(wedge.theta2 - wedge.theta1 for wedge in wedges(ax)) == pytest.approx(360, abs=1e-3)
@@ -178,7 +232,7 @@ def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> 
         texts = [text.get_text() for text in ax.texts]
         for player in percent.nlargest(4).index:
             assert f"{player}\n{percent[player]:.1f} %" in texts
-        assert f"cornerstones: {percent[top].sum():.1f} %" in texts
+        assert said[TASKS.index(task)] == f"top three {percent[top].sum():.1f} %"
         # The coloured wedges are the share of table 1.
         greys = {drawing.MID_GREY.lower(), drawing.PALE_GREY.lower()}
         coloured = [wedge for wedge in wedges(ax) if to_hex(wedge.get_facecolor()) not in greys]
@@ -191,25 +245,25 @@ def test_pies_show_the_shares_and_colour_the_cornerstones(feed_forward: str) -> 
 def test_pie_labels_do_not_overlap() -> None:
     value = {"attn0": 0.5, "ffn0": 0.3, "attn1": 0.011, "ffn1": 0.01, "attn2": 0.005, "ffn2": -0.1}
     frame = make(6, tasks=["boolq"])["shapley"].query("task == 'boolq'")
-    figure = shares(frame.assign(value=frame["player"].map(value)), MODEL)
+    figure = shares(frame.assign(value=frame["player"].map(value)), MODEL, PAGE)
     figure.draw_without_rendering()
     # Text's own method: an annotation's would add its leader line.
-    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts if text.get_text()]
-    assert len(boxes) == 6
+    boxes = [Text.get_window_extent(text) for text in figure.axes[1].texts if text.get_text()]
+    assert len(boxes) == 5
     pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
     assert not any(a.overlaps(b) for a, b in pairs)
 
 
 def test_pie_without_a_positive_value_says_so() -> None:
     frame = make(8, tasks=["boolq"])["shapley"].assign(value=-0.1)
-    (ax,) = shares(frame, MODEL).axes
-    assert [text.get_text() for text in ax.texts] == ["no positive value"]
+    for ax in shares(frame, MODEL, PAGE).axes:
+        assert [text.get_text() for text in ax.texts] == ["no positive value"]
 
 
 def test_default_cornerstones_have_the_largest_mean() -> None:
     frame = make(8)["shapley"]
     frame.loc[frame["player"] == "ffn3", "value"] = 0.9
-    assert legend(shares(frame, MODEL))[:3] == ["attn0", "ffn0", "ffn3"]
+    assert legend(shares(frame, MODEL, PAGE))[:3] == ["attn0", "ffn0", "ffn3"]
 
 
 @pytest.mark.parametrize(("players", "documents", "feed_forward"), [(60, 10, "ffn"), (160, 100, "moe")])
@@ -217,44 +271,47 @@ def test_ablation_lines_stand_at_the_right_heights(players: int, documents: int,
     frames = make(players, documents, feed_forward)
     figure = draw("ablation", frames)
     name = {"ffn": "feed-forward", "moe": "mixture of experts"}[feed_forward]
-    assert legend(figure) == ["attention", name, "original model", "chance", "all sublayers removed"]
-    for ax, task in zip(figure.axes, TASKS, strict=True):
-        horizontal = {line.get_linestyle(): y_of(line)[0] for line in ax.lines if len(y_of(line)) == 2}
+    levels = ["original model", "chance", "all sublayers removed"]
+    assert legend(figure) == ["attention", name, "drop may be 0", *levels]
+    attention, feed, *panels = figure.axes
+    for ax, task in zip([attention, feed, *panels], ["mean", "mean", *TASKS], strict=True):
+        horizontal = {line.get_linestyle(): y_of(line)[0] for line in ax.lines if line.get_marker() not in DOTS}
         assert horizontal == {"-": 75, "--": 25, ":": 40}
-        curves = [line for line in ax.lines if len(y_of(line)) == players // 2]
-        assert [to_hex(line.get_color()) for line in curves] == [
-            drawing.BLUE.lower(),
-            drawing.VERMILLION.lower(),
-        ]
         rows = frames["ablation"].pipe(of_task, task)
-        np.testing.assert_allclose(y_of(curves[0]), 100 * rows["accuracy"][::2])
-        np.testing.assert_allclose(np.round(x_of(curves[1])), rows["block"][1::2])
+        if task == "mean":
+            rows = rows[rows["kind"] == ("attn" if ax is attention else feed_forward)]
+        np.testing.assert_allclose(dots(ax), np.stack([rows["position"], 100 * rows["accuracy"]], 1))
         low, high = ax.get_ylim()
         assert 0 <= low < high <= 100
-        assert len(whiskers(ax)) == players
+        assert len(whiskers(ax)) == (players // 2 if task == "mean" else 0)
+    filled = [line for line in attention.lines if line.get_marker() in DOTS and line.get_markerfacecolor() != "white"]
+    clear = frames["ablation"].query("task == 'mean' and kind == 'attn' and (low > 0 or high < 0)")
+    assert [x for line in filled for x in x_of(line)] == list(clear["position"])
 
 
 def test_ablation_whiskers_mirror_the_interval_of_the_drop() -> None:
     frames = make(2, tasks=["boolq"])
     frames["ablation"] = frames["ablation"].assign(accuracy=0.5, drop=0.25, low=0.15, high=0.45)
-    (ax,) = draw("ablation", frames).axes
-    for segment in whiskers(ax):
-        np.testing.assert_allclose(segment[:, 1], [30, 60])
+    for ax in draw("ablation", frames).axes:
+        ((_, low), (_, high)) = whiskers(ax)[0]
+        assert (low, high) == pytest.approx((30, 60))
 
 
 @pytest.mark.parametrize("players", [60, 64, 160])
 def test_values_have_a_bar_and_a_whisker_per_player(players: int) -> None:
     frames = make(players, documents=10)
     figure = draw("values", frames)
-    assert legend(figure) == ["attention", "feed-forward", "interval"]
-    for ax, task in zip(figure.axes, [*TASKS, "mean"], strict=True):
+    assert legend(figure) == ["attention", "feed-forward", "may be 0", "interval"]
+    for ax, task in zip(figure.axes, ["mean", *TASKS], strict=True):
         rows = frames["shapley"].pipe(of_task, task)
         bars = sorted((bar for bar in ax.patches if isinstance(bar, Rectangle)), key=lambda bar: bar.get_x())
         np.testing.assert_allclose([bar.get_height() for bar in bars], 100 * rows["value"])
         segments = sorted(whiskers(ax), key=lambda segment: segment[0, 0])
         np.testing.assert_allclose([segment[:, 1] for segment in segments], 100 * rows[["low", "high"]])
         ticks = ax.get_xticks()
-        assert 10 <= len(ticks) <= 21
+        assert 5 <= len(ticks) <= 12
+        clear = (rows["low"] > 0) | (rows["high"] < 0)
+        assert [bar.get_alpha() == 1 for bar in bars] == list(clear)
         # A block starts at its attention: position = 2 x block.
         assert [2 * int(label.get_text()) for label in ax.get_xticklabels()] == list(ticks)
 
@@ -305,12 +362,12 @@ def test_labels_legend_and_panels_keep_apart(kind: str, tasks: int) -> None:
 def test_unfit_frames_are_refused() -> None:
     frames = make(8)
     with pytest.raises(CornerstoneError, match="no rows for the model other"):
-        values(frames["shapley"], "other")
+        values(frames["shapley"], "other", PAGE)
     mixed = pd.concat([frames["shapley"], frames["shapley"].assign(estimator="window-k3")])
     with pytest.raises(CornerstoneError, match="one estimator"):
-        values(mixed, MODEL)
+        values(mixed, MODEL, PAGE)
     with pytest.raises(CornerstoneError, match="no baseline for boolq"):
-        ablation(frames["ablation"], frames["baselines"].query("task != 'boolq'"), MODEL)
+        ablation(frames["ablation"], frames["baselines"].query("task != 'boolq'"), MODEL, PAGE)
 
 
 def test_every_kind_of_player_has_a_name_and_colours() -> None:
@@ -321,12 +378,10 @@ def test_every_kind_of_player_has_a_name_and_colours() -> None:
 def test_heads_of_a_block_are_drawn_side_by_side() -> None:
     frames = make(8)
     frame = frames["ablation"].assign(kind="head", block=frames["ablation"]["position"] // 4)
-    ax = ablation(frame, frames["baselines"], MODEL).axes[0]
-    (points,) = [line for line in ax.lines if line.get_marker() == "o"]
-    x = np.asarray(points.get_xdata(), float)
-    assert len(set(np.round(x, 6))) == len(x) == 8
-    assert set(np.round(x).astype(int)) == {0, 1}
-    assert points.get_linestyle() == "None"
+    ax = ablation(frame, frames["baselines"], MODEL, PAGE).axes[0]
+    assert list(dots(ax)[:, 0]) == list(range(8))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1"]
+    assert list(ax.get_xticks()) == [0, 4]
 
 
 def test_captions_name_what_was_measured() -> None:
@@ -370,7 +425,7 @@ def test_figures_are_drawn_from_the_tables_that_the_analysis_writes(config: Conf
     for kind in kinds:
         frames = {name: read_csv(Path(shown[name])) for name in figures.figure(kind).reads}
         figure = figures.figure(kind).draw(frames, "tiny")
-        assert len(figure.axes) >= 2
+        assert figure.axes
         drawing.save_figure(figure, [tmp_path / f"{kind}.svg"])
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(kinds)
 

@@ -74,9 +74,9 @@ def test_write_table_latex_is_escaped(frame: pd.DataFrame, tmp_path: Path) -> No
     tables.write_table(frame, tmp_path / "table3", "Drops in % – a_b")
     tex = (tmp_path / "table3.tex").read_text()
     assert r"\caption{Drops in \% -- a\_b}" in tex
-    assert r"\begin{tabular}{llrrr}" in tex
-    assert r"my\_model & ARC-Easy & 0.3 & -- & 10 \\" in tex
-    assert r"clipped (\%)" in tex
+    assert r"\begin{tabular}{@{}l l S[table-format=1.1] S[table-format=2.1] S[table-format=3.0]@{}}" in tex
+    assert r"my\_model & ARC-Easy & 0.3 & {--} & 10 \\" in tex
+    assert r"\shortstack{clipped \\ (\%)}" in tex
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert tex.count(rule) == 1
 
@@ -135,7 +135,7 @@ def test_each_model_has_its_own_numbers(config: Config, tmp_path: Path) -> None:
         drops, table = (read_csv(Path(Layout(config).csv(model, stem))) for stem in ("ablation", "cornerstones"))
         top = paper.top_players(table, model)
         rows = drops[(drops["task"] != "mean") & drops["player"].isin(top)]
-        found = third.loc[(model, "cornerstone"), "unclipped_percent"]
+        found = third.loc[(model, "top three"), "unclipped_percent"]
         assert found == pytest.approx(100 * rows["drop"].mean())
 
 
@@ -143,14 +143,14 @@ def test_hypotheses_are_shown_in_points_with_the_verdicts_of_the_tasks() -> None
     frame = pd.DataFrame(
         {
             "model": "m", "task": ["alpha", "beta", "mean"], "hypothesis": 1, "prediction": "it holds",
-            "expected": "> 0", "value": [0, 0, 0.25], "low": 0.125, "high": 0.5, "p_holm": 0.01,
+            "expected": "<= 0 (+- 0.02)", "value": [0, 0, 0.25], "low": 0.125, "high": 0.5, "p_holm": 0.01,
             "verdict": ["open", "fails", "holds"], "intact": 0.75, "layers": "attn0", "documents": "held out",
         }
     )  # fmt: skip
     (row,) = tables.hypotheses(frame).to_dict("records")
     assert row == {
-        "model": "m", "hypothesis": "1", "prediction": "it holds", "expected": "> 0", "measured_percent": 25,
-        "low": 12.5, "high": 50, "intact": 75, "verdict": "holds", "on_tasks": "1 fails, 1 open", "layers": "attn0",
+        "model": "m", "hypothesis": "1", "prediction": "it holds", "expected": "<= 0", "measured_percent": 25,
+        "low": 12.5, "high": 50, "intact": 75, "verdict": "holds", "on_tasks": "0/1/1", "layers": "attn0",
         "documents": "held out",
     }  # fmt: skip
 
