@@ -180,7 +180,7 @@ def error_against_work(frame: pd.DataFrame) -> Figure:
                 line = part[part["estimator"] == name].sort_values("evaluations")
                 y = np.maximum(100 * line["rmse"], FLOOR)
                 ax.plot(line["evaluations"], y, linestyle=style, marker=marker, color=colour, markersize=3.5)
-            ax.set(xscale="log", yscale="log", title=f"{game}, {players} players")
+            ax.set(xscale="log", yscale="log", title=f"{game}, N = {players}")
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g} k"))
             ax.yaxis.set_major_formatter(
                 FuncFormatter(lambda value, _: f"{value:g}" if value > FLOOR else f"≤ {value:g}")

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from tqdm import tqdm
 
 from benchmarks import plots, report
 from benchmarks.games import gated, redundant
+from cornerstone.analysis import ranks
+from cornerstone.analysis.ranks import Sample
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import AdjustedEstimator, Estimator, SampledEstimator, TruncatedEstimator, WindowEstimator
 from cornerstone.estimators.budget import Budgeted
@@ -213,6 +216,60 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.sort_values(["players", "estimator"], key=lambda c: c.map(order) if c.name == "estimator" else c)
 
 
+def coverage(work: int, known: Sequence[Known], documents: int, repetitions: int, seed: int = 0) -> pd.DataFrame:
+    """How often the 95 % intervals of adjusted-msr hold the truth, with new documents and coalitions each time.
+
+    A document is right under S with chance v(S), and consistently: `games.SimulatedGame.draw`, with c = 0.9.
+
+    Returns:
+        A row per game: `coverage` (mean over players), `coverage_se` (its Monte-Carlo error), `top_three` (of the three
+        highest true values), `coalition_share` of the variance.
+    """
+    players, rng = known[0].players, np.random.default_rng([seed, documents, work])
+    entry = AdjustedEstimator(kind="adjusted-msr", work=work, replicates=REPLICATES).within(players, 0)
+    found: dict[str, list[tuple[np.ndarray, float]]] = {game.name: [] for game in known}
+    labels = np.arange(documents)
+    for repetition in tqdm(range(repetitions), f"{documents} documents"):
+        asked = entry.coalitions(players, 1 + repetition)
+        for game in known:
+            latent = np.sqrt(0.9) * rng.normal(size=documents) + np.sqrt(0.1) * rng.normal(size=(len(asked), documents))
+            right = (latent < stats.norm.ppf(game.of(asked))[:, None]).astype(np.float64)
+            table = Game(players, dict(zip(asked, right, strict=True)), labels, labels)
+            sample = Sample(entry.estimate({0: table}, 1 + repetition, 0)[0], labels)
+            estimate = ranks.estimates({"task": sample}, 0.95)["task"]
+            hits = (estimate.low <= game.shapley) & (game.shapley <= estimate.high)
+            share = 1 - (estimate.se_documents**2).sum() / (estimate.se**2).sum()
+            found[game.name].append((hits, max(0.0, float(share))))
+    rows = []
+    for game in known:
+        hits = np.stack([each for each, _ in found[game.name]])
+        rows.append(
+            {
+                "game": game.name,
+                "players": len(players),
+                "work": work,
+                "documents": documents,
+                "coverage": hits.mean(),
+                "coverage_se": hits.mean(axis=1).std(ddof=1) / np.sqrt(repetitions),
+                "top_three": hits[:, np.argsort(-game.shapley)[:3]].mean(),
+                "coalition_share": np.mean([share for _, share in found[game.name]]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def coverage_text(frame: pd.DataFrame, origin: str) -> str:
+    """The Markdown file of `coverage`."""
+    shares = ["coverage", "coverage_se", "top_three", "coalition_share"]
+    shown = frame.assign(**{name: 100 * frame[name] for name in shares})
+    return (
+        "# Coverage of the 95 % intervals of adjusted-msr\n\n"
+        f"{origin}\nIn percent: mean over players, its Monte-Carlo error, of the three highest true values; the share "
+        "of the variance that the sampled coalitions add.\n\n"
+        f"{report.markdown(shown, dict.fromkeys(shares, '.1f') | {'work': ',.0f', 'documents': ',.0f'})}"
+    )
+
+
 def text(frame: pd.DataFrame, origin: str) -> str:
     """The Markdown file: gains against permutations, and every number."""
     points = ["rmse", "claimed", "bias"]
@@ -236,6 +293,7 @@ def main() -> None:
     """Run the benchmark; write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=8, help="independent estimates of each setting")
+    parser.add_argument("--repetitions", type=int, default=100, help="of the measurement of coverage")
     parser.add_argument("--players", type=int, nargs="+", default=list(WORK), choices=list(WORK))
     parser.add_argument("--output", type=Path, default=report.RESULTS)
     parser.add_argument("--figures", type=Path, default=report.RESULTS.parents[1] / "docs" / "figures")
@@ -243,6 +301,16 @@ def main() -> None:
     frame = measure(chosen.players, chosen.runs)
     origin = report.origin({"runs": chosen.runs, "replicates": REPLICATES})
     report.write(chosen.output, "error_against_work", frame, text(frame, origin))
+    covered = pd.concat(
+        [
+            coverage(work, games(players), documents, chosen.repetitions)
+            for players, work in ((20, 2_000), (60, 20_000), (60, 40_000))
+            for documents in (100, 1_000)
+        ],
+        ignore_index=True,
+    )
+    origin = report.origin({"repetitions": chosen.repetitions, "replicates": REPLICATES, "level": 0.95})
+    report.write(chosen.output, "coverage_adjusted", covered, coverage_text(covered, origin))
     plots.save(plots.error_against_work(frame), chosen.figures / "error_against_work.png")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import work
+from benchmarks import plots, work
 from cornerstone.estimators import WindowEstimator, exact, window
 from cornerstone.game.coalitions import window_coalitions
 from cornerstone.game.game import Game
@@ -53,3 +53,24 @@ def test_an_estimator_at_equal_work_with_half_the_error_gains_four() -> None:
     gains = work.ratios(frame).set_index("estimator")["some"]
     assert gains["permutation"] == 1
     assert gains["adjusted-msr"] == pytest.approx(4 * 0.9)
+
+
+def test_coverage_is_that_of_intervals_with_noise_of_documents() -> None:
+    found = work.coverage(2000, work.games(20)[2:], documents=40, repetitions=3)
+    assert found["game"].tolist() == ["collapse", "smooth"]
+    assert found["coverage"].between(0.7, 1).all()
+    assert found["coalition_share"].between(0, 1).all()
+
+
+def test_the_figure_has_a_panel_for_each_game_and_a_line_for_each_estimator() -> None:
+    games, kinds = ["gated", "smooth"], ["permutation", "adjusted-msr"]
+    rows = [
+        {"game": game, "players": players, "estimator": kind, "evaluations": 100.0 * players, "rmse": 0.01}
+        for game in games
+        for players in (20, 60)
+        for kind in kinds
+    ]
+    figure = plots.error_against_work(pd.DataFrame(rows).sort_values("players", kind="stable"))
+    panels = [ax for ax in figure.axes if ax.get_title(loc="left") or ax.get_title()]
+    assert len(panels) == 4
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == kinds
