@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import absl.logging
 import pytest
@@ -71,7 +72,7 @@ def test_stderr_goes_to_the_screen_too(
 def test_a_library_that_keeps_stderr_may_close_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As absl does when Python ends, which a task of lm-eval imports."""
     with console.script(str(tmp_path / "log"), shown=True):
-        handler = absl.logging.PythonHandler()
+        handler: Any = absl.logging.PythonHandler()
         handler.flush()
     handler.close()
     console.log("afterwards")
