@@ -20,7 +20,7 @@ from cornerstone.config.config import load
 from cornerstone.config.source import read as read_strictly
 from cornerstone.config.pairs import name_of
 from cornerstone.evaluate.stale import note_stale
-from cornerstone.plan import fingerprint
+from cornerstone.plan import alone, fingerprint
 from cornerstone.plan.asked import asked
 from cornerstone.plan.fingerprint import code
 from cornerstone.plan.layout import Layout

@@ -20,6 +20,16 @@ onstart:
         bool(job.container_img_url) for job in workflow.dag.needrun_jobs()
     )
     share_memory(workflow, cfg, evaluations)
+    # What is fetched or only shown does not matter: it may go on beside a run.
+    if any(
+        Path(path).is_relative_to(cfg.paths.results)
+        for job in workflow.dag.needrun_jobs()
+        for path in job.output
+    ):
+        try:
+            alone.keep(Path(cfg.paths.results))
+        except CornerstoneError as error:
+            raise WorkflowError(str(error))
     # Jobs of the cluster parse this file, too, but run no such hook. The rule above does its own looking.
     if evaluations:
         how = preflight.Circumstances.of(workflow)

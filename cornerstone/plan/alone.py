@@ -1,0 +1,64 @@
+"""One run at a time for each folder of results.
+
+Before Snakemake runs a job it deletes what the job will make, so that of two runs at once one would miss a table that
+the other is about to make. Snakemake's own lock outlives a process that was killed. This one does not: the system takes
+it back.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+from typing import IO
+
+from cornerstone.errors import CornerstoneError
+
+LOCK = ".run.lock"
+"""File in the folder of results that is locked, and says by whom."""
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_KEPT: list[IO[str] | None] = []
+
+
+def keep(results: Path) -> None:
+    """Lock a folder of results for the rest of this process.
+
+    Raises:
+        CornerstoneError: another run holds it.
+    """
+    _KEPT.append(hold(results))
+
+
+def hold(results: Path) -> IO[str] | None:
+    """Lock a folder of results until the returned file is closed, at the latest when this process ends.
+
+    Returns:
+        The open file; None where the file system knows no locks.
+
+    Raises:
+        CornerstoneError: another run holds it.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    stream = (results / LOCK).open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        by = stream.read().strip()
+        stream.close()
+        raise CornerstoneError(
+            f"another run is under way in {results}{f' ({by})' if by else ''}. Wait until it has ended, or stop it; a "
+            "run with another `paths.results` can go on beside it."
+        ) from None
+    except OSError as error:
+        stream.close()
+        if error.errno in UNSUPPORTED:
+            return None
+        raise
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    stream.flush()
+    return stream
