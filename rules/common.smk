@@ -38,6 +38,7 @@ from cornerstone.plan.snakemake import (
     evaluate_rule,
     note,
     prepare_jobs,
+    retry_no_mistakes,
     share_memory,
 )
 from cornerstone.present import comparisons, figures, inner, progress, screen
@@ -67,6 +68,7 @@ image.share_binds(cfg, ROOT)
 
 # Jobs parse the rules, too; only the process that decides what runs looks at what is there.
 if workflow.is_main_process:
+    retry_no_mistakes()
     note_stale(cfg, plans, asked_for)
 
 

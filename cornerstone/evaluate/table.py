@@ -84,7 +84,7 @@ def table(
         for column, values in found.items():
             columns.setdefault(column, []).append(values)
         labels.append(label)
-        made_from.update(f"{label} {result.get(SEAL)}\n".encode())
+        made_from.update(f"{label} {result.get(SEAL, {}).get('documents')}\n".encode())
         counts.append(len(chosen))
     if not labels:
         raise StoreError("there is no result to read. Run the workflow's evaluate step first.")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from cornerstone.config.config import Config
+from cornerstone.errors import CornerstoneError
 from cornerstone.game import coalitions
+from cornerstone.log import failure_of
 from cornerstone.schedule.limits import Told, host, jobs_at_once, on_gpus, smallest
 
 OFFLINE = "HF_HUB_OFFLINE"
@@ -71,6 +75,32 @@ def command_line() -> Any | None:
     while frame is not None and frame.f_code is not main.__code__:
         frame = frame.f_back
     return None if frame is None else frame.f_locals.get("args")
+
+
+MISTAKES = {kind.__name__ for kind in CornerstoneError.__subclasses__()}
+"""Errors that a second try would end in, too. What may pass with more memory is a plain CornerstoneError."""
+
+
+def retry_no_mistakes() -> None:
+    """Keep Snakemake from submitting a job again that ended in a mistake of the user's, as its log says.
+
+    A profile's `retries` are for limits of time and memory, and for nodes that fail.
+    """
+    from snakemake.jobs import Job
+
+    usual, started = Job.restart_times, time.time()
+
+    def restart_times(job: Any) -> int:
+        for path in map(Path, map(str, job.log)):
+            with suppress(OSError):
+                # a log of an earlier run says nothing of this one
+                if path.stat().st_mtime >= started and (failure := failure_of(path)) and failure.kind in MISTAKES:
+                    return 0
+        return int(usual.fget(job))
+
+    if not hasattr(usual.fget, "mistakes"):
+        restart_times.mistakes = MISTAKES  # type: ignore[attr-defined]
+        Job.restart_times = property(restart_times)
 
 
 def config_files() -> list[Path]:

@@ -290,7 +290,9 @@ def test_a_doctor_finds_what_jobs_would_fail_of(changes: dict[str, Any], words: 
 
 
 def test_a_doctor_finds_that_nothing_is_fetched(tmp_path: Path) -> None:
-    said = doctor.doctor(configured({"paths.resources": str(tmp_path / "resources"), "paths.results": str(tmp_path / "results")}))
+    said = doctor.doctor(
+        configured({"paths.resources": str(tmp_path / "resources"), "paths.results": str(tmp_path / "results")})
+    )
     assert said.code == 1
     assert "WRONG: weights of tiny" in said.text
     assert said.data["wrong"] == 3

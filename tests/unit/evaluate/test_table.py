@@ -54,7 +54,7 @@ def test_a_table_survives_its_file(tmp_path: Path) -> None:
         paths, PLAYERS, ORIGIN.fingerprint, "made by", Wanted(DATA), CONFIG, tmp_path / "new" / "values.parquet"
     )
     found = pd.read_parquet(tmp_path / "new" / "values.parquet")
-    results = hashlib.sha256(f"full {json.loads(paths[0].read_text())['sha256']}\n".encode()).hexdigest()
+    results = hashlib.sha256(f"full {json.loads(paths[0].read_text())['sha256']['documents']}\n".encode()).hexdigest()
     assert found.attrs == {"fingerprint": "made by", "documents": DATA.digest, "results": results}
     found.attrs = {"results": results}
     pd.testing.assert_frame_equal(found, table(paths))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from snakemake.persistence.file import FilePersistence
 
 from cornerstone.errors import CoalitionError
+from cornerstone.log import Failure
 from cornerstone.plan import snakemake as corners
 from cornerstone.plan.snakemake import check_coalition, forget_backup, forget_notes
 from cornerstone.schedule import limits
@@ -21,6 +23,39 @@ def test_any_coalition_can_be_asked_for() -> None:
     assert check_coalition(config, "tiny", "drop-attn0-ffn3") == "drop-attn0-ffn3"
     with pytest.raises(CoalitionError, match="no player 'ffn4'"):
         check_coalition(config, "tiny", "drop-ffn4")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "age", "times"),
+    [
+        ("ModelError", True, 0, 0),
+        ("AssetError", True, 0, 0),
+        ("ConfigError", True, 0, 0),
+        ("StoreError", True, 0, 0),
+        ("PreflightError", True, 0, 0),
+        ("UnreadableError", True, 0, 0),
+        ("CornerstoneError", True, 0, 2),  # out of memory: the next try asks for more
+        ("OSError", False, 0, 2),
+        ("ModelError", True, 3600, 2),  # of an earlier run: this job was killed before it could write
+        (None, False, 0, 2),
+    ],
+)
+def test_mistakes_are_not_retried(
+    kind: str | None, expected: bool, age: int, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snakemake.jobs import Job
+
+    usual = Job.restart_times
+    monkeypatch.setattr(Job, "restart_times", usual)  # put back afterwards
+    corners.retry_no_mistakes()
+    corners.retry_no_mistakes()  # rules may be read twice
+    log = tmp_path / "job.log"
+    if kind is not None:
+        log.write_text("some lines\n" + Failure(kind, "no such thing", expected).block())
+        then = time.time() + 1 - age
+        os.utime(log, (then, then))
+    job = SimpleNamespace(log=[str(log)], rule=SimpleNamespace(restart_times=2))
+    assert Job.restart_times.fget(job) == times
 
 
 def test_jobs_are_offline_and_find_the_package_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
