@@ -35,6 +35,7 @@ rule all:
         COMPARISON_TABLE_FILES,
         COMPARISON_FIGURE_FILES,
         layout.summary,
+        layout.package,
 
 
 # The weights and documents that the active config needs: the only step with network.

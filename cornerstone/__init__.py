@@ -14,7 +14,10 @@ Data flows one way: config -> plan -> sweep -> store -> estimate -> figures. Eac
     present     what readers see
     forecast    what it will cost
     cluster     SLURM and Apptainer
+    outputs     what leaves the tool
+    prune       a checkpoint without some layers
     adding      a new model's entry
+    command     what the subcommands of `cornerstone` say
 
 A folder imports only those below it (`make lint` checks that). docs/tour.md says in which order to read.
 """
@@ -29,10 +32,11 @@ __version__ = "0.2.0"
 _PUBLIC = {
     "Game": "cornerstone.game.game",
     "Network": "cornerstone.engine.network",
+    "load": "cornerstone.outputs.results",
     "load_results": "cornerstone.analysis.games",
     "sweep": "cornerstone.engine.sweep",
 }
-__all__ = ["Game", "Network", "load_results", "sweep"]
+__all__ = ["Game", "Network", "load", "load_results", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

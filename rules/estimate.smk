@@ -92,8 +92,9 @@ rule deletion_curves:
         tables=[layout.deletion_values("{model}", task) for task in cfg.scored_tasks],
         values=lambda w: layout.shown(w.model)["shapley"],
         drops=lambda w: layout.shown(w.model)["ablation"],
+        influence=lambda w: layout.influences(w.model),
     output:
-        layout.csv("{model}", "deletion"),
+        [layout.csv("{model}", stem) for stem in ("deletion", "orders")],
     log:
         "logs/deletion_curves/{model}.log",
     params:

@@ -77,6 +77,30 @@ for _model in cfg.run:
         script:
             "../scripts/evaluate.py"
 
+    # How much each player turns the residual stream: one pass of the whole model, for deletion curves in that order.
+    rule:
+        name:
+            f"influence_{_model}"
+        input:
+            **evaluate_input(_model),
+        output:
+            layout.influence(_model, "{task}"),
+        log:
+            f"logs/influence/{_model}/{{task}}.log",
+        container:
+            cfg.container
+        threads: cfg.models[_model].threads
+        resources:
+            **job_resources(cfg.models[_model], Path(layout.model_marker(_model))),
+        params:
+            **evaluate_params(_model),
+            limit=lambda w, model=_model: cfg.limit(model, w.task),
+            code=code(*fingerprint.VALUES, script="influence"),
+        message:
+            f"Block influence of {_model} on {{wildcards.task}}{resources_message(cfg.models[_model])}"
+        script:
+            "../scripts/influence.py"
+
     # Deletion curves remove players in an order that is only known once values are estimated. Their coalitions go
     # to a folder of their own; what the plan has evaluated is not computed again.
     rule:
@@ -86,6 +110,7 @@ for _model in cfg.run:
             **evaluate_input(_model),
             values=layout.shown(_model)["shapley"],
             drops=layout.shown(_model)["ablation"],
+            influence=layout.influences(_model),
         output:
             layout.deletion_values(_model, "{task}"),
         log:

@@ -13,6 +13,7 @@ localrules:
     tables,
     figure,
     summary,
+    package,
 
 
 rule tables:
@@ -101,3 +102,39 @@ rule summary:
         "Summary"
     script:
         "../scripts/summary.py"
+
+
+# What every file and column is, for programs: datapackage.json.
+rule package:
+    input:
+        [
+            *[
+                path
+                for model in cfg.run
+                for path in SHOWN[model].values()
+                if path.endswith(".csv")
+            ],
+            *[path for model in cfg.run for path in layout.influences(model)],
+            *[
+                layout.values(model, task)
+                for model in cfg.run
+                for task in cfg.scored_tasks
+            ],
+            *[path for shown in COMPARED.values() for path in shown.values()],
+            *[
+                path
+                for path in [*TABLE_FILES, *COMPARISON_TABLE_FILES]
+                if path.endswith(".csv")
+            ],
+            layout.summary,
+        ],
+    output:
+        layout.package,
+    log:
+        "logs/package.log",
+    params:
+        code=code(*fingerprint.DESCRIBED, script="package"),
+    message:
+        "Describing the files"
+    script:
+        "../scripts/package.py"

@@ -24,5 +24,6 @@ with log.script(snakemake.log[0]):
         snakemake.resources.mem_mb,
     )
     values, drops = read_csv(Path(snakemake.input["values"])), read_csv(Path(snakemake.input["drops"]))
+    drops = deletion.with_influence(drops, [read_csv(Path(path)) for path in snakemake.input.influence])
     points = deletion.deletion_points(job.config, job.players, values, drops)
     job.run_table(points["coalition"].tolist(), Path(snakemake.output[0]), snakemake.params.made_by)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cornerstone"
 TOUR = ROOT / "docs" / "tour.md"
 BEGIN, END = "<!-- lines: begin -->", "<!-- lines: end -->"
-GENERATED = ("benchmarks/results/", "docs/architectures.md", "docs/configuration.md")
+GENERATED = ("benchmarks/results/", "docs/architectures.md", "docs/cli.md", "docs/configuration.md", "docs/outputs.md")
 """Markdown that programs write; how they wrap lines is theirs."""
 OPTIONAL = "–"
 """In the first column of the tour: not one of its stops, and not in their sum."""

@@ -15,6 +15,8 @@ from cornerstone.estimators import Estimator, ablation
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import ACCURACY, MEAN, Game
 
+LOG_DROP = "log_probability_drop"
+"""Column of single removals: what the gold choice's log-probability loses; the rise of perplexity, up to a factor."""
 Games = Mapping[str, Game]
 """A game for each task."""
 
@@ -73,14 +75,24 @@ def shapley(
     return frame
 
 
-def ablations(config: Config, model: str, games: Games) -> pd.DataFrame:
-    """Single-layer ablation: accuracy without each player, and the paired drop with its interval."""
+def ablations(config: Config, model: str, games: Games, logarithms: Games | None = None) -> pd.DataFrame:
+    """Single-layer ablation: accuracy without each player, and the paired drop with its interval.
+
+    Args:
+        config: the configuration.
+        model: its name.
+        games: by accuracy.
+        logarithms: by log-probability, where the config asks for that: their drop is a column more.
+    """
     found = {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
     frame = _per_player(config, model, games, found, ACCURACY).rename(columns={"value": "drop"})
     frame = frame.drop(columns=["se_documents", "se_coalitions"])
     original = {task: game.full.mean() for task, game in games.items()}
     original[MEAN] = float(np.mean(list(original.values())))
     frame.insert(7, "accuracy", frame["task"].map(original) - frame["drop"])
+    if logarithms is not None:
+        drops = [ablation.estimate(game).mean(axis=0) for game in logarithms.values()]
+        frame[LOG_DROP] = np.concatenate([*drops, np.mean(drops, axis=0)])
     return frame
 
 

@@ -50,7 +50,7 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
                 frames[layout.cornerstones(function)] = table
     coalitions = {name: len(needed) for name, needed in Plan(config, model).wanted.items()}
     frames["estimators"] = shapley.comparison(config, model, samples, coalitions, accuracy)
-    frames["ablation"] = shapley.ablations(config, model, accuracy)
+    frames["ablation"] = shapley.ablations(config, model, accuracy, by_function.get("log-probability"))
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)
     headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}

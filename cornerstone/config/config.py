@@ -43,10 +43,11 @@ class Deletion(Section):
 
     share: float = Field(0.3, gt=0, le=1, description="Largest share of the players that is removed.")
     points: int = Field(6, ge=1, description="Points on each curve; each is one more coalition.")
-    orders: list[Literal["shapley", "ablation", "depth"]] = Field(
+    orders: list[Literal["shapley", "ablation", "depth", "perplexity", "influence", "random"]] = Field(
         ["shapley", "ablation", "depth"],
-        description="By which quantity players are ordered; each order is walked from both ends. An empty "
-        "list leaves deletion curves out.",
+        description="By which quantity players are ordered; each order is walked from both ends. `perplexity` is the "
+        "drop of the log-probability by single removals, and needs that value function; `influence` is block influence "
+        "(ShortGPT), from a pass of the whole model; `random` is from `seed`. An empty list leaves the curves out.",
     )
 
 
@@ -149,6 +150,16 @@ class Config(Section):
                     f"under `tasks`; name one of these in `removal: {{kind: mean, documents: {{task: ...}}}}`: "
                     f"{', '.join(self.tasks)}"
                 )
+        if "perplexity" in self.deletion.orders and "log-probability" not in self.value_functions:
+            raise ValueError(
+                "`deletion.orders`: perplexity needs log-probability among `value_functions`; add it there"
+            )
+        small = [name for name in self.run if self.models[name].players in ("experts", "heads")]
+        if "influence" in self.deletion.orders and small:
+            raise ValueError(
+                f"`deletion.orders`: influence has no meaning where {self.models[small[0]].players} are players "
+                f"(`models.{small[0]}.players`); take it out"
+            )
         check_pairs(self.compare, self.models, self.run, self._scored_on)
         self._add_up()
         return self

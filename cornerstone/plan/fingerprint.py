@@ -38,8 +38,11 @@ ESTIMATES = ("game", "estimators", "analysis")
 PICTURES = ("present",)
 """Folders that decide how estimates are shown."""
 
-COUNTED = (".py", ".mplstyle")
-"""Files that count; others, such as those of editors and of Python itself, come and go."""
+DESCRIBED = ("outputs",)
+"""Folders that decide how files are described."""
+
+COUNTED = (".py", ".mplstyle", "description.yaml")
+"""Endings and names of files that count; others, such as those of editors and of Python itself, come and go."""
 
 DECISIVE = {
     *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "sublayers", "experts", "players"),
@@ -140,7 +143,7 @@ def code(*folders: str, script: str | None = None) -> str:
         paths = sorted(
             path
             for path in (PACKAGE / folder).rglob("[!.]*")
-            if path.suffix in COUNTED and "__pycache__" not in path.parts
+            if {path.suffix, path.name} & set(COUNTED) and "__pycache__" not in path.parts
         )
         if not paths:
             raise FileNotFoundError(f"the package has no folder {folder} to take a fingerprint of")

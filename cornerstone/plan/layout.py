@@ -133,6 +133,15 @@ class Layout:
         """The results of the deletion curves as one table."""
         return f"{self.results}/{model}/{task}/deletion.parquet"
 
+    def influence(self, model: str, task: str) -> str:
+        """How much each player turns the residual stream on a task, where deletion curves ask for it."""
+        return f"{self.results}/{model}/{task}/influence.csv"
+
+    def influences(self, model: str) -> list[str]:
+        """These tables of all tasks; none where no deletion curve asks for them."""
+        wanted = "influence" in self.config.deletion.orders
+        return [self.influence(model, task) for task in self.config.scored_tasks] if wanted else []
+
     # What is estimated: the CSV files of a model. Their stems are the names by which the analysis hands tables over.
 
     def csv(self, model: str, stem: str) -> str:
@@ -160,8 +169,8 @@ class Layout:
         return [self.csv(model, stem) for stem in [*stems, "by_removed", "hypotheses"]]
 
     def deletion(self, model: str) -> list[str]:
-        """The table of deletion curves, where the config asks for some."""
-        return [self.csv(model, "deletion")] if self.config.deletion.orders else []
+        """The tables of deletion curves and of how well their orders rank, where the config asks for some."""
+        return [self.csv(model, stem) for stem in ("deletion", "orders")] if self.config.deletion.orders else []
 
     def shown(self, model: str) -> dict[str, str]:
         """What figures and tables can show of a model, by name: `shapley` is that of the headline, by accuracy."""
@@ -202,6 +211,11 @@ class Layout:
     def summary(self) -> str:
         """What was found, on one page."""
         return f"{self.results}/summary.md"
+
+    @property
+    def package(self) -> str:
+        """What the files of the results are, for programs."""
+        return f"{self.results}/datapackage.json"
 
     @property
     def report(self) -> str:

@@ -15,6 +15,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "fetch_outline": (FETCHING, "fetching config and tokenizer"),
     "fetch_documents": (FETCHING, "fetching documents"),
     "evaluate": (EVALUATING, "evaluating"),
+    "influence": (EVALUATING, "measuring block influence"),
     "deletion": (EVALUATING, "evaluating the deletion curves"),
     "collect": (ESTIMATING, "collecting results"),
     "estimate": (ESTIMATING, "estimating"),
@@ -26,6 +27,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "tables": (DRAWING, "making tables"),
     "figure": (DRAWING, "drawing"),
     "summary": (DRAWING, "writing the summary"),
+    "package": (DRAWING, "describing the files"),
 }
 """Step, as the first folder (or the name) of its logs -> stage of the run, and what its jobs do."""
 
@@ -34,6 +36,7 @@ PARTS = {
     "fetch_outline": ("model",),
     "fetch_documents": ("source",),
     "evaluate": ("model", "task"),
+    "influence": ("model", "task"),
     "deletion": ("model", "task"),
     "collect": ("model", "task"),
     "estimate": ("model",),

@@ -5,25 +5,39 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import typer
 import yaml
 
 import cornerstone
 from cornerstone import cli
 from cornerstone.cluster import image
+from cornerstone.command import reference as cli_page
+from cornerstone.command import state
+from cornerstone.command.said import Said
 from cornerstone.config import reference
 from cornerstone.config.config import Config
 from cornerstone.evaluate import adopt
 from cornerstone.files import sha256
-from cornerstone.present import progress
-from tests.helpers import configured, raw
+from cornerstone.outputs import page as outputs_page
+from tests.helpers import ROOT, configured, raw
 
 COMMANDS = [
-    ["where"],
+    ["run"],
+    ["plan"],
     ["status"],
+    ["doctor"],
+    ["where"],
+    ["open"],
+    ["show", "drop-ffn0"],
+    ["explain", "ffn0"],
+    ["compare", "attn0", "ffn0"],
+    ["export"],
+    ["prune", "tiny", "--layers", "ffn0", "--out", "pruned"],
     ["add", "model"],
+    ["task", "hellaswag"],
     ["schema"],
     ["image", "build"],
     ["image", "verify"],
@@ -54,7 +68,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*arguments, "--help") == 0
     said = capsys.readouterr()
-    assert said.out.startswith(f"usage: {' '.join(['cornerstone', *arguments[: 2 if 'adopt' in arguments else 1]])}")
+    assert said.out.startswith(f"Usage: {' '.join(['cornerstone', *arguments[: 2 if 'adopt' in arguments else 1]])} ")
+    assert "\x1b" not in said.out  # plain, as there is no terminal
     assert said.err == ""
 
 
@@ -62,28 +77,30 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     exit_code("--help")
     said = capsys.readouterr().out
     for command, *_ in COMMANDS:
-        assert f"\n    {command} " in said
-        assert f"cornerstone {command}" in str(cli.__doc__)
+        assert f"\n  {command} " in said
+    assert "..." not in said.partition("Commands:")[2]  # a first sentence that is cut off
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["results"], "the following arguments are required: ACTION"),
-        (["image"], "the following arguments are required: action"),
-        (["nowhere"], "invalid choice: 'nowhere'"),
+        ([], "Missing command."),
+        (["results"], "Missing command."),
+        (["image"], "Missing argument 'ACTION'."),
+        (["nowhere"], "No such command 'nowhere'."),
         (["image", "burn"], "invalid choice: 'burn'"),
-        (["results", "drop"], "invalid choice: 'drop'"),
-        (["where", "--colour"], "unknown: --colour"),
-        (["where", "here"], "unknown: here"),
-        (["status", "--folder"], "unknown: --folder"),
-        (["add"], "the following arguments are required: MODEL"),
-        (["add", "model", "other"], "unknown: other"),
-        (["schema", "--config", "config.yaml"], "unknown: --config config.yaml"),
-        (["results", "adopt", "--force"], "unknown: --force"),
-        (["results", "adopt", "--sample", "few"], "invalid int value: 'few'"),
-        (["where", "--config"], "expected one argument"),
+        (["results", "drop"], "No such command 'drop'."),
+        (["where", "--colour"], "No such option: --colour"),
+        (["where", "here"], "Got unexpected extra argument(s) (here)"),
+        (["status", "--folder"], "No such option: --folder"),
+        (["add"], "Missing argument 'MODEL'."),
+        (["add", "model", "other"], "Got unexpected extra argument(s) (other)"),
+        (["schema", "--config", "config.yaml"], "No such option: --config"),
+        (["results", "adopt", "--force"], "No such option: --force"),
+        (["results", "adopt", "--sample", "few"], "Invalid value for '--sample': Input should be a valid integer"),
+        (["where", "--config"], "Option '--config' requires an argument."),
+        (["prune", "tiny"], "Missing option '--out'."),
+        (["plan", "--cores", "0"], "Invalid value for '--cores'"),
     ],
 )
 def test_unknown_words_exit_with_2_and_change_nothing(
@@ -92,7 +109,7 @@ def test_unknown_words_exit_with_2_and_change_nothing(
     assert exit_code(*arguments) == 2
     captured = capsys.readouterr()
     assert said in captured.err
-    assert captured.err.startswith("usage: cornerstone")
+    assert captured.err.startswith(("Usage: cornerstone", "Error: Option"))
     assert captured.out == ""
     assert [path.name for path in work.iterdir()] == ["config.yaml"]
 
@@ -106,11 +123,12 @@ def test_an_error_of_ours_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("arguments", [command for command in COMMANDS if command != ["schema"]], ids=" ".join)
+@pytest.mark.parametrize("as_json", [False, True])
 def test_without_a_configuration_every_command_says_so(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("config.yaml").unlink()
-    assert cli.main(arguments) == 1
+    assert cli.main([*arguments, *["--json"] * as_json]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("ConfigError: config.yaml: can't be read as YAML: ")
 
@@ -122,10 +140,10 @@ def test_a_wrong_configuration_is_explained(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(config: Config) -> str:
+    def broken(config: Config) -> Said:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(progress, "status", broken)
+    monkeypatch.setattr(state, "state", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["status"])
 
@@ -152,16 +170,48 @@ def test_configuration_files_override_each_other(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "results-study\nresults\n"
 
 
-def test_status_prints_what_progress_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(progress, "status", lambda config: f"half of {config.run}")
-    assert cli.main(["status"]) == 0
-    assert capsys.readouterr().out == "half of ['tiny']\n"
+@pytest.mark.parametrize(
+    ("options", "out"),
+    [([], "half of ['tiny']\n"), (["--json"], '{\n  "half": null,\n  "of": [\n    "tiny"\n  ]\n}\n')],
+)
+def test_a_command_prints_text_or_data(
+    options: list[str], out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        state, "state", lambda config: Said(f"half of {config.run}", {"half": float("nan"), "of": config.run}, 1)
+    )
+    assert cli.main(["status", *options]) == 1
+    assert capsys.readouterr().out == out
+
+
+def test_a_study_stands_on_top(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("studies").mkdir()
+    Path("studies/more.yaml").write_text("paths: {results: results-more}\n")
+    assert cli.main(["where", "--folder", "--study", "more"]) == 0
+    assert cli.main(["where", "--folder", "--study", "studies/more.yaml"]) == 0
+    assert capsys.readouterr().out == "results-more\nresults-more\n"
+    assert cli.main(["where", "--study", "less"]) == 1
+    assert "there is no study 'less': neither studies/less.yaml nor" in capsys.readouterr().err
+
+
+def test_every_command_has_json() -> None:
+    group = cast(Any, typer.main.get_command(cli.app))
+    commands = [*group.commands.values(), *group.commands["results"].commands.values()]
+    lacking = [
+        c.name for c in commands if not hasattr(c, "commands") and "--json" not in str([p.opts for p in c.params])
+    ]
+    assert lacking == []
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    assert (ROOT / cli_page.NAME).read_text(encoding="utf-8") == cli_page.page(cli.app), "run: cornerstone schema"
 
 
 def test_schema_writes_what_is_generated(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["schema"]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"wrote {name}" for name in reference.GENERATED]
-    for name, make in reference.GENERATED.items():
+    made = {**reference.GENERATED, outputs_page.NAME: outputs_page.page, cli_page.NAME: lambda: cli_page.page(cli.app)}
+    assert capsys.readouterr().out.splitlines() == [f"wrote {name}" for name in made]
+    for name, make in made.items():
         assert (work / name).read_text(encoding="utf-8") == make()
 
 

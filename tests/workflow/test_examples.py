@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cornerstone.outputs.package import undescribed
 from tests import tiny
 from tests.helpers import ROOT
 from tests.workflow.runner import Workflow
@@ -43,3 +44,20 @@ def test_the_notebook_reads_results(straight: Workflow, monkeypatch: pytest.Monk
     assert set(names["games"]) == {"arc_easy", "openbookqa"}
     assert names["drops"].shape == (6, 2)
     assert os.getcwd() == str(straight.folder)
+
+
+def test_the_notebook_of_tables_reads_results(straight: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = json.loads((ROOT / "examples" / "tables.ipynb").read_text())["cells"]
+    monkeypatch.chdir(straight.folder)
+    names: dict[str, Any] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert len(names["means"]) == 6
+    assert names["contrast"]["task"].tolist() == ["arc_easy", "openbookqa", "mean"]
+    assert names["coalitions"]["coalition"].iloc[0] == "full"
+    assert isinstance(names["flipped"], list)
+
+
+def test_every_file_and_column_is_described(straight: Workflow) -> None:
+    assert undescribed(straight.folder / "results") == {}

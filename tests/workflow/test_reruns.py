@@ -15,7 +15,7 @@ from tests.workflow.runner import Workflow, save_model
 
 pytestmark = pytest.mark.workflow
 
-PICTURES = {"tables", "figure", "summary"}
+PICTURES = {"tables", "figure", "summary", "package"}
 ESTIMATES = {"estimate", "interactions_tiny", "deletion_tiny", "deletion_curves", *PICTURES}
 VALUES = {"collect", *ESTIMATES}
 RESULTS = {"evaluate_tiny_0", *VALUES}
@@ -36,6 +36,10 @@ OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
     "forecast": ("forecast/walk_time.py", "done - sum(computes)", "done + sum(computes)", set()),
     "cluster": ("cluster/slurm.py", "1 + GROWTH * (attempt - 1)", "1 + GROWTH * (attempt + 1)", set()),
     "adding": ("adding/proof.py", "value += _SPREAD * torch", "value += _SPREAD + torch", set()),
+    "command": ("command/said.py", "100 * value", "100 + value", set()),
+    "prune": ("prune/blocks.py", "sum(place < value", "sum(place <= value", set()),
+    "outputs": ("outputs/package.py", 'f"sha256:{sha256(path)}"', 'f"sha512:{sha256(path)}"', {"package"}),
+    "description": ("outputs/description.yaml", "name of the model", "the model's name", {"package"}),
     "files": ("files.py", "count /= 1000", "count /= 1024", set()),
 }
 

@@ -139,7 +139,8 @@ def test_metric_changed(workflow: Workflow) -> None:
     jobs = workflow.planned_jobs()
     assert jobs.pop("deletion_tiny") == 2  # the order of removal may change
     assert jobs == {
-        "estimate": 1, "interactions_tiny": 1, "deletion_curves": 1, "figure": 6, "tables": 1, "summary": 1
+        "estimate": 1, "interactions_tiny": 1, "deletion_curves": 1, "figure": 6, "tables": 1, "summary": 1,
+        "package": 1,
     }  # fmt: skip
 
 

@@ -14,8 +14,10 @@ from matplotlib.patches import Patch
 from cornerstone.present.figures.drawing import (
     GREEN,
     GREY,
+    ORANGE,
     PURPLE,
     SKY,
+    VERMILLION,
     are_shares,
     baselines_of,
     label_axes,
@@ -33,6 +35,9 @@ ORDERS: Final[dict[str, tuple[str, str]]] = {
     "shapley": ("by Shapley value", GREEN),
     "ablation": ("by single removal", PURPLE),
     "depth": ("by depth", SKY),
+    "perplexity": ("by perplexity", ORANGE),
+    "influence": ("by block influence", VERMILLION),
+    "random": ("at random", GREY),
 }
 DIRECTIONS: Final[dict[str, tuple[str, Any]]] = {
     "least": ("least important first", "-"),

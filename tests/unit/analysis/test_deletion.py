@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis.deletion import deletion_curves, deletion_order, deletion_points, deletion_steps
+from cornerstone.analysis.deletion import (
+    deletion_curves,
+    deletion_order,
+    deletion_points,
+    deletion_steps,
+    order_quality,
+    with_influence,
+)
 from cornerstone.config.config import Config
-from cornerstone.errors import StoreError
+from cornerstone.errors import ConfigError, StoreError
 from cornerstone.game.coalitions import full
 from cornerstone.game.game import Game
 from cornerstone.game.players import alike, players_of
@@ -45,6 +52,7 @@ def values_of(*values: float, column: str = "value") -> pd.DataFrame:
 
 VALUES = values_of(0.3, 0.1, 0.4, 0.1)
 DROPS = values_of(0.0, 0.2, -0.1, 0.2, column="drop")
+DROPS["log_probability_drop"] = values_of(1.5, 2.5, 9.0, -1.0)["value"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +64,8 @@ DROPS = values_of(0.0, 0.2, -0.1, 0.2, column="drop")
         ("ablation", "most", [1, 3, 0, 2]),
         ("depth", "least", [3, 2, 1, 0]),
         ("depth", "most", [0, 1, 2, 3]),
+        ("perplexity", "least", [3, 0, 1, 2]),
+        ("perplexity", "most", [2, 1, 0, 3]),
     ],
 )
 def test_deletion_orders_by_hand(order: str, direction: str, positions: list[int]) -> None:
@@ -68,14 +78,15 @@ def test_deletion_orders_by_hand(order: str, direction: str, positions: list[int
 @pytest.mark.parametrize("direction", ["least", "most"])
 def test_orders_do_not_depend_on_the_order_of_rows(order: str, direction: str) -> None:
     shuffled = [frame.sample(frac=1, random_state=1, ignore_index=True) for frame in (VALUES, DROPS)]
-    assert deletion_order(order, direction, *shuffled) == deletion_order(order, direction, VALUES, DROPS)
+    assert deletion_order(order, direction, shuffled[0], shuffled[1]) == deletion_order(order, direction, VALUES, DROPS)
 
 
 def test_deletion_points_by_hand() -> None:
     config = small({"deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
     found = deletion_points(config, PLAYERS, VALUES, DROPS)
-    assert list(found.columns) == ["order", "direction", "removed", "coalition"]
-    assert found.to_numpy().tolist() == [
+    assert list(found.columns) == ["order", "direction", "removed", "layers", "coalition"]
+    assert found["layers"].tolist()[:6] == ["", "ffn0", "ffn0 ffn1", "", "attn1", "attn1 attn0"]
+    assert found.drop(columns="layers").to_numpy().tolist() == [
         ["shapley", "least", 0, 0b1111],
         ["shapley", "least", 1, 0b1101],
         ["shapley", "least", 2, 0b0101],
@@ -130,8 +141,8 @@ def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
     points = deletion_points(config, PLAYERS, VALUES, DROPS)
     found = deletion_curves(config, "tiny", points, games)
     assert list(found.columns) == [
-        "model", "task", "metric", "order", "direction", "removed", "players_total", "accuracy", "se", "low", "high",
-        "documents",
+        "model", "task", "metric", "order", "direction", "removed", "layers", "players_total", "accuracy", "se", "low",
+        "high", "documents",
     ]  # fmt: skip
     assert found["task"].tolist() == ["alpha"] * 18 + ["beta"] * 18 + ["mean"] * 18
     assert set(found["players_total"]) == {4}
@@ -181,3 +192,47 @@ def test_deletion_steps_rise_to_the_share(count: int, share: float, points: int)
     assert steps[0] >= 1
     assert steps[-1] == max(1, math.floor(share * count))
     assert len(steps) <= points
+
+
+def test_a_random_order_is_that_of_its_seed_from_both_ends() -> None:
+    drawn = {seed: deletion_order("random", "most", VALUES, DROPS, seed) for seed in range(8)}
+    assert all(sorted(positions) == [0, 1, 2, 3] for positions in drawn.values())
+    assert len({tuple(positions) for positions in drawn.values()}) > 4
+    assert all(deletion_order("random", "least", VALUES, DROPS, seed) == p[::-1] for seed, p in drawn.items())
+
+
+def test_perplexity_needs_log_probabilities() -> None:
+    with pytest.raises(
+        ConfigError, match=r"`deletion\.orders`: perplexity needs log-probability among `value_functions`"
+    ):
+        small({"deletion.orders": ["perplexity"]})
+    small({"deletion.orders": ["perplexity"], "value_functions": ["log-probability"]})
+    with pytest.raises(ConfigError, match="influence has no meaning where heads are players"):
+        small({"deletion.orders": ["influence"], "models.tiny.players": "heads", "models.tiny.heads": 4})
+
+
+def test_an_order_is_as_good_as_its_two_curves_are_apart() -> None:
+    """Each kept player is worth its own number of documents, so both losses are sums."""
+    worth = [1, 2, 3, 4]
+    rights = [np.repeat(np.arange(4), worth) == player for player in range(4)]
+    made = {"alpha": game(PLAYERS, lambda c: sum((rights[p] for p in range(4) if c >> p & 1), np.zeros(10)))}
+    config = small({"run_tasks": ["alpha"], "deletion": {"share": 0.5, "points": 2, "orders": ["shapley", "depth"]}})
+    points = deletion_points(config, PLAYERS, values_of(4.0, 3.0, 2.0, 1.0), DROPS)
+    found = order_quality(config, "tiny", points, made)
+    assert found["task"].tolist() == ["alpha", "alpha", "mean", "mean"]
+    # the values say the opposite of what is so: least first removes 4, then 3 of ten documents; most first 1, then 2
+    assert found["least_loss"].to_numpy() == pytest.approx([(0.4 + 0.7) / 2] * 4)
+    assert found["most_loss"].to_numpy() == pytest.approx([(0.1 + 0.3) / 2] * 4)
+    assert found["separation"].to_numpy() == pytest.approx([-0.35] * 4)
+    per_document = np.repeat([1.0, 0.5, -0.5, -1.0], worth)
+    assert found["se"].to_numpy()[:2] == pytest.approx(per_document.std(ddof=1) / np.sqrt(10))
+    assert ((found["low"] < -0.35) & (found["high"] > -0.35)).all()
+
+
+def test_the_order_of_influence_is_that_of_its_mean_over_tasks() -> None:
+    tables = [pd.DataFrame({"position": range(4), "influence": values}) for values in ([4, 1, 2, 3], [0, 1, 6, 3])]
+    found = with_influence(DROPS, [frame.sample(frac=1, random_state=0) for frame in tables])
+    assert deletion_order("influence", "least", VALUES, found) == [1, 0, 3, 2]
+    assert deletion_order("influence", "most", VALUES, found) == [2, 3, 0, 1]
+    assert with_influence(DROPS, []) is DROPS
+    assert deletion_order("ablation", "least", VALUES, found) == deletion_order("ablation", "least", VALUES, DROPS)

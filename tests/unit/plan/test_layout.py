@@ -89,4 +89,4 @@ def test_what_can_be_shown_is_named_by_its_stem_and_the_headlines_by_what_they_a
 
 def test_what_is_not_made_is_not_shown() -> None:
     shown = Layout(configured({"estimators": windows(1), "deletion.orders": []})).shown("tiny")
-    assert not {"interactions", "by_distance", "deletion"} & set(shown)
+    assert not {"interactions", "by_distance", "deletion", "orders"} & set(shown)

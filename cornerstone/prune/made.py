@@ -1,0 +1,31 @@
+"""What `cornerstone prune` has made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cornerstone.prune.choose import Choice
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was written.
+
+    Attributes:
+        folder: of the pruned model.
+        choice: which layers were removed.
+        blocks: places of the blocks that are gone.
+        zeroed: name of a sublayer that stays, with zeros -> its parameters that are zero, as the original calls them.
+        parameters: number of them before and after (those that are zero are still counted).
+        silent: of those that are there, how many belong to zeroed projections.
+        deviation: of the log-likelihoods from the engine's, the largest, relative.
+    """
+
+    folder: Path
+    choice: Choice
+    blocks: tuple[int, ...]
+    zeroed: dict[str, tuple[str, ...]]
+    parameters: tuple[int, int]
+    silent: int
+    deviation: float
