@@ -1,6 +1,6 @@
-"""The site of the documentation, called by `make docs`: build/site, of the Markdown files that also read well by themselves.
+"""Build the site of the documentation (build/site), called by `make docs`. Its pages are Markdown files of this folder.
 
-1. `stage` copies the pages to build/pages. What is in docs/ comes to the top, and links between pages are written anew.
+1. `stage` copies them to build/pages. What is in docs/ comes to the top, and links between pages are written anew.
    Formulas ($...$ and $$...$$) become MathML, which browsers draw by themselves, without scripts or fonts.
 2. Zensical builds the site (mkdocs.yml).
 3. `wrong` looks at what was built: each link must lead to a page and a heading that are there, and no page may ask for
@@ -154,7 +154,9 @@ def wrong(site: Path = SITE) -> list[str]:
         pages[path] = _Html()
         pages[path].feed(path.read_text(encoding="utf-8"))
     return [
-        f"{path.relative_to(site)}: {problem}" for path, page in pages.items() for problem in _problems(path, page, pages)
+        f"{path.relative_to(site)}: {problem}"
+        for path, page in pages.items()
+        for problem in _problems(path, page, pages)
     ]
 
 
@@ -182,7 +184,7 @@ def main() -> None:
     pages = stage()
     shutil.copyfile(ROOT / "mkdocs.yml", BUILD / "mkdocs.yml")
     shutil.rmtree(SITE, ignore_errors=True)
-    command = [Path(sys.executable).parent / "zensical", "build", "--clean", "--strict"]
+    command = [str(Path(sys.executable).parent / "zensical"), "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=BUILD, check=False, capture_output=True, text=True)  # it leaves a cache there
     if done.returncode:
         sys.exit(re.sub(r"\x1b\[[0-9;]*m", "", f"{done.stdout}{done.stderr}"))

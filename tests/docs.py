@@ -184,7 +184,7 @@ def cornerstone_calls(text: str) -> list[list[str]]:
     said = [part for line in lines for part in re.findall(r"`(?:\.venv/bin/)?cornerstone ([^`]+)`", line)]
     said += [found[1] for line in lines if (found := re.match(r"(?:\$ )?(?:\.venv/bin/)?cornerstone (.*)", line))]
     calls = [re.split(r"\s+#|[|;&>]", call)[0].split() for call in said]
-    return [call for call in calls if call and re.fullmatch(r"[a-z-]+", call[0])]
+    return [call for call in calls if call and re.fullmatch(r"[a-z][a-z-]*", call[0])]
 
 
 def sessions(text: str) -> str:
