@@ -68,7 +68,7 @@ test-workflow test-slurm: test-%: .venv/dev
 
 test-rare: .venv/dev
 	$(BIN)/python -m tests.hpc.install
-	$(BIN)/python -m pytest -m rare tests/hpc tests/workflow tests/parity
+	$(BIN)/python -m pytest -m rare tests
 
 test-models: .venv/dev
 	$(BIN)/python -m pytest -m models tests/parity

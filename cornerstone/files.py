@@ -27,10 +27,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = Path(name)
     try:
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        readable(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def readable(path: Path) -> None:
+    """Give a file the mode that a file has that is simply written: temporary ones are readable by their owner alone."""
+    path.chmod(0o666 & ~_umask())
 
 
 def write_once(path: Path, write: Callable[[Path], object]) -> None:

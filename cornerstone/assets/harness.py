@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,35 @@ def index(include_path: tuple[str, ...] = (), stock: bool = True) -> Any:
     for folder in include_path:
         check_files(Path(folder))
     return TaskManager(include_path=[str(OWN_TASKS), *include_path], include_defaults=stock and STOCK)
+
+
+@lru_cache(maxsize=1)
+def _folders() -> dict[str, Path | None]:
+    """Name of a task -> the folder of lm-eval whose file has the line `task: <name>`; None where several have."""
+    import lm_eval.tasks
+
+    line = re.compile(rb"^['\"]?task['\"]?: *['\"]?([\w.-]+)['\"]? *$", re.MULTILINE)
+    found: dict[str, Path | None] = {}
+    for path in Path(lm_eval.tasks.__file__).parent.rglob("*.yaml"):
+        for name in line.findall(path.read_bytes()):
+            found[name.decode()] = None if name.decode() in found else path.parent
+    return found
+
+
+@lru_cache(maxsize=64)
+def of_its_folder(task: str) -> Any:
+    """lm-eval's index of the one folder whose file defines this task of its own; None where it takes them all to know.
+
+    Most tasks have a file that names them. To find the names in all files takes a second, to read all of them as YAML
+    many.
+    """
+    from lm_eval.tasks import TaskManager
+
+    folder = _folders().get(task)
+    if folder is None:
+        return None
+    manager = TaskManager(include_path=[str(folder)], include_defaults=False)
+    return manager if task in manager.all_subtasks else None
 
 
 def check_files(folder: Path) -> None:
@@ -87,6 +117,9 @@ def known(task: str, include_path: tuple[str, ...] = ()) -> Any:
     few = index(include_path, stock=False)
     if task in few.all_subtasks:
         return few
+    own = of_its_folder(task) if STOCK else None
+    if own is not None:
+        return own
     manager = index(include_path)
     if task in manager.all_subtasks:
         return manager

@@ -16,7 +16,7 @@ import pandas as pd
 from cornerstone import __version__
 from cornerstone.command.said import Said
 from cornerstone.config.config import Config
-from cornerstone.errors import AssetError, ConfigError, StoreError, first_line
+from cornerstone.errors import AssetError, ConfigError, CornerstoneError, StoreError, first_line
 from cornerstone.files import read_csv
 from cornerstone.game.game import MEAN
 from cornerstone.outputs.results import PACKAGE
@@ -53,7 +53,13 @@ def export(config: Config, to: str, out: Path | None = None, overwrite: bool = F
         raise ConfigError(f"--to: there is no '{to}'; choose {', '.join(TARGETS)}.")
     library = _library(to)
     send = _wandb if to == "wandb" else _mlflow
-    where = send(library, config, files, numbers(config))
+    found = numbers(config)
+    try:
+        where = send(library, config, files, found)
+    except CornerstoneError:
+        raise
+    except Exception as error:  # both libraries raise kinds of their own, for logins, servers and folders
+        raise AssetError(f"{to} does not take the results: {first_line(error)}") from error
     return Said(f"{len(files)} files are in {to}: {where}", {"to": to, "run": where, "files": len(files)})
 
 
@@ -126,8 +132,8 @@ def _tables(config: Config, files: list[Path]) -> Mapping[str, pd.DataFrame]:
 def _wandb(wandb: Any, config: Config, files: list[Path], found: Mapping[str, float]) -> str:
     with wandb.init(project=os.environ.get("WANDB_PROJECT", NAME), config=_settings(config), job_type="results") as run:
         run.summary.update(found)
-        for name, table in _tables(config, files).items():
-            run.log({name.replace("/", "."): wandb.Table(dataframe=table)})
+        tables = _tables(config, files).items()
+        run.log({name.replace("/", "."): wandb.Table(dataframe=table) for name, table in tables})
         artifact = wandb.Artifact("results", type="results")
         for file in files:
             artifact.add_file(str(file), file.relative_to(config.paths.results).as_posix())

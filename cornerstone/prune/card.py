@@ -71,7 +71,10 @@ def mergekit(config: Config, model: str, source: Path, made: Pruned) -> str | No
     """
     from cornerstone.engine.stored import stored_tensors
 
-    count, stored = config.models[model].blocks, stored_tensors(source)
+    entry = config.models[model]
+    if entry.source not in ("hub", "folder") or entry.file or entry.base:
+        return None  # mergekit reads folders and repositories of safetensors
+    count, stored = entry.blocks, stored_tensors(source)
     if any(name not in stored or not name.endswith(".weight") for names in made.zeroed.values() for name in names):
         return None
     block_of = {player: int("".join(filter(str.isdigit, player))) for player in made.zeroed}
@@ -85,7 +88,7 @@ def mergekit(config: Config, model: str, source: Path, made: Pruned) -> str | No
     slices: list[dict[str, Any]] = []
     for (_, those), run in groupby(enumerate(kept), key=lambda item: (item[1] - item[0], words[item[1]])):
         blocks = [block for _, block in run]
-        part: dict[str, Any] = {"model": config.models[model].id, "layer_range": [blocks[0], blocks[-1] + 1]}
+        part: dict[str, Any] = {"model": entry.id, "layer_range": [blocks[0], blocks[-1] + 1]}
         if those:
             scale = [*({"filter": word, "value": 0.0} for word in those), {"value": 1.0}]
             part["parameters"] = {"scale": scale}
@@ -148,7 +151,7 @@ def text(config: Config, model: str, made: Pruned, recipe: bool) -> str:
     hub = entry.source == "hub"
     front: dict[str, Any] = {"library_name": "transformers", "tags": ["cornerstone", "pruned"]}
     if hub:
-        front |= {"base_model": entry.id, "base_model_relation": "merge"}
+        front["base_model"] = entry.id
     why = (
         f"the {len(choice.players)} players that rank lowest by `{choice.order}`" if choice.order else "chosen by name"
     )

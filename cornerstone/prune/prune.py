@@ -14,7 +14,7 @@ from typing import Any
 from cornerstone.assets.fetch import model_folder
 from cornerstone.config.config import Config
 from cornerstone.errors import AssetError, ModelError
-from cornerstone.files import need_space
+from cornerstone.files import need_space, readable
 from cornerstone.log import log
 from cornerstone.plan.layout import Layout
 from cornerstone.prune import card
@@ -56,6 +56,8 @@ def prune(
     with _appearing(out) as temporary:
         made = _write(entry, model, source, choice, temporary, keep_blocks)
         card.write(config, model, source, made, temporary)
+        for path in temporary.iterdir():
+            readable(path)
     return replace(made, folder=out)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks import TaskManager
 
 from cornerstone.assets import fetch, harness, tasks
 from cornerstone.assets.recipe import Recipe
@@ -64,8 +65,15 @@ def test_as_simple_evaluate(
     asked: dict[str, Any] = {"limit": DOCUMENTS} if task == "own" else {"samples": {task: data.ids}}
     with warnings.catch_warnings(), stock.zeroed(model, [f"model.layers.{REMOVED // 2}.mlp"]):
         warnings.simplefilter("ignore")  # lm-eval's own
+        manager = TaskManager(include_defaults=False)  # it is an object: none is looked up
         theirs = simple_evaluate(
-            model=lm, tasks=[theirs_task], bootstrap_iters=0, log_samples=True, **asked, **settings
+            model=lm,
+            tasks=[theirs_task],
+            bootstrap_iters=0,
+            log_samples=True,
+            task_manager=manager,
+            **asked,
+            **settings,
         )
     assert theirs is not None
     packed = encode(model, tokenizer, [d.requests for d in data.documents], data.ids, data.rolling)

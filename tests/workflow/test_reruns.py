@@ -38,7 +38,7 @@ OPERATORS: dict[str, tuple[str, str, str, set[str]]] = {
     "adding": ("adding/proof.py", "value += _SPREAD * torch", "value += _SPREAD + torch", set()),
     "command": ("command/said.py", "100 * value", "100 + value", set()),
     "prune": ("prune/blocks.py", "sum(place < value", "sum(place <= value", set()),
-    "outputs": ("outputs/package.py", 'f"sha256:{sha256(path)}"', 'f"sha512:{sha256(path)}"', {"package"}),
+    "outputs": ("outputs/package.py", '"bytes": path.stat()', '"octets": path.stat()', {"package"}),
     "description": ("outputs/description.yaml", "name of the model", "the model's name", {"package"}),
     "files": ("files.py", "count /= 1000", "count /= 1024", set()),
 }

@@ -164,7 +164,7 @@ class Snakemake:
 
     def __call__(self, command: list[str], **options: Any) -> SimpleNamespace:
         self.commands.append(command[3:])
-        return SimpleNamespace(returncode=self.code, stdout="")
+        return SimpleNamespace(returncode=self.code, stdout="", stderr="what Snakemake says\n")
 
 
 @pytest.fixture
@@ -227,10 +227,13 @@ def test_the_plan_is_one_line_first(project: Path, monkeypatch: pytest.MonkeyPat
     assert said.data["new_coalitions"] == 180
 
 
-def test_a_plan_that_can_not_be_made_is_no_plan(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_can_not_be_made_is_no_plan(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     Snakemake(monkeypatch, code=1)
     with pytest.raises(CornerstoneError, match="the plan could not be made"):
         running.plan(configured(), [Path("config.yaml")])
+    assert capsys.readouterr().err == "what Snakemake says\n"
 
 
 def ready(folder: Path, changes: dict[str, Any] | None = None) -> Config:
@@ -312,6 +315,83 @@ def test_an_export_needs_a_known_target_its_package_and_results(config: Config, 
         del sys.modules["wandb"]
     with pytest.raises(StoreError, match=r"datapackage\.json can't be read"):
         export.export(configured({"paths.results": str(tmp_path)}), "zip")
+
+
+@pytest.mark.filterwarnings("default")
+def test_weights_and_biases_takes_them_offline(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where the package is installed: `pip install cornerstone[wandb]`."""
+    pytest.importorskip("wandb")
+    for key, value in (("MODE", "offline"), ("DIR", str(tmp_path)), ("SILENT", "true")):
+        monkeypatch.setenv(f"WANDB_{key}", value)
+    said = export.export(config, "wandb")
+    assert Path(said.data["run"]).is_relative_to(tmp_path)
+    assert list(tmp_path.rglob("tiny.ablation*.table.json"))
+
+
+@pytest.mark.filterwarnings("default")
+def test_mlflow_takes_them_without_a_server(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where the package is installed: `pip install cornerstone[mlflow]`."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    export.export(config, "mlflow")
+    assert len(list(tmp_path.rglob("artifacts/tiny/ablation.csv"))) == 1
+    assert list(tmp_path.rglob("metrics/tiny.margin.ffn1"))
+
+
+class Tracker(SimpleNamespace):
+    """Stands in for MLflow: notes what it is told."""
+
+    def __init__(self, refuses: bool = False) -> None:
+        self.told: dict[str, Any] = {}
+        self.files: list[tuple[str, str | None]] = []
+        self.refuses = refuses
+
+    def start_run(self) -> Tracker:
+        if self.refuses:
+            raise RuntimeError("no server at that address\nand more")
+        return self
+
+    def __enter__(self) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(run_id="r1"))
+
+    def __exit__(self, *of: object) -> None:
+        self.told["closed"] = True
+
+    def set_experiment(self, name: str) -> None:
+        self.told["experiment"] = name
+
+    def log_dict(self, made: dict[str, Any], name: str) -> None:
+        self.told[name] = made
+
+    def log_params(self, made: dict[str, Any]) -> None:
+        self.told |= made
+
+    def log_metrics(self, made: dict[str, float]) -> None:
+        self.told["metrics"] = made
+
+    def log_artifact(self, path: str, folder: str | None) -> None:
+        self.files.append((path, folder))
+
+    def get_tracking_uri(self) -> str:
+        return "http://here"
+
+
+def test_a_tracker_is_told_the_configuration_the_numbers_and_the_files(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker()
+    monkeypatch.setattr(export, "_library", lambda name: tracker)
+    said = export.export(config, "mlflow")
+    assert said.data["run"] == "http://here, run r1"
+    assert tracker.told["config.json"]["run"] == ["tiny"]
+    assert tracker.told["metrics"]["tiny.accuracy.ffn0"] == export.numbers(config)["tiny/accuracy/ffn0"]
+    root = Path(config.paths.results)
+    assert (str(root / "datapackage.json"), None) in tracker.files
+    assert (str(root / "tiny" / "alpha" / "values.parquet"), "tiny/alpha") in tracker.files
+    monkeypatch.setattr(export, "_library", lambda name: Tracker(refuses=True))
+    with pytest.raises(AssetError, match=r"^mlflow does not take the results: no server at that address$"):
+        export.export(config, "mlflow")
 
 
 def test_a_tracker_gets_the_main_numbers(config: Config) -> None:

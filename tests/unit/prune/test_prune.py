@@ -18,8 +18,10 @@ from cornerstone.adding.proof import disturb
 from cornerstone.assets.fetch import fetch_model
 from cornerstone.config.config import Config
 from cornerstone.engine.network import Network
+from cornerstone.engine.structure import kinds_of
 from cornerstone.errors import AssetError, ConfigError, CornerstoneError, ModelError, StoreError
 from cornerstone.files import write_csv, write_text
+from cornerstone.game.players import players_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from cornerstone.prune import choose
@@ -28,7 +30,7 @@ from cornerstone.prune.blocks import without_blocks
 from cornerstone.prune.made import Pruned
 from cornerstone.prune.prune import prune
 from cornerstone.prune.silence import silencing
-from tests import tiny
+from tests import tiny, types
 from tests.helpers import configured
 from tests.parity import stock
 
@@ -282,6 +284,7 @@ def test_the_card_and_the_facts_say_what_was_done(make: Make, tmp_path: Path) ->
     assert front["library_name"] == "transformers"
     assert "| beta | acc_norm | 0.7500 | 0.5000 |" in card
     assert "llama-quantize --prune-layers 1" in card
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1  # the weights are readable, too
     recipe = yaml.safe_load((tmp_path / "out" / "mergekit.yaml").read_text())
     assert [part["sources"][0]["layer_range"] for part in recipe["slices"]] == [[0, 1], [2, 4]]
     assert recipe["slices"][0]["sources"][0]["model"] == str(original)
@@ -384,3 +387,35 @@ def test_an_entry_with_other_blocks_than_the_weights_is_refused(make: Make, tmp_
         ModelError, match=r"models\.tiny says 5 blocks of other kinds than the weights have \(4 blocks\)"
     ):
         pruned(config, tmp_path / "out", ["ffn1"])
+
+
+@pytest.mark.parametrize("name", ["bamba", "bloom", "deepseek_v3", "falcon", "gpt_oss", "lfm2", "qwen3_next"])
+def test_blocks_of_any_kind_of_sublayer_pass_the_stream_on_as_it_is(name: str) -> None:
+    """Mixtures with shared experts, Mamba, convolutions, linear attention: each block returns what it is given."""
+    model = types.make(name).float().eval()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    kinds = kinds_of(model)
+    network = Network(model, players_of(kinds), kinds)
+    parameters = dict(model.named_parameters())
+    found = silencing(network, range(len(network.players)))
+    with torch.no_grad():
+        for names in found.values():
+            assert len(names) <= 4
+            for parameter_name in names:
+                parameters[parameter_name].zero_()
+    passed: list[bool] = []
+    for block in network.blocks:
+        block.register_forward_hook(
+            lambda module, args, kwargs, output: passed.append(
+                torch.equal(
+                    args[0] if args else kwargs["hidden_states"], output if torch.is_tensor(output) else output[0]
+                )
+            ),
+            with_kwargs=True,
+        )
+    with torch.inference_mode():
+        model(torch.arange(2, 20)[None], use_cache=False)
+    assert passed == [True] * len(network.blocks)
