@@ -12,6 +12,7 @@
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
 # make bench-work        error of the estimators at equal work (sublayer evaluations), on simulated games (ten minutes on two cores)
 # make lint   style, types, what may import what, workflow files
+# make docs   the site of the documentation, in build/site: pages, links and formulas are checked
 # make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
 # make clean  what was computed (results, logs, Snakemake's notes); weights and the environment stay
 # make lock   pin the environment anew after an edit of envs/*.in
@@ -39,7 +40,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-page test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint image clean lock
+.PHONY: run study named plan test test-here test-page test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -110,6 +111,10 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/python scripts/docs_site.py
+
+docs: .venv/dev
+	@$(BIN)/python scripts/docs_site.py
 
 image: .venv/ready
 	$(BIN)/cornerstone image build

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cornerstone"
 TOUR = ROOT / "docs" / "tour.md"
@@ -155,6 +157,40 @@ def studies(text: str) -> list[str]:
 def study(name: str) -> Path:
     """The file of a study."""
     return ROOT / "studies" / f"{name}.yaml"
+
+
+def navigation(text: str) -> list[str]:
+    """Pages that the site's side bar names (mkdocs.yml), as they are staged: those of docs/ without `docs/`."""
+
+    def pages(part: object) -> Iterator[str]:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict):
+            for below in part.values():
+                yield from pages(below)
+        elif isinstance(part, list):
+            for below in part:
+                yield from pages(below)
+
+    return list(pages(yaml.safe_load(text)["nav"]))
+
+
+def cornerstone_calls(text: str) -> list[list[str]]:
+    """Calls of the command `cornerstone` in backticks and in code blocks: their words, without a comment.
+
+    A placeholder (`<name>`, `...`, a word in capitals) stays as it is written.
+    """
+    lines = [line.strip() for line in text.split("\n")]
+    said = [part for line in lines for part in re.findall(r"`(?:\.venv/bin/)?cornerstone ([^`]+)`", line)]
+    said += [found[1] for line in lines if (found := re.match(r"(?:\$ )?(?:\.venv/bin/)?cornerstone (.*)", line))]
+    calls = [re.split(r"\s+#|[|;&>]", call)[0].split() for call in said]
+    return [call for call in calls if call and re.fullmatch(r"[a-z][a-z-]*", call[0])]
+
+
+def sessions(text: str) -> str:
+    """The code blocks of a page that are Python sessions (`>>>`), one after another."""
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join(block for block in blocks if block.startswith(">>>"))
 
 
 def lines_of(path: Path) -> int:
