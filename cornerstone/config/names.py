@@ -59,13 +59,15 @@ def folder(value: str) -> str:
     Raises:
         ValueError: it is none.
     """
-    if found := re.search("[,:]", _path(value)):
+    value = _path(value)
+    if found := re.search("[,:]", value):
         raise ValueError(f"{value!r} holds {found[0]!r}, which divides lists of folders; rename the folder")
     return value
 
 
 def _image(value: str) -> str:
-    if " " in _path(value):
+    value = _path(value)
+    if " " in value:
         raise ValueError(f"{value!r} holds a space, and Snakemake hands the image's path to a shell; rename it")
     return value
 

@@ -219,7 +219,7 @@ def test_parameters_and_bytes(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"model_type": "new_kind"}, "model_type: new_kind, which is not among those of transformers .* too new"),
-        ({"model_type": "new_kind", "auto_map": {"AutoModel": "x.Y"}}, "code from a repository is never run"),
+        ({"model_type": "new_kind", "auto_map": {"AutoModel": "x.Y"}}, "No code of a model is ever run"),
         ({"model_type": None}, "names no model_type"),
         (
             {"model_type": "vit", "architectures": ["ViTModel"]},
@@ -230,7 +230,7 @@ def test_parameters_and_bytes(tmp_path: Path) -> None:
 def test_a_type_that_is_not_supported(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     save("llama", tmp_path / "model", **changes)
     before = Path("config.yaml").read_bytes()
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises((ModelError, AssetError), match=said):
         command.add("model", [Path("config.yaml")])
     assert Path("config.yaml").read_bytes() == before
 
@@ -251,7 +251,7 @@ def test_what_is_wrong_with_the_configuration_is_said_first(tmp_path: Path, monk
     with pytest.raises(ConfigError, match="--name tiny: there is a model of this name"):
         command.add("org/some", [Path("config.yaml")], name="tiny")
     Path("config.yaml").write_text(yaml.safe_dump(raw({"seed": "x"})))
-    with pytest.raises(ConfigError, match=r"config\.yaml: seed: "):
+    with pytest.raises(ConfigError, match=r"config\.yaml:\d+: seed: "):
         command.add("org/some", [Path("config.yaml")])
     Path("config.yaml").write_text("run: [tiny\n")
     with pytest.raises(ConfigError, match=r"config\.yaml: can't be read as YAML: .*line 2"):
@@ -262,7 +262,7 @@ def test_an_entry_that_would_be_refused_is_not_written(tmp_path: Path, monkeypat
     save("llama", tmp_path / "model")
     monkeypatch.setattr(command, "make_entry", lambda *given: edit.Entry("model", {"source": "folder", "id": "x"}))
     before = Path("config.yaml").read_bytes()
-    with pytest.raises(ConfigError, match=r"config\.yaml: models\.model\.blocks: is missing") as caught:
+    with pytest.raises(ConfigError, match=r"config\.yaml:\d+: models\.model\.blocks: is missing") as caught:
         command.add("model", [Path("config.yaml")])
     assert "/tmp" not in str(caught.value)
     assert Path("config.yaml").read_bytes() == before

@@ -200,7 +200,7 @@ def test_files_that_are_cut_off(tmp_path: Path, keep: int, message: str) -> None
 def test_files_of_other_kinds(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(b"hello")
-    with pytest.raises(AssetError, match="is cut off, damaged or another kind of file"):
+    with pytest.raises(AssetError, match="it is truncated, or no GGUF file"):
         get(tmp_path, local(path))
     with pytest.raises(CornerstoneError, match=r"transformers can't read .* \(architecture 'rwkv6'\)"):
         get(tmp_path, local(file(tmp_path, arch="rwkv6")))

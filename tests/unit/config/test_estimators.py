@@ -49,7 +49,7 @@ def test_names_as_in_file_names(entry: Any, name: str) -> None:
         {"kind": "window", "removed": 0},
         {"kind": "exact", "budget": 5},
         {"kind": "svarm"},
-        {"kind": "svarm", "budget": 3},
+        {"kind": "svarm", "budget": 100, "work": 100},
         {"kind": "svarm", "budget": 100, "replicates": 1},
         {"kind": "svarm", "budget": 100, "removed": 2},
         {"kind": "truncated-permutation", "budget": 100, "removed": 0},
@@ -103,6 +103,7 @@ def test_least_budgets_by_hand() -> None:
         "leverage-shap": 44,
         "regression-msr": 44,
         "proxy-shap": 44,
+        "odd-shap": 70,
     }
     assert interaction("sampled", budget=4).least_budget(7) == 3 * (1 + 7 + 21)
     truncated = TruncatedEstimator(kind="truncated-permutation", removed=3, budget=4)

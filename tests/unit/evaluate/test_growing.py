@@ -55,7 +55,7 @@ class Site:
         tasks.write(TASK, folder / "alpha.json")
 
     def job(self, limit: int | None, results: str = "results", changes: dict[str, Any] | None = None) -> Job:
-        paths = {"results": str(self.folder / results), "resources": str(self.folder)}
+        paths = {"results": str(self.folder / results), "resources": str(self.folder / "resources")}
         settings = {"models.tiny.id": str(self.saved), "paths": paths, "estimators": windows(1), **(changes or {})}
         config = configured(settings | ({"documents.limit": limit} if limit else {}))
         made_by = fingerprint.of_result(config, "tiny", "alpha")

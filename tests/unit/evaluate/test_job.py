@@ -59,7 +59,7 @@ def job(saved: Path, tmp_path: Path) -> Maker:
     tasks.write(DATA, tmp_path / "alpha.json")
 
     def make(changes: dict[str, Any] | None = None, results: str = "results") -> Job:
-        paths = {"results": str(tmp_path / results), "resources": str(tmp_path)}
+        paths = {"results": str(tmp_path / results), "resources": str(tmp_path / "resources")}
         config = configured({"models.tiny.id": str(saved), "paths": paths, **(changes or {})})
         made_by = fingerprint.of_result(config, "tiny", "alpha")
         return Job(config, "tiny", "alpha", marker, tmp_path / "alpha.json", made_by)

@@ -38,7 +38,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job(saved: Path, folder: Path, changes: dict[str, Any] | None = None, results: str = "results") -> Job:
     """On the tiny model; its files are below a folder."""
-    paths = {"results": str(folder / results), "resources": str(folder)}
+    paths = {"results": str(folder / results), "resources": str(folder / "resources")}
     config = configured({"models.tiny.id": str(saved), "paths": paths, "models.tiny.removal": MEAN, **(changes or {})})
     marker = folder / "tiny.json"
     files.write_text(marker, json.dumps({"path": str(saved), "asset": fetch.asset_key(config.models["tiny"])}))

@@ -172,7 +172,7 @@ def test_what_was_swapped_or_changed_is_named(
     found = verify(stored)
     assert len(found.wrong) == 1
     assert str(path) in found.wrong[0]
-    monkeypatch.setattr(cli, "_config", lambda known: stored)
+    monkeypatch.setattr(cli, "config_of", lambda configs: stored)
     assert cli.main(["results", "verify"]) == 1
     assert "1 of them are not what was written" in capsys.readouterr().out
 
