@@ -248,9 +248,7 @@ def verify(configs: Configs = None, as_json: Json = False) -> None:
     from cornerstone.evaluate.verify import verify as command
 
     found = command(config_of(configs))
-    tell(str(found), {"wrong": [str(each) for each in found.wrong], "text": str(found)}, as_json)
-    if found.wrong:
-        raise Done(1)
+    tell(str(found), {"wrong": list(found.wrong), "text": str(found)}, as_json, 1 if found.wrong else 0)
 
 
 @results.command()
