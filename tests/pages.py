@@ -76,6 +76,7 @@ def _save(config: Config, model: str, number: int) -> None:
     points = deletion.deletion_points(config, config.models[model].all_players(), by)
     games = {task: _game(config, model, task, points["coalition"].tolist(), number) for task in data}
     write_csv(deletion.deletion_curves(config, model, points, games), Path(layout.csv(model, "deletion")))
+    write_csv(deletion.order_quality(config, model, points, games), Path(layout.csv(model, "order_quality")))
 
 
 def _documents(task: str) -> TaskDocuments:

@@ -170,9 +170,8 @@ def weight_of(config: Config) -> Weigh:
     @cache
     def letters(path: str, limit: int | None) -> int:
         documents = reading.parsed(Path(path), reading.LARGE)["documents"][:limit]
-        requests = [document["requests"] for document in documents]
         # what the choices of a document have in common is computed once
-        return sum(len(choices[0][0]) + sum(len(choice) for _, choice in choices) for choices in requests)
+        return sum(len(each["contexts"][0]) + sum(map(len, each["continuations"])) for each in documents)
 
     @cache
     def weights(marker: str) -> int:

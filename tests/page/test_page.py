@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,9 @@ def test_the_slider_names_what_goes(visit: Any) -> None:
     count = int(page.locator("#remove-count").inner_text().split()[0])
     expect(page.locator("#remove-words .names li")).to_have_count(count)
     expect(page.locator("#remove-command")).to_contain_text("snakemake --cores 2")
+    expect(page.locator("#remove-command")).to_contain_text(
+        re.compile(r"^cornerstone prune \S+ --layers [a-z0-9,]+ --out")
+    )
     assert f"remove={count}" in opened.fragment()
     page.get_by_role("button", name="most important first").click()
     assert page.locator("#remove-words .names li").first.inner_text() == "ffn0"

@@ -353,7 +353,7 @@
       const sum = (values) => names.reduce((total, name) => total + values[index.get(name)], 0), saved = sum(data.size.parameters), work = sum(data.size.flop);
       found.push(element("p", `Saved: ${big(saved)} of ${big(data.size.total)} parameters (${(100 * saved / data.size.total).toFixed(0)} %), and ${(100 * work / data.size.flop_total).toFixed(0)} % of the floating-point operations of a token's matrix products with weights. The speed was not measured.`));
     }
-    const box = element("div", undefined, { class: "copy" }), button = element("button", "copy", { type: "button", "aria-label": "copy the command" }), command = data.command.replaceAll("{coalition}", removal.coalitions[order][state.direction][count]);
+    const box = element("div", undefined, { class: "copy" }), button = element("button", "copy", { type: "button", "aria-label": "copy the command" }), command = data.command.replaceAll("{coalition}", removal.coalitions[order][state.direction][count]).replaceAll("{layers}", names.join(","));
     button.addEventListener("click", () => copied(command));
     box.append(button, element("pre", command, { tabindex: "0", id: "remove-command" }));
     found.push(box);

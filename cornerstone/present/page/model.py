@@ -52,7 +52,7 @@ def data(source: Source, read: Read) -> dict[str, Any]:
         "flips": flips.of(source, read),
         "specs": drawings(source),
         "themes": themes(),
-        "command": score_again(source),
+        "command": commands(source),
         **switches(source),
     }
 
@@ -89,10 +89,17 @@ def switches(source: Source) -> dict[str, Any]:
     }
 
 
-def score_again(source: Source) -> str:
-    """The command that scores a coalition on every task; `{coalition}` is to be filled in."""
+def commands(source: Source) -> str:
+    """The commands that write a checkpoint without some layers, and that score the coalition on every task.
+
+    To be filled in: `{layers}`, their names with commas between, and `{coalition}`, its name. A model whose players are
+    parts of sublayers, or whose removed sublayers leave their mean, can't be pruned.
+    """
+    model = source.config.models[source.model]
+    pruned = model.players not in ("experts", "heads") and model.reference is None
     paths = [source.layout.coalition(source.model, task, "{coalition}") for task in source.config.scored_tasks]
-    return " ".join(["snakemake --cores 2", *paths])
+    prune = [f"cornerstone prune {source.model} --layers {{layers}} --out {source.model}-pruned"] if pruned else []
+    return "\n".join([*prune, " ".join(["snakemake --cores 2", *paths])])
 
 
 def drawings(source: Source) -> dict[str, Any]:

@@ -406,9 +406,7 @@ def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_keys_that_are_there_twice_are_refused(tmp_path: Path, more: str, where: str) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(
-        "run: [tiny]\nrun_tasks: [a]\ndocuments:\n  limit: 6\ntasks: {a: {}}\nseed: 1\n" + more
-    )
+    path.write_text("run: [tiny]\nrun_tasks: [a]\ndocuments:\n  limit: 6\ntasks: {a: {}}\nseed: 1\n" + more)
     with pytest.raises(ConfigError, match=rf"mine\.yaml{where}"):
         load_files([path])
 

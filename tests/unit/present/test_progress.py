@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from cornerstone.assets import documents as files
 from cornerstone.log import Failure
 from cornerstone.plan.plan import Plan
 from cornerstone.present.progress import Part, Work, status, weight_of, work_of
-from tests.helpers import configured
+from tests.helpers import configured, documents
 
 
 @pytest.fixture(autouse=True)
@@ -132,14 +133,11 @@ def test_a_coalition_weighs_as_its_documents_and_its_model(here: Path) -> None:
     assert weigh("tiny", "alpha") is None  # not fetched yet
     (here / "model").mkdir()
     (here / "model" / "x.safetensors").write_bytes(b"12345")
-    documents = [{"requests": [["context", " ab"], ["context", " cd"]]}, {"requests": [["c", "d"], ["c", "e"]]}] * 2
-    for path, content in {
-        "resources/models/tiny.json": {"path": "model"},
-        "resources/documents/embedded/alpha.json": {"documents": documents},
-        "resources/documents/embedded/beta.json": {"documents": documents},
-    }.items():
-        (here / path).parent.mkdir(parents=True, exist_ok=True)
-        (here / path).write_text(json.dumps(content))
+    (here / "resources/models").mkdir(parents=True)
+    (here / "resources/models/tiny.json").write_text(json.dumps({"path": "model"}))
+    asked = [[("context", " ab"), ("context", " cd")], [("c", "d"), ("c", "e")]] * 2
+    for task in ("alpha", "beta"):
+        files.write(documents(asked, task), here / f"resources/documents/embedded/{task}.json")
     assert weigh("tiny", "alpha") == 5 * 2 * (7 + 6 + 1 + 2)
     assert weigh("tiny", "beta") == 5 * (7 + 6 + 1 + 2)
 
@@ -148,7 +146,7 @@ def test_status_of_nothing() -> None:
     text = status(configured())
     assert "tiny alpha: 0 of 17 coalitions are there" in text
     assert "no job seems to be at work" in text
-    assert "values of tiny: 0 of 9" in text
+    assert "values of tiny: 0 of 10" in text
     assert "summary: not yet" in text
     assert "pages: not yet" in text
 
