@@ -217,7 +217,7 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
             "run_tasks": ["made-up"],
             "tasks": {"made-up": {"metric": "acc"}},
             "models": {"large": model},
-            "paths": {"results": str(scratch / "results"), "resources": str(scratch)},
+            "paths": {"results": str(scratch / "results"), "resources": str(scratch / "resources")},
         }
     )
     marker, texts = scratch / "large.json", scratch / "made-up.json"

@@ -139,6 +139,7 @@ rule page:
         layout.pages,
     log:
         "logs/page.log",
+    retries: 0
     params:
         headline=cfg.headline.name,
         level=cfg.intervals.level,
@@ -177,6 +178,7 @@ rule package:
         layout.package,
     log:
         "logs/package.log",
+    retries: 0
     params:
         code=code(*fingerprint.DESCRIBED, script="package"),
     message:

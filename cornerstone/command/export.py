@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import tempfile
 import zipfile
@@ -13,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from cornerstone import __version__
+from cornerstone import __version__, reading
 from cornerstone.command.said import Said
 from cornerstone.config.config import Config
-from cornerstone.errors import AssetError, ConfigError, CornerstoneError, StoreError, first_line
+from cornerstone.errors import AssetError, ConfigError, CornerstoneError, StoreError, UnreadableError, first_line
 from cornerstone.files import read_csv
 from cornerstone.game.game import MEAN
 from cornerstone.outputs.results import PACKAGE
@@ -72,8 +71,8 @@ def exported(config: Config) -> list[Path]:
     root = Path(config.paths.results)
     path = root / PACKAGE
     try:
-        listed = [root / resource["path"] for resource in json.loads(path.read_text(encoding="utf-8"))["resources"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        listed = [root / resource["path"] for resource in reading.parsed(path)["resources"]]
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} can't be read: {first_line(error)}. Run the workflow to make it.") from error
     if missing := [file for file in listed if not file.is_file()]:
         raise StoreError(f"{missing[0]} is missing, which {path} lists. Run the workflow again.")

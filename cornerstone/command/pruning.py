@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from cornerstone import reading
 from cornerstone.command.said import Said
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError
@@ -43,4 +43,4 @@ def prune(
         f"  the same log-likelihoods as the coalition (largest relative deviation {made.deviation:.1g})",
         f"  {out / 'README.md'} says how to use it",
     ]
-    return Said("\n".join(lines), json.loads((out / card.FACTS).read_text(encoding="utf-8")) | {"folder": str(out)})
+    return Said("\n".join(lines), reading.parsed(out / card.FACTS) | {"folder": str(out)})

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cornerstone import reading
 from cornerstone.command.said import Said, duration, rows
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError, CornerstoneError
@@ -137,4 +138,4 @@ def plan(config: Config, files: Sequence[Path], cores: int | None = None) -> Sai
         "files": [str(numbers), str(page)],
         "rows": rows(frame),
     }
-    return Said(f"{line}\n\n{page.read_text(encoding='utf-8').partition(chr(10))[2].strip()}", data)
+    return Said(f"{line}\n\n{reading.text(page).partition(chr(10))[2].strip()}", data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cornerstone import reading
 from cornerstone.command.said import Said, duration
 from cornerstone.config.config import Config
+from cornerstone.errors import UnreadableError
 from cornerstone.evaluate.stale import Results
 from cornerstone.log import failure_of
 from cornerstone.plan.plan import Plan
@@ -89,9 +90,9 @@ def _seconds(folder: Path, names: Sequence[str]) -> float | None:
     found = []
     for name in names[:: max(1, len(names) // SAMPLE)][:SAMPLE]:
         try:
-            jobs = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["provenance"]["jobs"]
+            jobs = reading.parsed(folder / f"{name}.json")["provenance"]["jobs"]
             found.append(sum(float(job["seconds"]) for job in jobs))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (UnreadableError, OSError, ValueError, KeyError, TypeError):
             continue
     return sum(found) / len(found) if found else None
 

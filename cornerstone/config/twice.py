@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import yaml
-
-from cornerstone.errors import ConfigError
-
-
-def refuse(paths: Iterable[Path]) -> None:
-    """Check that no mapping of some YAML files has a key twice.
-
-    Files that can't be read are passed over: whoever loads them says so.
-
-    Raises:
-        ConfigError: with file, line and key.
-    """
-    for path in paths:
-        try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except (OSError, ValueError, yaml.YAMLError):
-            continue
-        for key, line, first in repeated(node):
-            raise ConfigError(
-                f"{path}:{line}: `{key}` is there twice, first in line {first}; only this one would count. Merge the "
-                "two, or remove one."
-            )
 
 
 def repeated(node: yaml.Node | None, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, int, int]]:

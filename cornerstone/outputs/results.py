@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cornerstone import reading
 from cornerstone.analysis import games, ranks, shapley
 from cornerstone.config.config import Config, load_files
 from cornerstone.config.config import load as load_config
-from cornerstone.errors import ConfigError, StoreError, first_line
+from cornerstone.errors import ConfigError, StoreError, UnreadableError, first_line
 from cornerstone.estimators import Estimator
 from cornerstone.files import read_csv
 from cornerstone.game.coalitions import parse, removed_from
@@ -42,8 +42,8 @@ def load(folder: str | Path = "results", *files: str | Path) -> Results:
         return Results(folder, load_files([Path(name) for name in files]))
     path = folder / PACKAGE
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        raw = reading.parsed(path)["config"]
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path} can't be read: {first_line(error)}. Run the workflow to make it, or name the configuration: "
             f'cornerstone.load("{folder}", "config.yaml").'
@@ -255,8 +255,8 @@ class Results:
         path, said = Path(self._layout.values(model, task)), Path(self._layout.provenance(model))
         frame = games.read_values(path)
         try:
-            wanted = json.loads(said.read_text(encoding="utf-8"))["values"][task]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            wanted = reading.parsed(said)["values"][task]
+        except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{said} can't be read: {first_line(error)}. Run the workflow to make it.") from error
         if frame.attrs.get("fingerprint") != wanted:
             raise StoreError(

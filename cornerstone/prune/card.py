@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from cornerstone import __version__
+from cornerstone import __version__, reading
 from cornerstone.config.config import Config
+from cornerstone.errors import UnreadableError
 from cornerstone.files import write_text
 from cornerstone.plan.layout import Layout
 from cornerstone.prune.made import Pruned
@@ -140,8 +141,8 @@ def scores(config: Config, model: str, coalition: str | None) -> list[tuple[str,
 
 def _stored(path: Path, task: str, metric: str) -> float | None:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["results"][task][f"{metric},none"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(reading.parsed(path)["results"][task][f"{metric},none"])
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from cornerstone import reading
 from cornerstone.analysis.deletion import ALL, deletion_order, with_plain
 from cornerstone.analysis.shapley import LOG_DROP
 from cornerstone.config.config import Config
-from cornerstone.errors import ConfigError, ModelError, StoreError, first_line
+from cornerstone.errors import ConfigError, ModelError, StoreError, UnreadableError, first_line
 from cornerstone.files import read_csv
 from cornerstone.game import coalitions
 from cornerstone.game.players import Kinds, player_named, players_of, runs_of
@@ -139,8 +139,8 @@ def _made_by(config: Config, model: str) -> str:
     """The fingerprint of the estimates, which must be those of this configuration."""
     path = Path(Layout(config).provenance(model))
     try:
-        found = str(json.loads(path.read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = str(reading.parsed(path)["fingerprint"])
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} can't be read: {first_line(error)}. Run the workflow to make it.") from error
     wanted = fingerprint.of_estimates(config, model)
     if found != wanted:

@@ -74,6 +74,8 @@ READS = re.compile(r"\.read_text\(|\.read_bytes\(|\.open\(\"?r?b?\"?\)|pd\.read_
 MAY = {
     "files.py": "tables, whose bytes `reading` has read",
     "analysis/games.py": "Parquet, framed by `reading.foreign`",
+    "command/explain.py": "Parquet, framed by `reading.foreign`",
+    "present/page/flips.py": "Parquet, framed by `reading.foreign`",
     "assets/screen.py": "headers of weights, framed by `reading.foreign`",
     "assets/gguf.py": "text that it has made",
     "assets/groups.py": "text that it has made",
@@ -82,6 +84,12 @@ MAY = {
     "log.py": "the end of a log that is being written",
     "schedule/limits.py": "what the kernel says of memory",
     "plan/fingerprint.py": "the package's own code",
+    "assets/harness.py": "lm-eval's own task files",
+    "outputs/described.py": "the package's own file",
+    "plan/alone.py": "a lock, which it writes",
+    "present/page/model.py": "a picture that the workflow has drawn",
+    "present/page/render.py": "the package's own templates",
+    "present/page/vendor.py": "the package's own scripts, with checksums",
     "engine": "read after fetch has looked at the files; its code is part of every fingerprint",
 }
 """Files of the package that may, and what they read."""

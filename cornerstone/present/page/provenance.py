@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from cornerstone import __version__
-from cornerstone.errors import StoreError
+from cornerstone import __version__, reading
+from cornerstone.errors import StoreError, UnreadableError
 from cornerstone.game.coalitions import full, name
 from cornerstone.plan import fingerprint
 from cornerstone.present.page.flips import Read
@@ -50,9 +49,9 @@ def facts(source: Source, read: Read) -> dict[str, str]:
     """
     path = Path(source.layout.provenance(source.model))
     try:
-        said: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        said: Mapping[str, Any] = reading.parsed(path)
         made_by = said["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} can't be read ({error}). Delete it and run the workflow again.") from error
     players = source.config.models[source.model].all_players()
     task = source.config.scored_tasks[0]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from cornerstone import reading
+from cornerstone.errors import UnreadableError
 from cornerstone.present.page.source import Source
 
 
@@ -45,7 +46,7 @@ def of(source: Source) -> dict[str, Any]:
 def _folder(marker: Path) -> Path | None:
     """The folder of the weights' config; None where it is not there."""
     try:
-        folder = Path(json.loads(marker.read_text(encoding="utf-8"))["path"])
-    except (OSError, ValueError, KeyError, TypeError):
+        folder = Path(reading.parsed(marker)["path"])
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError):
         return None
     return folder if (folder / "config.json").is_file() else None

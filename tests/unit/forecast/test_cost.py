@@ -200,7 +200,7 @@ def planned(tmp_path: Path) -> Any:
         tasks.write(documents(TEXTS, task), tmp_path / "documents" / "embedded" / f"{task}.json")
 
     def make(changes: dict[str, Any]) -> tuple[Config, dict[str, Path]]:
-        paths = {"results": str(tmp_path / "results"), "resources": str(tmp_path)}
+        paths = {"results": f"{tmp_path}-results", "resources": str(tmp_path)}
         second = {"source": "folder", "id": str(tmp_path / "second"), "blocks": 4, "dtype": "float32", "tflops": 1e-6}
         own = {"paths": paths, "models.tiny.id": str(tmp_path / "tiny"), "models.second": second}
         config = configured({**own, "models.tiny.tflops": 2e-6, "models.tiny.chunks": 2, **changes})

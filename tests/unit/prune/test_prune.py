@@ -313,9 +313,14 @@ def test_where_mergekit_can_not_say_it_there_is_no_recipe(make: Make, tmp_path: 
 def ranked_results(config: Config) -> None:
     """Tables of a run in which the values of tiny's 8 players rise, and the drops fall."""
     layout = Layout(config)
-    for stem, column, sign in (("shapley", "value", 1), ("ablation", "drop", -1)):
-        frame = pd.DataFrame({"task": "mean", "position": range(8), column: [sign * i / 10 for i in range(8)]})
-        write_csv(frame, Path(layout.shown("tiny")[stem]))
+    names = [player.name for player in config.models["tiny"].all_players()]
+    frames = [
+        pd.DataFrame({"order": order, "fold": "all", "player": names, "position": range(8)}).assign(
+            value=[sign * i / 10 for i in range(8)]
+        )
+        for order, sign in (("shapley", 1), ("ablation", -1))
+    ]
+    write_csv(pd.concat(frames), Path(layout.csv("tiny", "orders")))
     facts = {"fingerprint": fingerprint.of_estimates(config, "tiny"), "values": {}}
     write_text(Path(layout.provenance("tiny")), json.dumps(facts))
 
@@ -371,7 +376,7 @@ def test_a_wrong_choice_is_explained(changes: dict[str, Any], ask: Any, said: st
 
 def test_an_order_needs_results_of_this_configuration(tmp_path: Path) -> None:
     config = configured({"paths.results": str(tmp_path)})
-    with pytest.raises(StoreError, match="can't be read"):
+    with pytest.raises(StoreError, match="is missing"):
         choose.ranked(config, "tiny", 2, "shapley")
     ranked_results(config)
     other = configured({"paths.results": str(tmp_path), "seed": 5})
