@@ -258,15 +258,15 @@ def test_unknown_hours_stay_empty(planned: Any, monkeypatch: pytest.MonkeyPatch,
     changes = {"run": ["tiny", "second"], "models.tiny.tflops": None, "models.tiny.resources": {"gpus": 1}}
     config, markers = planned(changes)
     pilot = power.forecast(power.Pilot.stated(8, 0.05, 0.4), power.POINT, 0.95, 0, there=9)
-    write_csv(pilot.assign(model="tiny", value_function="accuracy"), tmp_path / "results" / "tiny" / "power.csv")
+    write_csv(pilot.assign(model="tiny", value_function="accuracy"), Path(f"{tmp_path}-results") / "tiny" / "power.csv")
     text = forecast.write(config, markers)
-    found: Any = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("model")
+    found: Any = pd.read_csv(Path(f"{tmp_path}-results") / "plan.csv").set_index("model")
     assert "- tiny, with the run that is there as a pilot: by accuracy: +-1 point on the median layer about" in text
     assert found.loc["tiny", "hours"].isna().all()
     assert found.loc["second", "hours"].notna().all()
     assert math.isnan(found.loc[ALL, "hours"])
     assert "- tiny: no hours, because its jobs ask for 1 GPU(s)" in text
-    assert text in (tmp_path / "results" / "plan.md").read_text()
+    assert text in (Path(f"{tmp_path}-results") / "plan.md").read_text()
     assert "nan" not in text
 
 
@@ -290,7 +290,7 @@ STREAMED = {"models.tiny.memory": {"weights": "streamed", "budget_gb": 0.7525, "
 def test_walks_of_a_streamed_model_add_up(planned: Any, tmp_path: Path) -> None:
     config, markers = planned({**STREAMED, "run_tasks": ["alpha"]})
     text = forecast.write(config, markers)
-    found = pd.read_csv(tmp_path / "results" / "plan.csv").set_index("estimator")
+    found = pd.read_csv(Path(f"{tmp_path}-results") / "plan.csv").set_index("estimator")
     units = footprint(tiny.make("llama")).units
     assert found["weights"].eq("streamed").all()
     assert (found["read_bytes"] == found["walks"] * sum(units)).all()
