@@ -36,7 +36,7 @@ def refused(workflow: Workflow, message: str, *arguments: str) -> str:
     assert done.returncode != 0
     assert message in done.stdout
     assert "Traceback (most recent call last)" not in done.stdout
-    assert not (workflow.folder / "results").exists()
+    assert not list((workflow.folder / "results").glob("[!.]*"))
     return done.stdout
 
 

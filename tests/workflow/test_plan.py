@@ -28,7 +28,7 @@ def workflow(real_assets: Path, tmp_path: Path) -> Workflow:
 def test_a_plan_is_shown_each_time_and_evaluates_nothing(workflow: Workflow) -> None:
     first = workflow.succeed("plan")
     results = workflow.folder / "results"
-    assert {path.name for path in results.iterdir()} == {"plan.csv", "plan.md"}
+    assert {path.name for path in results.glob("[!.]*")} == {"plan.csv", "plan.md"}
     table: Any = pd.read_csv(results / "plan.csv").set_index(["task", "estimator"])
     for task in ("arc_easy", "openbookqa"):
         rows = table.loc[task]

@@ -25,7 +25,7 @@ class Mine(Estimator):
 """
 FIGURE = """\
 from matplotlib.figure import Figure
-def draw(frames, model):
+def draw(frames, model, width):
     figure = Figure()
     rows = frames["shapley"].query("task == 'mean'")
     figure.subplots().plot(rows["position"], rows["value"])
