@@ -1,7 +1,7 @@
 """The figures: one module each, and the registry that rules, captions and scripts read.
 
-A new figure is a module `<kind>.py` with `draw(frames, model, width)` and an entry in `FIGURES`. The registry imports no
-matplotlib: what draws is imported where a figure is drawn.
+A new figure is a module `<kind>.py` with `draw(frames, model, width)` and an entry in `FIGURES`. The registry imports
+no matplotlib: what draws is imported where a figure is drawn.
 """
 
 from __future__ import annotations
