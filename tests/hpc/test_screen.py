@@ -35,9 +35,9 @@ def test_a_message_of_a_job_is_shown_once(
     site = Site(workflow, cluster, apptainer)
     lines = shown(site)
     jobs = site.submitted()
-    assert len(jobs) == 3  # the profile tries twice more
+    assert len(jobs) == 1  # a mistake of the user's is not tried again, though the profile has retries
     assert len(lines) <= 15
-    assert lines[0] == "FAILED: model tiny, task openbookqa, chunk 0 (evaluating) (after 3 tries)"
+    assert lines[0] == "FAILED: model tiny, task openbookqa, chunk 0 (evaluating)"
     assert lines[1].startswith("  ModelError: config.yaml says blocks: 4, but the weights have 3.")
     assert f"logs/evaluate/tiny/openbookqa.0.log, logs/slurm/rule_evaluate_tiny_0/openbookqa/{jobs[-1]}.log" in lines[3]
     assert lines[-1] == "What to do: Set blocks: 3 in this model's entry."
