@@ -13,7 +13,7 @@ from typing import Any
 from cornerstone import reading
 from cornerstone.assets.identity import folder_name
 from cornerstone.config.config import Config
-from cornerstone.errors import TaskError
+from cornerstone.errors import TaskError, UnreadableError
 from cornerstone.files import sha256
 
 OWN_TASKS = Path(__file__).with_name("task_files")
@@ -136,10 +136,8 @@ def fetched(config: Config) -> dict[str, tuple[str | None, list[Recipe]]]:
 def _content(task: str, path: str) -> str:
     try:
         return sha256(Path(path))[:16]
-    except OSError as error:
-        raise TaskError(
-            f"config.yaml: tasks.{task}.documents: {path} can't be read ({error.strerror}). Correct the path."
-        ) from None
+    except UnreadableError as error:
+        raise TaskError(f"config.yaml: tasks.{task}.documents: {error.then('Correct the path.')}") from None
 
 
 @lru_cache

@@ -64,7 +64,7 @@ def test_a_task_file_and_a_group(created: Workflow) -> None:
     assert again["fetch_documents_file_tiny"] == 1
     assert "fetch_documents_embedded" not in again
     (created.folder / "mine.jsonl").unlink()
-    assert "tasks.mine.documents: mine.jsonl can't be read" in created.run("--dry-run").stdout
+    assert "tasks.mine.documents: mine.jsonl is missing. Correct the path." in created.run("--dry-run").stdout
 
 
 def test_texts_are_worth_the_logarithm_of_their_perplexity(created: Workflow) -> None:
