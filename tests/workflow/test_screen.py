@@ -50,7 +50,7 @@ def test_a_whole_run_is_few_lines(workflow: Workflow, options: list[str]) -> Non
     lines = workflow.succeed(*options).splitlines()
     assert len(lines) < 60
     stages = [line for line in lines if line.startswith("cornerstone: ") and "of the work" not in line]
-    curves = 2 * 2 * 2 * 2  # two orders, two directions, two points, on two tasks
+    curves = 3 * 2 * 2 * 2  # by depth and, on each half, by value; two directions, two points, on two tasks
     assert stages[:4] == [
         "cornerstone: fetching weights and documents",
         f"cornerstone: evaluating {2 * COALITIONS} of the {2 * COALITIONS} planned coalitions, then about {curves} of "
