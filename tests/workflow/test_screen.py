@@ -58,7 +58,7 @@ def test_a_whole_run_is_few_lines(workflow: Workflow, options: list[str]) -> Non
         "cornerstone: estimating",
         "cornerstone: drawing tables and figures",
     ]
-    assert stages[4].startswith("cornerstone: done, 20 jobs in ")
+    assert stages[4].startswith("cornerstone: done, 21 jobs in ")
     assert lines[-1] == stages[-1]
     assert "Nothing to be done" in workflow.succeed(*options)
 
