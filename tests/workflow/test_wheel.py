@@ -61,4 +61,4 @@ def test_what_is_installed_works_away_from_the_clone(wheel: Path, tmp_path: Path
     )
     said = succeed(environment / "bin" / "python", "-c", code, cwd=tmp_path).split()
     assert said == [str(folder / "cornerstone" / "__init__.py"), wheel.name.split("-")[1]]
-    assert "usage: cornerstone" in succeed(environment / "bin" / "cornerstone", "--help", cwd=tmp_path)
+    assert "Usage: cornerstone" in succeed(environment / "bin" / "cornerstone", "--help", cwd=tmp_path)
