@@ -16,8 +16,6 @@ from cornerstone.present.tables import task_name
 
 TABLES = ("ablation", "baselines", "cornerstones", "deletion", "estimators", "hypotheses", "share")
 """The CSV files of a model that the page is made from, by their stems."""
-ENOUGH = 1000
-"""Documents below which the share's interval does not hold what it says; see docs/method.md."""
 Z = 1.96
 """Normal quantile of a two-sided 95 % interval."""
 
@@ -165,7 +163,7 @@ def shares(models: Sequence[Model]) -> str:
     lines = [_row(["model", "layers", "share (%)"]), _row(["---"] * 3)]
     for model in models:
         row = model.tables["share"].iloc[0]
-        interval = f" ({row['low']:.1f} to {row['high']:.1f})" if model.documents >= ENOUGH else ""
+        interval = f" ({row['low']:.1f} to {row['high']:.1f})" if math.isfinite(row["low"]) else ""
         lines.append(_row([model.name, row["players"], f"{row['share_percent']:.1f}{interval}"]))
     return "\n".join(lines)
 

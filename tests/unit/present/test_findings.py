@@ -51,10 +51,14 @@ def test_the_interval_of_the_whole_model_by_hand() -> None:
 
 def test_places_of_a_page_are_filled_and_the_rest_stays() -> None:
     page = "a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\nold\n<!-- shares: end -->\nb\n"
-    share = pd.DataFrame([{"players": "attn0 ffn0", "share_percent": 12.34, "low": 1.0, "high": 2.0}])
-    made = findings.filled(page, [Model("tiny", {**model().tables, "share": share})])
+    share = pd.DataFrame([{"players": "attn0 ffn0", "share_percent": 12.34, "low": 1.0, "high": 20.0}])
+    few = share.assign(low=float("nan"), high=float("nan"))
+    made = findings.filled(
+        page, [Model(name, {**model().tables, "share": t}) for name, t in (("tiny", share), ("few", few))]
+    )
     assert made.startswith("a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\n\n| model |")
-    assert "| tiny | attn0 ffn0 | 12.3 |" in made  # too few documents for an interval
+    assert "| tiny | attn0 ffn0 | 12.3 (1.0 to 20.0) |" in made
+    assert "| few | attn0 ffn0 | 12.3 |" in made
     assert "old" not in made
     assert made.endswith("<!-- shares: end -->\nb\n")
 
