@@ -51,7 +51,7 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
                 table = shapley.cornerstones(config, frame, found[function], model)
                 frames[layout.cornerstones(function)] = table
                 foretold.append(_power(config, model, found[function], documents, function))
-    wanted = {task: Plan(config, model, config.members(task)[0]).wanted for task in config.run_tasks}
+    wanted = {task: Plan(config, model, config.members(task)[0]).samples for task in config.run_tasks}
     frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
     frames["power"] = pd.concat(foretold, ignore_index=True)
     logarithms = by_function.get("log-probability")

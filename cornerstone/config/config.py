@@ -17,6 +17,7 @@ from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interactions, WindowEstimator
 from cornerstone.estimators.base import Asked
+from cornerstone.estimators.budget import nested_samples
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import ACCURACY
 from cornerstone.settings import Section
@@ -152,6 +153,7 @@ class Config(Section):
                 f"`deletion.orders`: influence has no meaning where {self.models[small[0]].players} are players "
                 f"(`models.{small[0]}.players`); take it out"
             )
+        nested_samples(self.estimators)  # raises where they differ
         check_pairs(self.compare, self.models, self.run, self._scored_on)
         self._add_up()
         return self
@@ -184,9 +186,11 @@ class Config(Section):
         ]
         for key, entries in asked:
             for entry in entries:
-                if getattr(entry, "budget", 0) > MOST_COALITIONS or getattr(entry, "replicates", 0) > MOST_REPLICATES:
+                replicates = getattr(entry, "replicates", 0)
+                most = MOST_COALITIONS // (replicates if entry.nested else 1)
+                if getattr(entry, "budget", 0) > most or replicates > MOST_REPLICATES:
                     raise ValueError(
-                        f"`{key}`: {entry.name}: a budget is at most {MOST_COALITIONS} coalitions, in at most "
+                        f"`{key}`: {entry.name}: a budget is at most {most} coalitions, in at most "
                         f"{MOST_REPLICATES} replicates"
                     )
                 problem = entry.problem(count)
@@ -240,6 +244,11 @@ class Config(Section):
     def scored_tasks(self) -> list[str]:
         """The tasks of lm-eval that are scored: `run_tasks`, with its groups taken apart."""
         return [member for task in self.run_tasks for member in self.members(task)]
+
+    @property
+    def samples(self) -> int:
+        """Samples of coalitions that have documents of their own (`design: nested`); 0 where all are scored on all."""
+        return nested_samples(self.estimators)
 
     def entry_of(self, name: str) -> str:
         """The entry of `run_tasks` that a scored task belongs to: its own, or its group's."""

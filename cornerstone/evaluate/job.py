@@ -26,6 +26,7 @@ from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import means, result, table, tokens
+from cornerstone.evaluate.part import Part, Target
 from cornerstone.evaluate.stale import Results
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
@@ -36,46 +37,11 @@ from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import limits, memory
-from cornerstone.schedule.groups import Division, Grouping
+from cornerstone.schedule.groups import Division
 from cornerstone.schedule.malloc import keep_freed_memory
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A coalition and the file that its result goes to; `again`: whatever the file holds, it is computed."""
-
-    coalition: int
-    path: Path
-    again: bool = False
-
-
-@dataclass(frozen=True)
-class Part:
-    """Targets that lack the same documents, and how they are walked together.
-
-    Attributes:
-        pieces: what they lack.
-        batches: of the documents of the pieces; a batch's `documents` count these, one piece after another.
-        grouping: of the targets.
-        targets: in sweep order.
-    """
-
-    pieces: tuple[Piece, ...]
-    batches: list[Batch]
-    grouping: Grouping
-    targets: list[Target]
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all batches, padding included."""
-        return sum(batch.tokens for batch in self.batches)
-
-    @property
-    def groups(self) -> list[list[Target]]:
-        """The targets, group by group."""
-        return self.grouping.groups(self.targets)
+NOWHERE: Mapping[str, frozenset[int]] = {}
 
 
 @dataclass(frozen=True)
@@ -140,20 +106,24 @@ class Job:
         told = {**self.entry.model_dump(include={"source", "id", "revision", "file", "dtype"}), "name": self.model}
         return told if self.entry.reference is None else {**told, "removal": self.entry.model_dump()["removal"]}
 
-    def run_files(self, paths: Sequence[Path], again: Collection[Path] = ()) -> int:
-        """`run` for files that are named after their coalitions.
+    def run_files(
+        self, paths: Sequence[Path], again: Collection[Path] = (), shares: Mapping[str, frozenset[int]] = NOWHERE
+    ) -> int:
+        """`run` for files that are named after their coalitions; shares: see `Plan`.
 
         Raises:
             CoalitionError: a file's name is no coalition of the model.
         """
-        targets = [Target(coalitions.parse(path.stem, self.players), path, path in again) for path in paths]
+        parsed = ((path, coalitions.parse(path.stem, self.players)) for path in paths)
+        targets = [Target(coalition, path, path in again, shares.get(path.stem)) for path, coalition in parsed]
         order = {c: i for i, c in enumerate(coalitions.in_sweep_order({t.coalition for t in targets}, self.players))}
         return self.run(sorted(targets, key=lambda target: order[target.coalition]))
 
     def run_chunk(self, number: int) -> None:
         """`run` for a chunk of the plan; then write the file that says that its results are there."""
-        layout, names = Layout(self.config), Plan(self.config, self.model, self.task).chunks[number]
-        self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names])
+        layout, plan = Layout(self.config), Plan(self.config, self.model, self.task)
+        names, shares = plan.chunks[number], plan.shares
+        self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names], shares=shares)
         Results(self.config, self.model, self.task).say_covered(number, names)
 
     def run_table(self, coalitions_of_table: Sequence[int], target: Path, made_by: str) -> None:
@@ -313,7 +283,7 @@ class Job:
                 "`snakemake fetch`."
             )
         whole.need_metric(self.config.task(self.task).metric, self.config.value_functions)
-        return Wanted(whole, self.config.limit(self.model, self.task))
+        return Wanted.of(self.config, self.model, self.task, whole)
 
     def _make(self, targets: Sequence[Target], loaded: Loaded, part: Part, wanted: Wanted, progress: Progress) -> None:
         """Walk coalitions together and write their files."""
@@ -341,9 +311,10 @@ class Job:
 
     def _lacks(self, target: Target, wanted: Wanted) -> tuple[Piece, ...]:
         """What must be scored for a target."""
+        own = wanted.within(target.only)
         if target.again:
-            return wanted.missing([])
-        return result.missing(target.path, self.fingerprint, wanted, target.coalition, self.players)
+            return own.missing([])
+        return result.missing(target.path, self.fingerprint, own, target.coalition, self.players)
 
 
 def _name_of(device: torch.device) -> str:

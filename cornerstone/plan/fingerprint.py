@@ -104,6 +104,7 @@ def of_values(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a table of values, the number of documents included."""
     temperature = config.temperature if SOFT in config.value_functions else None
     worth = [config.limit(model, task), config.value_functions, temperature]
+    worth += [config.samples] if config.samples else []
     return _short(of_result(config, model, task), json.dumps(worth), code(*VALUES))
 
 
