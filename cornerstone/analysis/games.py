@@ -74,19 +74,20 @@ def pooled(config: Config, task: str, games: Mapping[str, Game]) -> Game:
     sizes = [len(part.documents) for part in parts]
     equal = sum(sizes) / len(sizes)
     weights = [1.0 if config.tasks[task].by_size else equal / size for size in sizes]
+    nested = [part for part in parts if isinstance(part, NestedGame)]
+    # of a nested design, a subtask may have no document of the sample that a coalition belongs to
+    everywhere = [c for c in parts[0].values if len(nested) < len(parts) or all(c in part.values for part in parts)]
     pooled = Game(
         players=parts[0].players,
         values={
             coalition: np.concatenate([weight * part(coalition) for weight, part in zip(weights, parts, strict=True)])
-            for coalition in parts[0].values
-            if not any(isinstance(part, NestedGame) and coalition in part.partial for part in parts)
+            for coalition in everywhere
         },
         clusters=np.concatenate(
             [[f"{member} {label}" for label in part.clusters] for member, part in zip(members, parts, strict=True)]
         ),
         documents=np.arange(sum(sizes)),
     )
-    nested = [part for part in parts if isinstance(part, NestedGame)]
     if len(nested) < len(parts):
         return pooled
     partial = {}

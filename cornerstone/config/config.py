@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, ValidationError, model_validator
 
-from cornerstone.config import names, source
+from cornerstone.config import designs, names, source
 from cornerstone.config.models import Model, names_problem
 from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.config.sections import Deletion, Intervals, Paths
@@ -17,7 +17,6 @@ from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interactions, WindowEstimator
 from cornerstone.estimators.base import Asked
-from cornerstone.estimators.budget import nested_samples
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import ACCURACY
 from cornerstone.settings import Section
@@ -153,7 +152,8 @@ class Config(Section):
                 f"`deletion.orders`: influence has no meaning where {self.models[small[0]].players} are players "
                 f"(`models.{small[0]}.players`); take it out"
             )
-        nested_samples(self.estimators)  # raises where they differ
+        single = [task for task in self.run_tasks if self.members(task) == [task]]
+        designs.check(self.estimators, {task: self.limit(model, task) for model in self.run for task in single})
         check_pairs(self.compare, self.models, self.run, self._scored_on)
         self._add_up()
         return self
@@ -248,7 +248,7 @@ class Config(Section):
     @property
     def samples(self) -> int:
         """Samples of coalitions that have documents of their own (`design: nested`); 0 where all are scored on all."""
-        return nested_samples(self.estimators)
+        return designs.samples(self.estimators)
 
     def entry_of(self, name: str) -> str:
         """The entry of `run_tasks` that a scored task belongs to: its own, or its group's."""

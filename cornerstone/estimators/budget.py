@@ -6,7 +6,6 @@ A coalition costs more or less, by what it shares with the others, so estimators
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
 
@@ -133,21 +132,6 @@ class Budgeted(Asked):
         if self.budget:
             return self
         return self.model_copy(update={"budget": largest_budget(self, players, seed)})
-
-
-def nested_samples(entries: Iterable[Asked]) -> int:
-    """How many samples have documents of their own; 0 where no design is nested.
-
-    Raises:
-        ValueError: some have more than others. Documents are dealt out once.
-    """
-    counts = sorted({entry.replicates for entry in entries if isinstance(entry, Budgeted) and entry.nested})
-    if len(counts) > 1:
-        raise ValueError(
-            "`estimators`: all with `design: nested` must have the same `replicates`, because each of these has "
-            f"documents of its own; there are {' and '.join(map(str, counts))}"
-        )
-    return counts[0] if counts else 0
 
 
 @lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cornerstone.errors import StoreError
+from cornerstone.errors import CornerstoneError, StoreError
 from cornerstone.estimators.base import Key
 from cornerstone.estimators.values import Values
 from cornerstone.game.coalitions import name
@@ -103,6 +103,11 @@ def estimate(entry: Budgeted, games: Mapping[Key, Game], seed: int) -> dict[Key,
     rows = {key: np.empty((len(game.documents), len(game.players))) for key, game in games.items()}
     nested: dict[Key, NestedGame] = {}
     for key, game in games.items():
+        if isinstance(game, NestedGame) and len(np.unique(game.samples)) < 2:
+            raise CornerstoneError(
+                f"{entry.name}: these {len(game.documents)} documents are one block, so all have the same coalitions, "
+                "and nothing says how far others are. Raise `limit`, or leave `design` at crossed."
+            )
         if not isinstance(game, NestedGame):
             raise StoreError(f"{entry.name}: the values do not say which documents belong to which sample (`design`)")
         nested[key] = game

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.games import SHAPES
-from cornerstone.analysis import ranks, shapley
-from cornerstone.errors import ConfigError, StoreError
+from cornerstone.analysis import games, ranks, shapley
+from cornerstone.errors import ConfigError, CornerstoneError, StoreError
 from cornerstone.estimators.nested import BLOCK, NestedGame, dealt
 from cornerstone.game.game import Game
 from cornerstone.game.players import alike, players_of
@@ -147,6 +147,32 @@ def test_larger_limits_leave_each_sample_its_documents() -> None:
 def test_what_a_nested_design_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         configured(changes)
+
+
+def test_documents_of_one_block_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at least 32 documents of each task, .* of alpha 31 are asked for"):
+        configured({"estimators": [{**KINDS["permutation"], "design": "nested"}], "documents.limit": 31})
+    made = entry(**KINDS["permutation"])
+    with pytest.raises(CornerstoneError, match="these 16 documents are one block"):
+        made.estimate({"a": nested(np.zeros((16, 256)), made, 0)}, 0, 0)
+
+
+def test_a_group_puts_its_subtasks_together() -> None:
+    """Each coalition is looked up where it was evaluated, and stays unknown on the other subtask's documents."""
+    drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 2, "design": "nested"}
+    group = {"metric": "acc", "subtasks": ["one", "two"]}
+    config = configured({"run_tasks": ["pair"], "tasks.pair": group, "estimators": [drawn], "documents.limit": 9})
+    made, weights = config.headline, np.arange(8.0)
+    asked, parts = made.samples(PLAYERS, 1), {}
+    for sample, name in enumerate(("one", "two")):
+        rows = {c: np.full(9, kept()[c] @ weights * (sample + 1)) for c in asked[sample]}
+        clusters = np.array([f"{name}{i}" for i in range(9)])
+        parts[name] = NestedGame(PLAYERS, rows, clusters, np.arange(9), np.full(9, sample))
+    game = games.pooled(config, "pair", parts)
+    found = made.estimate({"a": game}, 1, 0)["a"]
+    assert found.documents == pytest.approx(np.repeat([weights, 2 * weights], 9, axis=0))
+    assert found.clusters is not None
+    assert found.clusters.tolist() == ["0"] * 9 + ["1"] * 9
 
 
 def test_work_is_that_of_one_document() -> None:
