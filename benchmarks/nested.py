@@ -114,13 +114,14 @@ def text(frame: pd.DataFrame, origin: str) -> str:
     """The Markdown file."""
     shares = ["coverage", "top_three", "coverage_se"]
     shown = frame.assign(**{name: 100 * frame[name] for name in shares})
+    formats = dict.fromkeys(shares, ".1f") | {"gain": ".2f", "claimed": ".2f", "documents": ",.0f"}
     return (
         "# Nested against crossed designs\n\n"
         f"{origin}\n`gain`: mean squared error of the crossed design over that of the nested one, for the same "
-        "coalitions on each document. `claimed`: the square of the nested design's standard errors over its mean squared "
-        "error. Coverage of the nested design's 95 % intervals, in percent: mean over players, "
+        "coalitions on each document. `claimed`: the square of the nested design's standard errors over its mean "
+        "squared error. Coverage of the nested design's 95 % intervals, in percent: mean over players, "
         "of the three highest true values, and Monte-Carlo error of the first.\n\n"
-        f"{report.markdown(shown, dict.fromkeys(shares, '.1f') | {'gain': '.2f', 'claimed': '.2f', 'documents': ',.0f'})}"
+        f"{report.markdown(shown, formats)}"
     )
 
 

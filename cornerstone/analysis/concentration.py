@@ -113,6 +113,8 @@ def interval(observed: np.ndarray, drawn: np.ndarray, level: float) -> tuple[flo
         return np.nan, np.nan
     z = float(special.ndtri((1 + level) / 2))
     low, high = observed[1] - z * _spread(drawn[1]), observed[2] + z * _spread(drawn[2])
+    if np.isnan([low, high]).any():
+        return np.nan, np.nan
     return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
 
 

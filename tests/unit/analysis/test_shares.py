@@ -110,6 +110,14 @@ def test_the_interval_holds_the_share_that_noise_makes_small_and_choice_makes_la
         assert np.mean(plain) < -5 if heavy == 0.1 else np.mean(plain) > 5
 
 
+def test_the_share_has_no_interval_where_many_resamples_have_no_share() -> None:
+    # Of the resamples in which the first document is not drawn, none has a positive value.
+    values = {"boolq": np.array([[0.9, 0.0, 0.0, 0.0], *[[-0.1, 0.0, 0.0, 0.0]] * 7])}
+    row = shares.share(of(values), PLAYERS, "m", ["attn0"]).iloc[0]
+    assert row["share_percent"] == 100
+    assert row[["low", "high"]].isna().all()
+
+
 def test_without_noise_all_shares_are_the_share() -> None:
     row = shares.share(of({"boolq": np.tile([0.4, -0.2, 0.1, 0.1], (12, 1))}), PLAYERS, "m", ["attn0"]).iloc[0]
     for column in ("share_percent", "cross_fitted_percent", "low", "high"):
