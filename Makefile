@@ -40,7 +40,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-page test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-page test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -55,12 +55,12 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Three runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Two are shown when they end.
-test: .venv/dev lint
+# Four runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Three are shown when they end.
+test: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
-	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
+	@$(MAKE) --no-print-directory --jobs=4 test-here test-lint test-workflow test-slurm
 
 test-here test-workflow: export OMP_NUM_THREADS = 1
 
@@ -69,6 +69,9 @@ test-here: .venv/dev
 
 test-workflow test-slurm: test-%: .venv/dev
 	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+
+test-lint: .venv/dev
+	@$(MAKE) --no-print-directory lint >.venv/lint.log 2>&1; code=$$?; cat .venv/lint.log; exit $$code
 
 test-page: .venv/dev
 	$(BIN)/python -m tests.page.browser

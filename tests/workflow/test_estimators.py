@@ -32,6 +32,7 @@ def finished(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
     config["estimators"] = list(ESTIMATORS.values())
     config["interactions"] = list(INTERACTIONS.values())
     config["value_functions"] = ["margin", "log-probability"]
+    config["deletion"] = {"orders": []}
     groups = {"late": ["block3"], "a": ["attn0"], "b": ["moe0"], "c": ["attn1"], "d": ["moe1"], "e": ["block2"]}
     config["models"]["tiny"] |= {"feed_forward": "moe", "players": {"groups": groups}}
     workflow = Workflow.create(tmp_path_factory.mktemp("estimators") / "work", real_assets, config)
