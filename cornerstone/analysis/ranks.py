@@ -104,10 +104,16 @@ def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarr
 
 
 def _square(samples: Mapping[str, Sample], tasks: Sequence[str]) -> float:
-    """The mean square of how far values that are not 0 are from the mean of their quantity, over all of the tasks."""
+    """The mean square of how far values that are not 0 are from the mean of their quantity, over all of the tasks.
+
+    Of a nested design the values are those of each sample of coalitions, the mean over its documents: what was not seen
+    there is another sample.
+    """
     total, count = 0.0, 0
     for task in tasks:
-        rows = samples[task].values.documents
+        rows, labels = samples[task].values.documents, samples[task].values.clusters
+        if labels is not None:
+            rows = np.array([rows[labels == label].mean(axis=0) for label in np.unique(labels)])
         there = np.abs(rows) > 1e-12
         total += float(((rows - rows.mean(axis=0))[there] ** 2).sum())
         count += int(there.sum())
