@@ -44,7 +44,7 @@ ORDERS: Final[dict[str, str]] = {
     "random": "at random",
 }
 """All orders. The curves are those of the first that is there, and of depth."""
-DIRECTIONS: Final[dict[str, tuple[str, str, bool]]] = {
+DIRECTIONS: Final[dict[str, tuple[str, Any, bool]]] = {
     "least": ("least important first", "-", True),
     "most": ("most important first", "--", False),
 }
@@ -80,7 +80,7 @@ def deletion(frame: pd.DataFrame, quality: pd.DataFrame, baselines: pd.DataFrame
     references = baselines_of(baselines, model, [first, *single])
     there = [order for order in ORDERS if order in set(rows["order"])]
     estimated = [order for order in there if order != DEPTH][:1]
-    orders = {order: ESTIMATED for order in estimated} | ({DEPTH: BY_DEPTH} if DEPTH in there else {})
+    orders = dict.fromkeys(estimated, ESTIMATED) | ({DEPTH: BY_DEPTH} if DEPTH in there else {})
     compared = rows[rows["order"].isin(estimated)]
     paired = bool(compared[ABOVE[0]].notna().any())
     figure, top, small = _panels(model, len(single), paired, len(there), width)
@@ -121,7 +121,7 @@ def _panels(model: str, tasks: int, paired: bool, orders: int, width: float) -> 
     """The figure, its panels of the mean (the middle one only where orders are compared), and those of the tasks."""
     count = 3 if paired else 2
     if width < NARROW:
-        heights = [1.7, 1.5][: count - 1] + [0.35 + 0.16 * orders]
+        heights = [*[1.7, 1.5][: count - 1], 0.35 + 0.16 * orders]
         figure = Figure(figsize=(width, sum(heights) + 0.9), layout="constrained")
         return figure, list(figure.subplots(count, 1, height_ratios=heights)), []
     lines = -(-tasks // ACROSS)
@@ -202,10 +202,8 @@ def _legend(figure: Figure, orders: Mapping[str, str], rows: pd.DataFrame, width
                     [], [], color=GREY, linestyle=style, marker="o", markersize=2.8, markerfacecolor=face, label=name
                 )
             )
-    handles += [
-        Line2D([], [], color=MID_GREY, linestyle=style, linewidth=0.8, label=name)
-        for name, style in (("whole model", "-"), ("chance", ":"))
-    ]
+    handles.append(Line2D([], [], color=MID_GREY, linestyle="-", linewidth=0.8, label="whole model"))
+    handles.append(Line2D([], [], color=MID_GREY, linestyle=":", linewidth=0.8, label="chance"))
     legend(figure, handles, width, 3)
 
 
