@@ -71,6 +71,7 @@ def switches(source: Source) -> dict[str, Any]:
         "order": ["depth", "value"],
         "direction": list(directions),
         "every": ["two", "all"],
+        "axis": ["count", *(["parameters", "flop"] if size.known(source) else [])],
         "by": list(orders),
         "remove": counts,
         "flips": ["change", "lost", "won", "task"],
@@ -82,6 +83,7 @@ def switches(source: Source) -> dict[str, Any]:
             "task": values.tasks(source),
             "order": {"depth": "by depth", "value": "by value"},
             "direction": directions,
+            "axis": {"count": f"{source.noun}s", "parameters": "parameters", "flop": "operations"},
             "by": orders,
         },
         "defaults": {name: offered[0] for name, offered in choices.items() if offered} | {"layer": str(top)},
@@ -151,9 +153,13 @@ def context(source: Source, read: Read) -> dict[str, Any]:
         "figures": figures(source),
         "has_pairs": has_pairs,
         "has_removal": source.has("deletion"),
+        "has_size": size.known(source),
         "cross_fitted": source.has("deletion") and removal.cross_fitted(source),
         "removal": removal.summary(source) if source.has("deletion") else "",
-        "claims": published.claims(source),
+        "claims": {
+            name: [claim for claim in published.claims(source) if claim.task == task]
+            for task, name in reversed(values.tasks(source).items())
+        },
         "published": published.known(source),
         "tables": published.tables(source),
         "estimators": trust.estimators(source),
