@@ -82,7 +82,8 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
         "title": unit,
         "axis": {"minExtent": LEFT, "titleLimit": 240},
     }
-    label: Spec = {"angle": 310, "dx": 12} if by_value else {"dx": 8}
+    label: Spec = {"type": "text", "align": "left", "aria": False}
+    label |= {"angle": 310, "dx": 12} if by_value else {"dx": 8}
     lift = -2 if by_value else -4
     zoom = {
         "name": "zoom",
@@ -123,7 +124,7 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
             *(
                 {
                     "transform": [{"filter": f"datum.label != '' && {'' if raised else '!'}datum.raised"}],
-                    "mark": {"type": "text", "align": "left", "aria": False, **label, "dy": lift - raised},
+                    "mark": {**label, "dy": lift - raised},
                     "encoding": {"x": x, "y": y, "text": {"field": "label"}},
                 }
                 for raised in (0, 13)
