@@ -124,7 +124,7 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
             *(
                 {
                     "transform": [{"filter": f"datum.label != '' && {'' if raised else '!'}datum.raised"}],
-                    "mark": {**label, "dy": lift - raised},
+                    "mark": label | {"dy": lift - raised},
                     "encoding": {"x": x, "y": y, "text": {"field": "label"}},
                 }
                 for raised in (0, 13)
