@@ -17,7 +17,7 @@ from cornerstone.present.tables import task_name
 TABLES = ("ablation", "baselines", "cornerstones", "deletion", "estimators", "hypotheses", "share")
 """The CSV files of a model that the page is made from, by their stems."""
 ENOUGH = 1000
-"""Documents below which the share's interval does not hold what it says; see docs/method.md."""
+"""Documents below which the share's interval does not hold what it says; see docs/benchmarks/coverage.md."""
 Z = 1.96
 """Normal quantile of a two-sided 95 % interval."""
 
