@@ -152,7 +152,7 @@ def test_each_switch_changes_the_map_and_the_address(visit: Any) -> None:
         assert values(page, "map") != before
         assert part in opened.fragment()
 
-    changed(lambda: page.get_by_role("button", name="margin").click(), "nats per character", "value=margin")
+    changed(lambda: page.get_by_role("button", name="margin").click(), ">standard deviations<", "value=margin")
     changed(lambda: page.locator("#map [data-switch=task]").select_option("alpha"), "ffn0, alpha", "task=alpha")
     before = page.locator("#chart-map svg").inner_html()
     page.locator("[data-switch=estimator]").select_option("window-k1")

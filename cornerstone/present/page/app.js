@@ -206,8 +206,10 @@
   const MEAN = "mean";
   const columnsOfLayers = { player: "layer", kind: "kind", value: "value", low: "low", high: "high", ranks: "true rank", pshown: "p (above median, Holm)" };
 
+  const unitOf = (name, task) => (task === MEAN ? data.means : data.functions)[name];
+
   function layers(task, name = state.function) {
-    const found = data.values[name][state.estimator][task], unit = data.functions[name];
+    const found = data.values[name][state.estimator][task], unit = unitOf(name, task);
     return data.players.map((player, place) => {
       const row = { player: player.name, kind: player.kind, block: player.block, place, task: data.tasks[task] };
       for (const key of ["value", "low", "high", "rank", "p"]) row[key] = found[key][place];
@@ -237,6 +239,7 @@
     named.forEach((row, i) => { row.raised = i > 0 && !named[i - 1].raised && row.x - named[i - 1].x < rows.length / 12; });
     const heat = Object.keys(data.tasks).flatMap((task) => layers(task).map(put));
     const spec = structuredClone(data.specs.map[state.function][state.order]), end = extreme(heat);
+    spec.vconcat[0].layer.forEach((layer) => { if (layer.encoding.y?.title) layer.encoding.y.title = unitOf(state.function, state.task); });
     spec.vconcat[1].layer[0].encoding.color.scale.domain = [-end, end];
     if (shift) spec.vconcat.forEach((view) => [view.encoding, ...view.layer.map((layer) => layer.encoding)].forEach((encoding) => { if (encoding?.x?.scale) encoding.x.scale.domain = [0.25, rows.length + 0.75]; }));
     return draw("map", spec, { values, heat }, { task: "task", ...columnsOfLayers }, heat);
@@ -244,18 +247,20 @@
 
   function showTop() {
     const rows = byValue(layers(state.task)).slice(0, 15).map((row) => ({ ...row, note: `rank ${row.ranks}` }));
-    return draw("top", data.specs.top[state.function], { rows }, columnsOfLayers, rows);
+    const spec = structuredClone(data.specs.top[state.function]);
+    spec.layer.forEach((layer) => { if (layer.encoding.x?.title) layer.encoding.x.title = unitOf(state.function, state.task); });
+    return draw("top", spec, { rows }, columnsOfLayers, rows);
   }
 
   function showLayer() {
-    const place = index.get(state.layer), player = data.players[place], unit = data.functions[state.function];
+    const place = index.get(state.layer), player = data.players[place], unit = unitOf(state.function, state.task);
     const row = layers(state.task)[place];
     $("#layer-title").textContent = player.name;
     $("#layer-words").textContent = `${player.name} (${player.kind}, block ${player.block}): ${shown(row.value)} ${unit} (${between(row.low, row.high)}) by ${state.function}, ${row.task}. Its true rank is ${row.ranks} of ${data.players.length}. It is ${row.clear ? "" : "not "}clearly above the median ${data.noun} (p ${row.p < 0.001 ? "" : "= "}${row.pshown}).`;
     const rows = Object.keys(data.tasks).map((task) => layers(task)[place]).map((each) => ({ ...each, note: `rank ${each.ranks}` }));
     const names = Object.keys(data.functions).map((name) => {
       const each = layers(MEAN, name)[place];
-      return [name, `${shown(each.value)} (${between(each.low, each.high)})`, data.functions[name], each.ranks, each.pshown];
+      return [name, `${shown(each.value)} (${between(each.low, each.high)})`, data.means[name], each.ranks, each.pshown];
     });
     $("#layer-functions").replaceChildren(grid(["value function", "mean over tasks", "unit", "true rank", "p"], names));
     const drops = Object.entries(data.tasks).map(([task, name]) => {
@@ -275,7 +280,7 @@
       for (const key of ["value", "low", "high", "q"]) row[key] = found[key][i];
       row.found = row.q !== null && row.q <= 1 - data.level + 1e-9;
       row.places = [first, second];
-      row.said = `${row.first} and ${row.second}: ${shown(row.value)} ${data.functions[state.function]} (${between(row.low, row.high)})${row.found ? ", found to interact" : ""}`;
+      row.said = `${row.first} and ${row.second}: ${shown(row.value)} ${data.means[state.function]} (${between(row.low, row.high)})${row.found ? ", found to interact" : ""}`;
       return row;
     });
   }
