@@ -81,7 +81,7 @@ def test_refused(site: Site, image: Path, case: str) -> None:
     done = site.run("results/tiny/arc_easy/values.parquet", *arguments)
     assert done.returncode != 0
     assert done.stdout.count(message) == 1
-    assert "1 thing(s) that jobs need are missing or wrong" in done.stdout
+    assert "missing or wrong, and jobs need it (1):" in done.stdout
     assert "Traceback" not in done.stdout
     assert site.cluster.jobs() == before
     assert not list((site.workflow.folder / "results").glob("[!.]*"))
