@@ -21,9 +21,13 @@ from pathlib import Path
 from typing import IO, cast
 
 from cornerstone.errors import CornerstoneError, first_line
+from cornerstone.stopping import Stop, asked, stoppable
 
 VERBOSE = "CORNERSTONE_VERBOSE"
 """Environment variable: when it is set, scripts write on the screen, too (rules/common.smk sets it)."""
+
+STOPPED = "Stopped"
+"""Kind of the failure of a job that was asked to end."""
 
 TAIL = 1 << 16
 """Bytes at the end of a log that are searched."""
@@ -72,13 +76,15 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
     packages make when they are imported, and once more when the process ends, and find nothing: 1.4 of the 5.2 CPU
     seconds that a job of a small model takes beside its sweep. So it runs rarely here, and not at the end.
 
+    Ctrl-C and SIGTERM raise `stopping.Stop` in the block: see there.
+
     Args:
         log: the job's log file.
         shown: whether stderr goes to the screen as well; it does in any case with --verbose.
 
     Raises:
         SystemExit: with code 1, when the block raised an error. The log then ends with the message, for `failure_of`;
-            before it stands the traceback, unless it was a CornerstoneError: any other error is a defect.
+            before it stands the traceback, unless it was a CornerstoneError or `Stop`: any other error is a defect.
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,22 +92,25 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
     gc.set_threshold(10_000, 50, 100)
     atexit.register(gc.freeze)
     with path.open("w", encoding="utf-8", buffering=1) as stream, no_questions():
-        error: Exception | None = None
-        with _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
+        failure: Failure | None = None
+        with stoppable(), _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
             try:
                 yield
+            except KeyboardInterrupt as caught:
+                failure = Failure(STOPPED, str(Stop.of(caught)), expected=True)
             except CornerstoneError as caught:
-                error = caught
+                failure = Failure(type(caught).__name__, str(caught), expected=True)
             except Exception as caught:
-                error = caught
-                traceback.print_exc()
+                failure = Failure(type(caught).__name__, first_line(caught), expected=False)
+                if not asked():
+                    traceback.print_exc()
             finally:
                 gc.set_threshold(*usual)
-        if error is not None:
-            expected = isinstance(error, CornerstoneError)
-            message = str(error) if expected else first_line(error)
-            stream.write(Failure(type(error).__name__, message, expected).block())
-    if error is not None:
+            if failure is not None and failure.kind != STOPPED and (by := asked()):
+                failure = Failure(STOPPED, str(Stop(by)), expected=True)  # a library has made another error of it
+        if failure is not None:
+            stream.write(failure.block())
+    if failure is not None:
         raise SystemExit(1)
 
 

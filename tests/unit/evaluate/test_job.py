@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
-from cornerstone import files
+from cornerstone import files, stopping
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
-from cornerstone.engine import encoding, loading, sweep
+from cornerstone.engine import blocks, encoding, loading, sweep
 from cornerstone.errors import AssetError, CoalitionError, CornerstoneError, ModelError, StoreError, TaskError
 from cornerstone.evaluate import result as store
-from cornerstone.evaluate.job import Job, Target
+from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.parts import Target
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
 from cornerstone.game.coalitions import full, without
@@ -163,6 +166,52 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert contents(paths) == straight(job)
     assert left_over(Path(made.config.paths.results)) == []
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_run_that_is_stopped_in_a_walk_keeps_the_blocks_that_are_finished(
+    job: Maker, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    """SIGTERM in a walk over all documents in three blocks: what is there of them stays, to the bit."""
+    monkeypatch.setattr(blocks, "FIRST", (2, 4))
+    memory = {"weights": "streamed", "budget_gb": 1} if streamed else {}
+    made = job({"models.tiny.memory": memory, "models.tiny.batch_tokens": 40})
+    monkeypatch.setattr(grouping.Grouping, "runs", lambda _, batches: [[i] for i in range(len(batches))])
+    paths, real, walks = planned(made), sweep.sweep, []
+
+    def stopped(network: Any, batches: Any, group: Any, progress: Any = None, *rest: Any) -> Any:
+        if progress is None:  # the proof at load
+            return real(network, batches, group)
+        walks.append(batches)
+
+        def told(done: int) -> None:
+            if len(walks) == 3:
+                with suppress(stopping.Stop):  # it gets lost, as in the deletion of an object
+                    signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)  # the second is passed over
+            progress(done)
+
+        return real(network, batches, group, told, *rest)
+
+    monkeypatch.setattr(sweep, "sweep", stopped)
+    with pytest.raises(stopping.Stop) as caught, stopping.stoppable():
+        made.run_files(paths)
+    kept = [store.read(path)["blocks"] for path in paths if path.exists()]
+    finished = sum(block["count"] for block in kept[0])
+    assert 0 < finished < len(DATA.documents)
+    assert str(caught.value) == (
+        f"stopped by SIGTERM. 0 of the {len(paths)} coalitions of tiny alpha that it had to do are there, and "
+        f"{len(kept)} more for {finished} of 5 documents. Run the same command again: it goes on with the rest."
+    )
+    before = {path: store.read(path)["documents"]["loglikelihood"] for path in paths if path.exists()}
+    assert made.run_files(paths) == len(paths)
+    walked = [place for (batch,) in walks[3:] for place in set(batch.documents)]
+    assert sorted(set(walked)) == list(range(len(DATA.documents) - finished))  # the rest, and nothing else
+    for path, rows in before.items():
+        assert store.read(path)["documents"]["loglikelihood"][: len(rows)] == rows
+    other = job({"models.tiny.memory": memory, "models.tiny.batch_tokens": 40}, results="straight")
+    other.run_files(planned(other))
+    assert contents(paths) == contents(planned(other))
 
 
 def test_a_run_that_died_while_writing_goes_on(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
