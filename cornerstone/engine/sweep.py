@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -171,21 +171,6 @@ def evaluated(stage: Stage, parts: Iterable[tuple[Step, ...]]) -> Counter[int]:
     return +total
 
 
-@dataclass
-class Walked:
-    """What walks have found so far: `choice_scores` fills it, and it stays where an error or a signal ends the walks.
-
-    Attributes:
-        batches: those that are scored, by index.
-        scores: [coalition][document] -> float64 tensor [choices]; only documents of these batches have values.
-        greedy: the same as bool; empty where it was not asked.
-    """
-
-    batches: set[int] = field(default_factory=set)
-    scores: list[list[torch.Tensor]] = field(default_factory=list)
-    greedy: list[list[torch.Tensor]] = field(default_factory=list)
-
-
 def choice_scores(
     network: Network,
     document_batches: Sequence[Batch],
@@ -193,7 +178,6 @@ def choice_scores(
     progress: Callable[[int], None] = lambda done: None,
     runs: Sequence[Sequence[int]] | None = None,
     greedy: list[list[torch.Tensor]] | None = None,
-    walked: Walked | None = None,
 ) -> list[list[torch.Tensor]]:
     """Summed log-likelihood of each choice of each document, under each coalition.
 
@@ -206,7 +190,6 @@ def choice_scores(
             processor's caches best, a walk of many reads streamed weights the fewest times.
         greedy: [coalition][document] -> bool tensor [choices] is added: whether the model by itself would write the
             choice, as each of its tokens is the likeliest there; None: not asked.
-        walked: is filled, walk by walk, for a caller that keeps what is finished.
 
     Returns:
         [coalition][document] -> float64 tensor [choices], documents in their original order.
@@ -217,21 +200,15 @@ def choice_scores(
             choices[document] = max(choices[document], first + count)
     summed = [[torch.empty(choices[d], dtype=torch.float64) for d in range(len(choices))] for _ in coalitions]
     missed = [[torch.empty_like(row) for row in rows] for rows in summed] if greedy is not None else []
-    walked = Walked() if walked is None else walked
-    walked.scores = summed
-    try:
-        for run in runs if runs is not None else [[i] for i in range(len(document_batches))]:
-            together = [document_batches[i] for i in run]
-            likeliest: list[torch.Tensor] | None = None if greedy is None else []
-            for i, scores in enumerate(sweep(network, together, coalitions, progress, likeliest)):
-                _spread(scores.double(), together[i], summed)
-                if likeliest is not None:
-                    _spread((~likeliest[i]).double(), together[i], missed)
-            walked.batches.update(run)
-    finally:
-        walked.greedy = [[row == 0 for row in rows] for rows in missed]
+    for run in runs if runs is not None else [[i] for i in range(len(document_batches))]:
+        walked = [document_batches[i] for i in run]
+        likeliest: list[torch.Tensor] | None = None if greedy is None else []
+        for i, scores in enumerate(sweep(network, walked, coalitions, progress, likeliest)):
+            _spread(scores.double(), walked[i], summed)
+            if likeliest is not None:
+                _spread((~likeliest[i]).double(), walked[i], missed)
     if greedy is not None:
-        greedy += walked.greedy
+        greedy += [[row == 0 for row in rows] for rows in missed]
     return summed
 
 

@@ -26,7 +26,7 @@ from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import means, result, table, tokens
-from cornerstone.evaluate.parts import Loaded, Part, Target
+from cornerstone.evaluate.parts import Loaded, Part, Target, Walked
 from cornerstone.evaluate.stale import Results
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
@@ -170,10 +170,10 @@ class Job:
         loaded: Loaded,
         part: Part,
         progress: Progress | None = None,
-        walked: sweep.Walked | None = None,
+        walked: Walked | None = None,
     ) -> list[list[list[float]]]:
         """The log-likelihoods [coalition][document][choice] of coalitions that are walked together; the documents are
-        those of the part's pieces, one piece after another. `walked`: see `sweep.choice_scores`.
+        those of the part's pieces, one piece after another. `walked`: is filled, and stays where an error ends this.
 
         Raises:
             CornerstoneError: out of memory.
@@ -185,11 +185,9 @@ class Job:
             if progress:
                 progress.advance(done)
 
-        runs = part.grouping.runs([batch.tokens for batch in part.batches])
-        walked = sweep.Walked() if walked is None else walked
-        greedy: list[list[torch.Tensor]] | None = [] if loaded.greedy else None
+        walked = loaded.nothing(part, group) if walked is None else walked
         try:
-            sweep.choice_scores(loaded.network, part.batches, group, advance, runs, greedy, walked)
+            walked.walk(loaded.network, part, group, advance)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise CornerstoneError(
                 f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Set memory.budget_gb "
@@ -265,9 +263,10 @@ class Job:
 
     def _make(self, targets: Sequence[Target], loaded: Loaded, part: Part, wanted: Wanted, progress: Progress) -> None:
         """Walk coalitions together and write their files; of a walk that ends early, the pieces that are finished."""
-        started, walked = time.monotonic(), sweep.Walked()
+        group = [target.coalition for target in targets]
+        started, walked = time.monotonic(), loaded.nothing(part, group)
         try:
-            self.scores([target.coalition for target in targets], loaded, part, progress, walked)
+            self.scores(group, loaded, part, progress, walked)
         finally:
             if finished := part.finished(walked.batches):
                 seconds = (time.monotonic() - started) / len(targets)
@@ -279,7 +278,7 @@ class Job:
         loaded: Loaded,
         part: Part,
         wanted: Wanted,
-        walked: sweep.Walked,
+        walked: Walked,
         finished: Collection[Piece],
         seconds: float,
     ) -> None:

@@ -168,24 +168,29 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert left_over(Path(made.config.paths.results)) == []
 
 
-@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("streamed", "together", "stopped_in"), [(False, 1, 3), (True, 2, 2)])
 def test_a_run_that_is_stopped_in_a_walk_keeps_the_blocks_that_are_finished(
-    job: Maker, monkeypatch: pytest.MonkeyPatch, streamed: bool
+    job: Maker, monkeypatch: pytest.MonkeyPatch, streamed: bool, together: int, stopped_in: int
 ) -> None:
-    """SIGTERM in a walk over all documents in three blocks: what is there of them stays, to the bit."""
+    """SIGTERM after three of five documents, in blocks of 2, 2, 1: what is finished stays, and the rest is computed."""
     monkeypatch.setattr(blocks, "FIRST", (2, 4))
+
+    def runs(grouping: grouping.Grouping, batches: list[int]) -> list[list[int]]:
+        return [list(range(len(batches)))[i : i + together] for i in range(0, len(batches), together)]
+
+    monkeypatch.setattr(grouping.Grouping, "runs", runs)
     memory = {"weights": "streamed", "budget_gb": 1} if streamed else {}
-    made = job({"models.tiny.memory": memory, "models.tiny.batch_tokens": 40})
-    monkeypatch.setattr(grouping.Grouping, "runs", lambda _, batches: [[i] for i in range(len(batches))])
+    settings = {"models.tiny.memory": memory, "models.tiny.batch_tokens": 8}  # four batches: 2, 1, 1, 1
+    made = job(settings)
     paths, real, walks = planned(made), sweep.sweep, []
 
-    def stopped(network: Any, batches: Any, group: Any, progress: Any = None, *rest: Any) -> Any:
+    def walk(network: Any, batches: Any, group: Any, progress: Any = None, *rest: Any) -> Any:
         if progress is None:  # the proof at load
             return real(network, batches, group)
-        walks.append(batches)
+        walks.append(len(group) * sum(len(batch.documents) for batch in batches))
 
         def told(done: int) -> None:
-            if len(walks) == 3:
+            if len(walks) == stopped_in:
                 with suppress(stopping.Stop):  # it gets lost, as in the deletion of an object
                     signal.raise_signal(signal.SIGTERM)
                 signal.raise_signal(signal.SIGTERM)  # the second is passed over
@@ -193,23 +198,20 @@ def test_a_run_that_is_stopped_in_a_walk_keeps_the_blocks_that_are_finished(
 
         return real(network, batches, group, told, *rest)
 
-    monkeypatch.setattr(sweep, "sweep", stopped)
+    monkeypatch.setattr(sweep, "sweep", walk)
     with pytest.raises(stopping.Stop) as caught, stopping.stoppable():
         made.run_files(paths)
-    kept = [store.read(path)["blocks"] for path in paths if path.exists()]
-    finished = sum(block["count"] for block in kept[0])
-    assert 0 < finished < len(DATA.documents)
+    before = {path: store.read(path)["documents"]["loglikelihood"] for path in paths if path.exists()}
+    assert {len(rows) for rows in before.values()} == {2}
     assert str(caught.value) == (
         f"stopped by SIGTERM. 0 of the {len(paths)} coalitions of tiny alpha that it had to do are there, and "
-        f"{len(kept)} more for {finished} of 5 documents. Run the same command again: it goes on with the rest."
+        f"{len(before)} more for 2 of 5 documents. Run the same command again: it goes on with the rest."
     )
-    before = {path: store.read(path)["documents"]["loglikelihood"] for path in paths if path.exists()}
     assert made.run_files(paths) == len(paths)
-    walked = [place for (batch,) in walks[3:] for place in set(batch.documents)]
-    assert sorted(set(walked)) == list(range(len(DATA.documents) - finished))  # the rest, and nothing else
+    assert sum(walks[stopped_in:]) == 5 * len(paths) - 2 * len(before)  # what is there is not computed again
     for path, rows in before.items():
-        assert store.read(path)["documents"]["loglikelihood"][: len(rows)] == rows
-    other = job({"models.tiny.memory": memory, "models.tiny.batch_tokens": 40}, results="straight")
+        assert store.read(path)["documents"]["loglikelihood"][:2] == rows
+    other = job(settings, results="straight")
     other.run_files(planned(other))
     assert contents(paths) == contents(planned(other))
 
