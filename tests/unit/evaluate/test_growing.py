@@ -89,7 +89,9 @@ def site(saved: Path, tmp_path: Path) -> Site:
 @pytest.fixture
 def walked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(coalitions, documents) of each group."""
-    real, found, groups = sweep.choice_scores, [], []
+    real = sweep.choice_scores
+    found: list[tuple[int, int]] = []
+    groups: list[Any] = []
 
     def choice_scores(network: Any, batches: Any, group: Any, *rest: Any) -> Any:
         documents = len({i for batch in batches for i in batch.documents})
