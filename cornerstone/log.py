@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from cornerstone.errors import CornerstoneError, first_line
+from cornerstone.masking import masked, secrets
 from cornerstone.stopping import Stop, asked, stoppable
 
 VERBOSE = "CORNERSTONE_VERBOSE"
@@ -38,7 +39,7 @@ WARNING = "warning: "
 
 def log(message: str) -> None:
     """Write a line of progress: to the job's log, and with --verbose to the screen."""
-    print(f"cornerstone: {message}", file=sys.stderr, flush=True)
+    print(masked(f"cornerstone: {message}"), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -46,16 +47,21 @@ def warn(message: str) -> None:
     log(f"{WARNING}{message}")
 
 
-class _Both(io.TextIOBase):
-    """A stream that writes to two. Libraries keep it, and close it when Python ends: neither of the two is theirs."""
+class _Masked(io.TextIOBase):
+    """A stream that writes to others, without secrets. Libraries keep it, and close it when Python ends: none of the
+    others is theirs."""
 
     def __init__(self, *streams: IO[str]) -> None:
         self.streams = streams
+        self.secrets = secrets()
 
     def write(self, text: str) -> int:
         for stream in self.streams:
-            stream.write(text)
+            stream.write(masked(text, self.secrets))
         return len(text)
+
+    def fileno(self) -> int:
+        return self.streams[-1].fileno()
 
     def flush(self) -> None:
         for stream in self.streams:
@@ -110,8 +116,19 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
                 failure = Failure(STOPPED, str(Stop(by)), expected=True)  # a library has made another error of it
         if failure is not None:
             stream.write(failure.block())
+        _mask(stream, path)
     if failure is not None:
         raise SystemExit(1)
+
+
+def _mask(stream: IO[str], path: Path) -> None:
+    """Take secrets out of a log: what was started here, and what libraries wrote past Python, may have told some."""
+    stream.flush()
+    written = path.read_text(encoding="utf-8", errors="replace")
+    if (shown := masked(written)) != written:
+        stream.seek(0)
+        stream.truncate()
+        stream.write(shown)
 
 
 @contextmanager
@@ -135,7 +152,7 @@ def no_questions() -> Iterator[None]:
 
 
 def _both(stream: IO[str]) -> AbstractContextManager[object]:
-    return redirect_stderr(cast("IO[str]", _Both(sys.stderr, stream)))
+    return redirect_stderr(cast("IO[str]", _Masked(sys.stderr, stream)))
 
 
 @contextmanager
@@ -145,7 +162,7 @@ def _only(stream: IO[str]) -> Iterator[None]:
     screen = os.dup(2)
     try:
         os.dup2(stream.fileno(), 2)
-        with redirect_stderr(stream):
+        with redirect_stderr(cast("IO[str]", _Masked(stream))):
             yield
     finally:
         os.dup2(screen, 2)
@@ -168,7 +185,7 @@ class Failure:
 
     def block(self) -> str:
         """The lines that stand for it in a log."""
-        return f"\n--- {'failed' if self.expected else 'defect'}: {self.kind}\n{self.message}\n--- end\n"
+        return f"\n--- {'failed' if self.expected else 'defect'}: {self.kind}\n{masked(self.message)}\n--- end\n"
 
 
 _FAILURE = re.compile(r"^--- (failed|defect): (.*)\n((?:.*\n)*?)--- end$", re.MULTILINE)
