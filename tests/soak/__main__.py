@@ -10,7 +10,7 @@ from pathlib import Path
 from cornerstone.files import write_text
 from tests.soak import configs, corruptions, kills, models, report, strings
 from tests.soak.lab import Lab, code
-from tests.soak.outcomes import Case
+from tests.soak.outcomes import GOOD, Case
 from tests.workflow.runner import ROOT
 
 CASES = {
@@ -67,6 +67,8 @@ def main() -> int:
             said = report.short(outcome, lab.folder / "case", lab.folder / "quick", lab.folder, ROOT, Path.home())
             ended = f"{outcome.ended} ({seconds} s)"
             print(f"{place + 1}/{len(cases)} {case.kind} {case.number}, {case.what}: {ended} {said}", flush=True)
+            if outcome.ended not in GOOD:
+                write_text(lab.folder / "bad" / f"{case.kind}-{case.number}.txt", outcome.text or outcome.said)
             row = [case.kind, case.number, case.what, str(outcome.ended), said, seconds, today]
             rows = report.add(rows, CSV, (case.kind, case.number), row)
             write_text(PAGE, report.page(rows, planned))

@@ -44,7 +44,7 @@ FILES: dict[str, tuple[str, str, str]] = {
         "results/figures/tiny/values.png",
         "results/figures/tiny/values.png",
     ),
-    "cornerstones": ("results/tiny/cornerstones.csv", SUMMARY, SUMMARY),
+    "cornerstones": ("results/tiny/cornerstones.csv", "results/tables/table3.csv", "results/tables/table3.csv"),
     "orders of a deletion curve": (
         "results/tiny/orders.csv",
         "results/tiny/arc_easy/deletion.parquet",

@@ -45,6 +45,18 @@ def cases() -> list[Case]:
 
 def killed(lab: Lab, how: signal.Signals, whom: str, late: bool, times: int, share: float) -> Outcome:
     """Kill a run some times, then let it end; compare it with the undisturbed one."""
+    orphans: list[psutil.Process] = []
+    try:
+        return _killed(lab, how, whom, late, times, share, orphans)
+    finally:
+        for orphan in orphans:  # psutil knows a process by its start, too: a number may be another's by now
+            with contextlib.suppress(psutil.NoSuchProcess):
+                orphan.kill()
+
+
+def _killed(
+    lab: Lab, how: signal.Signals, whom: str, late: bool, times: int, share: float, orphans: list[psutil.Process]
+) -> Outcome:
     workflow = lab.case()
     target = [] if late else [VALUES]
     _begin_at(workflow, late)
@@ -53,13 +65,16 @@ def killed(lab: Lab, how: signal.Signals, whom: str, late: bool, times: int, sha
     for _ in range(times):
         running = begin(workflow.command(*target), workflow.folder, lab.out)
         _wait(workflow, running, share, lab.took("all" if late else "values"), late)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphans += psutil.Process(running.pid).children(recursive=True)
         hit += _kill(running, how, whom)
         kept = {**finished(workflow), **kept}  # of what there was first
         text = _after(running, lab, whom)
         if text is None:
             return Outcome(Ended.HANG, "the killed run does not end")
         if how != signal.SIGKILL and TRACE in text:
-            return Outcome(Ended.TRACEBACK, re.findall(r"^\w*(?:Error|Interrupt).*", text, re.MULTILINE)[-1:][0])
+            last = re.findall(r"^\w*(?:Error|Interrupt|Exception|Exit)\b.*", text, re.MULTILINE)
+            return Outcome(Ended.TRACEBACK, last[-1] if last else "", text)
     said = _resume(lab, workflow, target)
     wrong = said.refusal(BUSY)
     if wrong is not None:

@@ -58,7 +58,8 @@ class Lab:
         """
         if (self.base.folder / "took.json").exists():
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for old in (*self.folder.glob("finished-*"), self.folder / "quick"):
+            shutil.rmtree(old, ignore_errors=True)
         Workflow.create(self.base.folder, ROOT / "resources", settings())
         took = {}
         for what in ("documents", "fetch", "values", "all"):

@@ -65,10 +65,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a case ended, and the words that say it best."""
+    """How a case ended, the words that say it best, and all that was said."""
 
     ended: Ended
     said: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,13 @@ class Said:
             names: one of them has to be said by an error.
         """
         if self.code is None:
-            return Outcome(Ended.HANG, self.last())
+            return Outcome(Ended.HANG, self.last(), self.text)
         if TRACE in self.text:
-            return Outcome(Ended.TRACEBACK, self.last())
+            return Outcome(Ended.TRACEBACK, self.last(), self.text)
         if self.code == 0:
             return None
         line = next((line for line in self.text.splitlines() if any(name in line for name in names)), None)
-        return Outcome(Ended.UNNAMED, self.last()) if line is None else Outcome(Ended.NAMED, line)
+        return Outcome(Ended.UNNAMED, self.last(), self.text) if line is None else Outcome(Ended.NAMED, line)
 
     def last(self) -> str:
         """Its last line."""

@@ -42,7 +42,9 @@ def short(outcome: Outcome, *folders: Path) -> str:
     text = outcome.said
     for folder in folders:
         text = text.replace(f"{folder}/", "").replace(str(folder), ".")
-    return " ".join("".join(letter if letter.isprintable() or letter.isspace() else "?" for letter in text).split())[:160]
+    return " ".join("".join(letter if letter.isprintable() or letter.isspace() else "?" for letter in text).split())[
+        :160
+    ]
 
 
 def failed(rows: pd.DataFrame) -> pd.DataFrame:
