@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from pathlib import Path
+from typing import Any
 
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
@@ -77,9 +78,9 @@ def bom(found: list[Package]) -> str:
     for name, version, marker, sums in found:
         stated = licence(name)
         try:
-            licences = [LicenseExpression(canonicalize_license_expression(stated))]
+            licences: list[Any] = [LicenseExpression(canonicalize_license_expression(stated))]
         except InvalidLicenseExpression:
-            licences = [DisjunctiveLicense(name=stated)]  # type: ignore[list-item]
+            licences = [DisjunctiveLicense(name=stated)]
         made.components.add(
             Component(
                 name=name,
