@@ -66,7 +66,7 @@ def drawn(text: str) -> str:
         made = convert(block.strip(), display="block") if block else convert(found["inline"])
         return made.replace(
             "&#x029F5;", "&#x02216;"
-        )  # the sign of \\setminus, which few fonts have, by one that all have
+        )  # the sign of setminus, which few fonts have, by one that all have
 
     return "".join(part if part.startswith("`") else FORMULA.sub(mathml, part) for part in CODE.split(text))
 
