@@ -43,9 +43,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.touch(0o600, exist_ok=False)
         write(temporary)
         readable(temporary)
-        _on_disk(temporary)
+        on_disk(temporary)
         temporary.replace(path)
-        _on_disk(path.parent)
+        on_disk(path.parent)
     except OSError as error:
         if error.errno not in _REMEDIES:
             raise
@@ -66,7 +66,7 @@ _REMEDIES = {
 """What to do where a file can't be written, by the system's number of the error."""
 
 
-def _on_disk(path: Path) -> None:
+def on_disk(path: Path) -> None:
     """Wait until a file's content, or a folder's names, are on the disk.
 
     Raises:
@@ -83,20 +83,35 @@ def _on_disk(path: Path) -> None:
         os.close(handle)
 
 
+def all_on_disk(folder: Path) -> None:
+    """Wait until all files in a folder, its subfolders included, and its own name are on the disk.
+
+    Raises:
+        OSError: see `on_disk`.
+    """
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(place) / name
+            if path.is_file() and not path.is_symlink():
+                on_disk(path)
+        on_disk(Path(place))
+    on_disk(folder.parent)
+
+
 def write_once(path: Path, write: Callable[[Path], object]) -> None:
     """As `write_atomically`, but a file that is there by then stays: the first one wins, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         write(temporary)
-        _on_disk(temporary)
+        on_disk(temporary)
         try:
             os.link(temporary, path)
         except FileExistsError:
             pass
         except OSError:  # a disk without hard links
             temporary.replace(path)
-    _on_disk(path.parent)
+    on_disk(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

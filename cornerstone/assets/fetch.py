@@ -25,7 +25,7 @@ from cornerstone.assets.identity import asset_key, beyond_keys, folder_name
 from cornerstone.config.models import Model
 from cornerstone.config.weights import Weights
 from cornerstone.errors import AssetError, UnreadableError
-from cornerstone.files import sha256, write_text
+from cornerstone.files import all_on_disk, sha256, write_text
 from cornerstone.log import log
 
 NOTE = "cornerstone.json"
@@ -79,6 +79,7 @@ class _Fetch:
             found["files"] = {each: (path / each).stat().st_size for each in names}
             found["sha256"] = contents.checksums([path / each for each in names], self.cache)
             if path == folder:  # nothing is written into a folder of the user's
+                all_on_disk(folder)  # before anything says that it is whole
                 write_text(folder / NOTE, json.dumps(found, indent=1) + "\n")
         return path, found
 

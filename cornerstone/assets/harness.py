@@ -15,7 +15,7 @@ import yaml
 from cornerstone import reading
 from cornerstone.assets import embedded, hub
 from cornerstone.assets.recipe import OWN_TASKS, Recipe
-from cornerstone.config import twice
+from cornerstone.config.source import repeated
 from cornerstone.errors import AssetError, TaskError, UnreadableError, first_line
 from cornerstone.files import write_text
 from cornerstone.log import log
@@ -96,8 +96,8 @@ def check_files(folder: Path) -> None:
             raise TaskError(f"{path}: can't be read: {first_line(error)}. Correct the file.") from None
         if not isinstance(node, yaml.MappingNode):
             raise TaskError(f"{path}:1: a task file has keys such as `task` and `doc_to_text`; this one has none.")
-        for key, line, first in twice.repeated(node):
-            raise TaskError(f"{path}:{line}: `{key}` is there twice, first in line {first}. Remove one.")
+        for key, line, first in repeated(node):
+            raise TaskError(f"{path}:{line}: `{'.'.join(key)}` is there twice, first in line {first}. Remove one.")
         keys = {key.value: key.start_mark.line + 1 for key, _ in node.value}
         wrong = [key for key in keys if key not in known]
         if wrong and "task" in keys and not isinstance(dict(_plain(node)).get("task"), list):

@@ -16,7 +16,7 @@ from cornerstone import __version__, reading
 from cornerstone.command.said import Said
 from cornerstone.config.config import Config
 from cornerstone.errors import AssetError, ConfigError, CornerstoneError, StoreError, UnreadableError, first_line
-from cornerstone.files import read_csv
+from cornerstone.files import on_disk, read_csv
 from cornerstone.game.game import MEAN
 from cornerstone.outputs.results import PACKAGE
 from cornerstone.plan import layout
@@ -105,7 +105,9 @@ def _zip(config: Config, files: list[Path], out: Path, overwrite: bool) -> Said:
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
                 for file in files:
                     archive.write(file, file.relative_to(root))
+            on_disk(temporary)
             os.replace(temporary, out)
+            on_disk(out.parent)
     except OSError as error:
         raise AssetError(f"{out} can't be written: {error}. Choose another --out.") from error
     text = f"{out}: {len(files)} files. Unpacked, cornerstone.load(FOLDER) reads them."

@@ -135,18 +135,41 @@ def _check(path: Path, top: yaml.Node) -> None:
         elif isinstance(node, yaml.SequenceNode):
             todo += [(each, depth + 1) for each in reversed(node.value)]
         elif isinstance(node, yaml.MappingNode):
-            seen: dict[str, int] = {}
             for key, value in reversed(node.value):
                 todo += [(value, depth + 1), (key, depth + 1)]
-            for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise ConfigError(f"{path}:{_line(key)}: a key is a name, not a list or a mapping. Correct it.")
-                if key.value in seen:
-                    raise ConfigError(
-                        f"{path}:{_line(key)}: `{plain(key.value)}` stands twice, here and in line "
-                        f"{seen[key.value]}; only the last would hold. Remove one."
-                    )
-                seen[key.value] = _line(key)
+    for name, line, first in repeated(top):
+        raise ConfigError(
+            f"{path}:{line}: `{plain(name[-1])}` stands twice, here and in line {first}; only the last would hold. Remove one."
+        )
+
+
+def repeated(top: yaml.Node | None) -> list[tuple[Key, int, int]]:
+    """The keys that a mapping of a composed YAML document has twice: their path, and the lines of both (from 1).
+
+    YAML would keep the last without a word, so what the first says would be lost. What an alias stands for is looked at
+    where its anchor is. `<<`, which merges other mappings, may stand more than once.
+    """
+    pending: list[tuple[yaml.Node | None, Key]] = [(top, ())]
+    seen: set[int] = set()
+    found: list[tuple[Key, int, int]] = []
+    while pending:
+        node, parents = pending.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            pending += [(item, (*parents, str(i))) for i, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), _line(key)
+                if name in lines and name != "<<":
+                    found.append(((*parents, name), line, lines[name]))
+                lines.setdefault(name, line)
+                pending.append((value, (*parents, name)))
+    return sorted(found, key=lambda each: each[1])
 
 
 def plain(name: str) -> str:

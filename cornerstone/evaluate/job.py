@@ -24,7 +24,7 @@ from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
 from cornerstone.engine.weights import Resident, Traffic, Weights
-from cornerstone.errors import AssetError, CornerstoneError
+from cornerstone.errors import AssetError, CornerstoneError, StoreError
 from cornerstone.evaluate import means, result, table, tokens
 from cornerstone.evaluate.parts import Loaded, Part, Target, Walked
 from cornerstone.evaluate.stale import Results
@@ -287,16 +287,27 @@ class Job:
         finished: Collection[Piece],
         seconds: float,
     ) -> None:
-        """Write what coalitions that were walked together scored on the finished ones of the part's pieces."""
-        origin = self._origin(loaded)
+        """Write what coalitions that were walked together scored on the finished ones of the part's pieces.
+
+        Raises:
+            StoreError: one can't be written, such as for a score that is no finite number; the others are.
+        """
+        origin, wrong = self._origin(loaded), None
         for i, (target, rows) in enumerate(zip(targets, loaded.rows(walked.scores), strict=True)):
             # a second job for the same file may have been faster: what it wrote stays, with its date
             if self._lacks(target, wanted):
                 greedy = walked.greedy[i] if walked.greedy else ()
                 scored = tokens.scored(part.pieces, rows, greedy, loaded.packed, loaded.rolling)
                 whole = [each for each in scored if each.piece in finished]
-                result.write(target.path, target.coalition, self.players, wanted, whole, origin, seconds, target.again)
+                at, coalition = target.path, target.coalition
+                try:
+                    result.write(at, coalition, self.players, wanted, whole, origin, seconds, target.again)
+                except StoreError as error:
+                    wrong = wrong or error
+                    continue
             forget_backup(target.path)
+        if wrong:
+            raise wrong
 
     def _begun(self, targets: Sequence[Target], wanted: Wanted) -> str:
         """What coalitions that were walked together when a walk ended early have of what they lacked, for people."""

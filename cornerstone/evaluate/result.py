@@ -95,10 +95,10 @@ def write(
     Raises:
         StoreError: when a log-likelihood is not a finite number.
     """
-    if not all(math.isfinite(value) for each in scored for row in each.loglikelihoods for value in row):
+    if where := _not_finite(wanted, scored):
         raise StoreError(
-            f"{name(coalition, players)} of {wanted.whole.task} got a log-likelihood that is no finite number. Half "
-            "precision may have overflowed: set dtype: bfloat16 or float32 in the model's entry."
+            f"{name(coalition, players)} of {wanted.whole.task} got a log-likelihood that is no finite number: {where}"
+            ". Half precision may have overflowed: set dtype: bfloat16 or float32 in the model's entry."
         )
     held = _held(path, origin.fingerprint, wanted, coalition, players)
     there = {place for piece in held for place in piece.places}
@@ -109,6 +109,18 @@ def write(
     for each in new:
         parts[each.piece] = _Part(wanted.digest(each.piece), job, _arrays(wanted.part(each.piece), each))
     save(path, _sections(coalition, players, wanted.whole, dict(sorted(parts.items())), origin))
+
+
+def _not_finite(wanted: Wanted, scored: Sequence[Scored]) -> str:
+    """The first log-likelihood that is no finite number, for people; empty where all are."""
+    for each in scored:
+        for document, row in zip(wanted.part(each.piece).documents, each.loglikelihoods, strict=True):
+            for choice, value in enumerate(row):
+                if not math.isfinite(value):
+                    last = each.piece.first + each.piece.count - 1
+                    block = f"the block of documents {each.piece.first} to {last}"
+                    return f"{value} for choice {choice} of document {document.doc_id}, in {block}"
+    return ""
 
 
 @dataclass(frozen=True)

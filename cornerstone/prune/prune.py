@@ -14,7 +14,7 @@ from typing import Any
 from cornerstone.assets.fetch import model_folder
 from cornerstone.config.config import Config
 from cornerstone.errors import AssetError, ModelError
-from cornerstone.files import need_space, readable
+from cornerstone.files import all_on_disk, need_space, on_disk, readable
 from cornerstone.log import log
 from cornerstone.plan.layout import Layout
 from cornerstone.prune import card
@@ -188,6 +188,7 @@ def _appearing(out: Path) -> Iterator[Path]:
             yield temporary
         except OSError as error:
             raise AssetError(f"{out} can't be written: {error}. Choose another --out.") from error
+        all_on_disk(temporary)
         if out.exists():
             os.rename(out, Path(name) / "old")
         try:
@@ -196,3 +197,4 @@ def _appearing(out: Path) -> Iterator[Path]:
             if (Path(name) / "old").exists():
                 os.rename(Path(name) / "old", out)
             raise AssetError(f"{out} can't be written: {error}. Choose another --out.") from error
+        on_disk(out.parent)

@@ -102,3 +102,39 @@ def test_all_reading_of_files_goes_one_way() -> None:
         if READS.search(path.read_text(encoding="utf-8")) and not {name, name.split("/")[0]} & MAY.keys():
             found.add(name)
     assert found == set()
+
+
+WRITES = re.compile(
+    r"(?<!temporary)\.write_(?:text|bytes)\(|\.open\(\"[wax]|\bopen\([^)]*\"[wax]|\bsave_pretrained\(|\bsave_file\(|"
+    r"\bshutil\.(?:copy|move)|\bos\.(?:replace|rename)\(|\.to_(?:csv|parquet)\((?!temporary)"
+)
+"""How files are written past `cornerstone.files`, where each is on the disk before its name counts."""
+MAY_WRITE = {
+    "files.py": "this is where",
+    "log.py": "logs, which tell nothing of what is finished",
+    "plan/alone.py": "a lock",
+    "evaluate/means.py": "given to `files.write_once`",
+    "present/figures/drawing.py": "given to `files.write_atomically`",
+    "assets/wheel.py": "wheels, whose checksums are looked at before they are used",
+    "assets/embedded.py": "given to `files.write_atomically`",
+    "assets/contents.py": "words of a message",
+    "engine/loading.py": "words of a message",
+    "assets/gguf.py": "weights, which `fetch` brings to the disk before it says so",
+    "assets/quantised.py": "weights, which `fetch` brings to the disk before it says so",
+    "assets/adapter.py": "weights, which `fetch` brings to the disk before it says so",
+    "assets/harness.py": "in a temporary folder",
+    "assets/look.py": "in a temporary folder",
+    "adding": "in a temporary folder",
+    "prune/prune.py": "in a temporary folder, all of which is on the disk before it takes its name",
+    "command/export.py": "in a temporary folder, on the disk before it takes its name",
+}
+"""Files of the package that may, and what they write."""
+
+
+def test_all_writing_of_files_goes_one_way() -> None:
+    found = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if WRITES.search(path.read_text(encoding="utf-8")) and not {name, name.split("/")[0]} & MAY_WRITE.keys():
+            found.add(name)
+    assert found == set()

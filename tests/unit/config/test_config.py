@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from cornerstone.config import config, twice
+from cornerstone.config import config
 from cornerstone.config import models as model_config
 from cornerstone.config import reference as generated
 from cornerstone.config.config import load, load_files
+from cornerstone.config.source import repeated
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS
 from cornerstone.game import coalitions
@@ -413,7 +414,7 @@ def test_keys_that_are_there_twice_are_refused(tmp_path: Path, more: str, where:
 
 def test_the_projects_own_files_have_each_key_once() -> None:
     for path in [SHIPPED, *(ROOT / "studies").glob("*.yaml"), *(ROOT / "profiles").rglob("*.yaml")]:
-        assert list(twice.repeated(yaml.compose(path.read_text(encoding="utf-8")))) == [], path
+        assert list(repeated(yaml.compose(path.read_text(encoding="utf-8")))) == [], path
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
