@@ -141,7 +141,8 @@ def _check(path: Path, top: yaml.Node) -> None:
                     raise ConfigError(f"{path}:{_line(key)}: a key is a name, not a list or a mapping. Correct it.")
     for name, line, first in repeated(top):
         raise ConfigError(
-            f"{path}:{line}: `{plain(name[-1])}` stands twice, here and in line {first}; only the last would hold. Remove one."
+            f"{path}:{line}: `{plain(name[-1])}` stands twice, here and in line {first}; only the last would hold. "
+            "Remove one."
         )
 
 
