@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
+from matplotlib.figure import Figure
 
 from cornerstone.files import write_text
 from cornerstone.present.figures import figure
 from cornerstone.present.figures.across import across
 from cornerstone.present.figures.drawing import save_figure
-from cornerstone.present.findings import TABLES, Model, filled
+from cornerstone.present.findings import TABLES, Model, clearest, filled
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "studies" / "results" / "models"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")
 FIGURES = ROOT / "docs" / "figures"
-CLEAREST = "qwen2.5-coder-0.5b"
-"""The model whose figure stands first in README.md."""
 
 
 def order() -> list[str]:
@@ -55,10 +55,17 @@ def main(arguments: list[str]) -> None:
         write_text(page, filled(page.read_text(encoding="utf-8"), models))
     ablation = {model.name: model.tables["ablation"] for model in models}
     baselines = {model.name: model.tables["baselines"] for model in models}
-    save_figure(across(ablation, baselines), [FIGURES / "models.png"])
-    if CLEAREST in ablation:
-        frames = {"ablation": ablation[CLEAREST], "baselines": baselines[CLEAREST]}
-        save_figure(figure("ablation").draw(frames, CLEAREST), [FIGURES / f"{CLEAREST}-ablation.png"])
+    save(across(ablation, baselines), "models.png")
+    name = clearest(models).name
+    frames = {"ablation": ablation[name], "baselines": baselines[name]}
+    save(figure("ablation").draw(frames, name), "clearest-ablation.png")
+
+
+def save(drawn: Figure, name: str) -> None:
+    """Save a figure of the documentation, without the note of its checksum that a figure of results has."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_figure(drawn, [Path(folder) / name])
+        shutil.copyfile(Path(folder) / name, FIGURES / name)
 
 
 if __name__ == "__main__":

@@ -235,6 +235,29 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def clearest(models: Sequence[Model]) -> Model:
+    """The model whose accuracy is clearest above chance: the highest lower end of the interval."""
+    return max(models, key=lambda model: model.above_chance.low)
+
+
+def picture(models: Sequence[Model]) -> str:
+    """The figure of the clearest model with its caption, for a page at the root of the repository."""
+    if not models:
+        return ""
+    model = clearest(models)
+    counts = sorted(set(model.tables["baselines"]["documents"].astype(int)))
+    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    tasks = len(model.tables["baselines"])
+    return (
+        f"![Accuracy of {model.name} after removing each single sublayer, on {tasks} tasks]"
+        "(docs/figures/clearest-ablation.png)\n\n"
+        f"*Accuracy of {model.name} after one sublayer is removed, on {number} documents of each of {tasks} tasks. The "
+        "metric is acc for BoolQ and WinoGrande and acc_norm for the other tasks. The bars are 95 % intervals of the "
+        "difference to the whole model on the same documents. Of the models that were measured, this one is most "
+        "clearly above chance. Made by `make study NAME=models`.*"
+    )
+
+
 SECTIONS: Mapping[str, Callable[[Sequence[Model]], str]] = {
     "claims": claims,
     "accuracies": accuracies,
@@ -243,6 +266,7 @@ SECTIONS: Mapping[str, Callable[[Sequence[Model]], str]] = {
     "worst": worst,
     "shares": shares,
     "deletion": deletion,
+    "picture": picture,
 }
 """What makes each table of the page, by the name of its place."""
 
