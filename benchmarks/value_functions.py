@@ -26,6 +26,9 @@ from cornerstone.game.game import ACCURACY
 from cornerstone.plan.layout import Layout
 
 SPLITS = 200
+PAGE = report.RESULTS.parents[1] / "docs" / "benchmarks" / "value-functions.md"
+BEGIN, END = "<!-- reliability: begin -->", "<!-- reliability: end -->"
+FORMATS = {"reliability": ".3f", "rank correlation of halves": ".2f", "documents for accuracy's reliability": ".2g"}
 
 
 def reliability(samples: Mapping[str, Sample], splits: int, seed: int) -> tuple[float, float]:
@@ -71,17 +74,35 @@ def table(config: Config, model: str, splits: int = SPLITS) -> pd.DataFrame:
     return frame
 
 
+def page(text: str, frames: Mapping[str, pd.DataFrame]) -> str:
+    """The page of the documentation with the tables of all models that were measured.
+
+    Args:
+        text: the page as it is.
+        frames: model -> `table`.
+    """
+    before, rest = text.split(BEGIN)
+    tables = "\n".join(f"**{model}**\n\n{report.markdown(frame, FORMATS)}" for model, frame in frames.items())
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}"
+
+
+def measured() -> dict[str, pd.DataFrame]:
+    """Model -> its table, of those in benchmarks/results/."""
+    paths = sorted(report.RESULTS.glob("value_functions-*.csv"))
+    return {path.stem.partition("-")[2]: pd.read_csv(path) for path in paths}
+
+
 def main() -> None:
-    """Write benchmarks/results/value_functions-MODEL.csv and .md."""
+    """Write benchmarks/results/value_functions-MODEL.csv and .md, and the page of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("configs", nargs="*", type=Path, default=[Path("config.yaml")])
     known = parser.parse_args()
     config = load_files(known.configs)
     frame = table(config, known.model)
-    formats = dict.fromkeys(frame.columns[1:], ".2f")
-    text = f"{report.markdown(frame, formats)}\n{report.origin({'model': known.model, 'splits': SPLITS})}"
+    text = f"{report.markdown(frame, FORMATS)}\n{report.origin({'model': known.model, 'splits': SPLITS})}"
     report.write(report.RESULTS, f"value_functions-{known.model}", frame, text)
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), measured()), encoding="utf-8")
     print(text)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks import value_functions
 from benchmarks.value_functions import reliability
 from cornerstone.analysis.ranks import Sample
 from cornerstone.errors import CornerstoneError
@@ -35,3 +36,11 @@ def test_tasks_are_averaged_and_clusters_stay_together() -> None:
 def test_too_few_documents() -> None:
     with pytest.raises(CornerstoneError, match="too few to be halved"):
         reliability({"a": sample(1, 3)}, 2, 0)
+
+
+def test_the_page_says_what_was_measured() -> None:
+    text = value_functions.PAGE.read_text(encoding="utf-8")
+    frames = value_functions.measured()
+    assert frames
+    assert value_functions.page(text, frames) == text
+    assert value_functions.page(text, {**frames, "other": next(iter(frames.values()))}) != text
