@@ -35,7 +35,7 @@ from cornerstone.game.players import alike, players_of
 
 LEVEL = 0.95
 DOCUMENTS = (24, 100, 1000)
-PAGE = Path(__file__).parents[1] / "docs" / "method.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "coverage.md"
 BEGIN, END = "<!-- published: begin -->", "<!-- published: end -->"
 
 FOUND = "cornerstones found, of three"
@@ -272,7 +272,7 @@ def page(text: str, frame: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Run the benchmark, write its file, and put the tables into docs/method.md."""
+    """Run the benchmark, write its file, and put the tables into docs/benchmarks/coverage.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=250)
     parser.add_argument("--documents", type=int, nargs="+", default=list(DOCUMENTS))

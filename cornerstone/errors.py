@@ -17,9 +17,14 @@ to the job's log, and the screen shows it without a traceback.
 
 from __future__ import annotations
 
+from cornerstone.masking import masked
+
 
 class CornerstoneError(Exception):
-    """Base of all errors whose remedy lies with the user."""
+    """Base of all errors whose remedy lies with the user. What it says holds no secrets (`cornerstone.masking`)."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class ConfigError(CornerstoneError):

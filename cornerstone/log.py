@@ -21,9 +21,14 @@ from pathlib import Path
 from typing import IO, cast
 
 from cornerstone.errors import CornerstoneError, first_line
+from cornerstone.masking import masked, secrets
+from cornerstone.stopping import Stop, asked, stoppable
 
 VERBOSE = "CORNERSTONE_VERBOSE"
 """Environment variable: when it is set, scripts write on the screen, too (rules/common.smk sets it)."""
+
+STOPPED = "Stopped"
+"""Kind of the failure of a job that was asked to end."""
 
 TAIL = 1 << 16
 """Bytes at the end of a log that are searched."""
@@ -34,7 +39,7 @@ WARNING = "warning: "
 
 def log(message: str) -> None:
     """Write a line of progress: to the job's log, and with --verbose to the screen."""
-    print(f"cornerstone: {message}", file=sys.stderr, flush=True)
+    print(masked(f"cornerstone: {message}"), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -42,16 +47,21 @@ def warn(message: str) -> None:
     log(f"{WARNING}{message}")
 
 
-class _Both(io.TextIOBase):
-    """A stream that writes to two. Libraries keep it, and close it when Python ends: neither of the two is theirs."""
+class _Masked(io.TextIOBase):
+    """A stream that writes to others, without secrets. Libraries keep it, and close it when Python ends: none of the
+    others is theirs."""
 
     def __init__(self, *streams: IO[str]) -> None:
         self.streams = streams
+        self.secrets = secrets()
 
     def write(self, text: str) -> int:
         for stream in self.streams:
-            stream.write(text)
+            stream.write(masked(text, self.secrets))
         return len(text)
+
+    def fileno(self) -> int:
+        return self.streams[-1].fileno()
 
     def flush(self) -> None:
         for stream in self.streams:
@@ -72,13 +82,15 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
     packages make when they are imported, and once more when the process ends, and find nothing: 1.4 of the 5.2 CPU
     seconds that a job of a small model takes beside its sweep. So it runs rarely here, and not at the end.
 
+    Ctrl-C and SIGTERM raise `stopping.Stop` in the block: see there.
+
     Args:
         log: the job's log file.
         shown: whether stderr goes to the screen as well; it does in any case with --verbose.
 
     Raises:
         SystemExit: with code 1, when the block raised an error. The log then ends with the message, for `failure_of`;
-            before it stands the traceback, unless it was a CornerstoneError: any other error is a defect.
+            before it stands the traceback, unless it was a CornerstoneError or `Stop`: any other error is a defect.
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,23 +98,37 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
     gc.set_threshold(10_000, 50, 100)
     atexit.register(gc.freeze)
     with path.open("w", encoding="utf-8", buffering=1) as stream, no_questions():
-        error: Exception | None = None
-        with _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
+        failure: Failure | None = None
+        with stoppable(), _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
             try:
                 yield
+            except KeyboardInterrupt as caught:
+                failure = Failure(STOPPED, str(Stop.of(caught)), expected=True)
             except CornerstoneError as caught:
-                error = caught
+                failure = Failure(type(caught).__name__, str(caught), expected=True)
             except Exception as caught:
-                error = caught
-                traceback.print_exc()
+                failure = Failure(type(caught).__name__, first_line(caught), expected=False)
+                if not asked():
+                    traceback.print_exc()
             finally:
                 gc.set_threshold(*usual)
-        if error is not None:
-            expected = isinstance(error, CornerstoneError)
-            message = str(error) if expected else first_line(error)
-            stream.write(Failure(type(error).__name__, message, expected).block())
-    if error is not None:
+            if failure is not None and failure.kind != STOPPED and (by := asked()):
+                failure = Failure(STOPPED, str(Stop(by)), expected=True)  # a library has made another error of it
+        if failure is not None:
+            stream.write(failure.block())
+        _mask(stream, path)
+    if failure is not None:
         raise SystemExit(1)
+
+
+def _mask(stream: IO[str], path: Path) -> None:
+    """Take secrets out of a log: what was started here, and what libraries wrote past Python, may have told some."""
+    stream.flush()
+    written = path.read_text(encoding="utf-8", errors="replace")
+    if (shown := masked(written)) != written:
+        stream.seek(0)
+        stream.truncate()
+        stream.write(shown)
 
 
 @contextmanager
@@ -126,7 +152,7 @@ def no_questions() -> Iterator[None]:
 
 
 def _both(stream: IO[str]) -> AbstractContextManager[object]:
-    return redirect_stderr(cast("IO[str]", _Both(sys.stderr, stream)))
+    return redirect_stderr(cast("IO[str]", _Masked(sys.stderr, stream)))
 
 
 @contextmanager
@@ -136,7 +162,7 @@ def _only(stream: IO[str]) -> Iterator[None]:
     screen = os.dup(2)
     try:
         os.dup2(stream.fileno(), 2)
-        with redirect_stderr(stream):
+        with redirect_stderr(cast("IO[str]", _Masked(stream))):
             yield
     finally:
         os.dup2(screen, 2)
@@ -159,7 +185,7 @@ class Failure:
 
     def block(self) -> str:
         """The lines that stand for it in a log."""
-        return f"\n--- {'failed' if self.expected else 'defect'}: {self.kind}\n{self.message}\n--- end\n"
+        return f"\n--- {'failed' if self.expected else 'defect'}: {self.kind}\n{masked(self.message)}\n--- end\n"
 
 
 _FAILURE = re.compile(r"^--- (failed|defect): (.*)\n((?:.*\n)*?)--- end$", re.MULTILINE)

@@ -3,9 +3,10 @@ localrules:
     fetch_model,
 
 
+# What was fetched before stays where fetching fails, so a file of what is there is updated, not deleted.
 rule fetch_model:
     output:
-        layout.model_marker("{model}"),
+        update(layout.model_marker("{model}")),
     log:
         "logs/fetch_model/{model}.log",
     retries: 0

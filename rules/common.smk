@@ -19,6 +19,7 @@ from cornerstone.cluster.slurm import job_resources, resources_message
 from cornerstone.config.config import load
 from cornerstone.config.source import read as read_strictly
 from cornerstone.config.pairs import name_of
+from cornerstone.evaluate.altered import have_made_again
 from cornerstone.evaluate.stale import note_stale
 from cornerstone.plan import alone, fingerprint
 from cornerstone.plan.asked import asked
@@ -69,7 +70,11 @@ image.share_binds(cfg, ROOT)
 # Jobs parse the rules, too; only the process that decides what runs looks at what is there.
 if workflow.is_main_process:
     retry_no_mistakes()
-    note_stale(cfg, plans, asked_for)
+    try:
+        have_made_again(cfg)
+        note_stale(cfg, plans, asked_for)
+    except CornerstoneError as error:
+        raise WorkflowError(str(error))
 
 
 # Only rules that use GPUs name the image. All others run in the Python that runs Snakemake: that is said with a

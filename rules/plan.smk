@@ -6,7 +6,7 @@ localrules:
 
 rule fetch_outline:
     output:
-        layout.outline_only("{model}"),
+        update(layout.outline_only("{model}")),
     log:
         "logs/fetch_outline/{model}.log",
     retries: 0

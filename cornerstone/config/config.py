@@ -318,7 +318,7 @@ def _keys() -> frozenset[str]:
 
 def _explain(problem: Any, where: str) -> str:
     unseen = ("[key]", "[name]", "[runs]", "[groups]", "[mean]")
-    key = ".".join(str(part) for part in problem["loc"] if part not in unseen) or "(top level)"
+    key = ".".join(source.plain(str(part)) for part in problem["loc"] if part not in unseen) or "(top level)"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         near = source.near(str(problem["loc"][-1]), _keys())

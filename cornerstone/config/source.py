@@ -143,10 +143,19 @@ def _check(path: Path, top: yaml.Node) -> None:
                     raise ConfigError(f"{path}:{_line(key)}: a key is a name, not a list or a mapping. Correct it.")
                 if key.value in seen:
                     raise ConfigError(
-                        f"{path}:{_line(key)}: `{key.value}` stands twice, here and in line {seen[key.value]}; only "
-                        "the last would hold. Remove one."
+                        f"{path}:{_line(key)}: `{plain(key.value)}` stands twice, here and in line "
+                        f"{seen[key.value]}; only the last would hold. Remove one."
                     )
                 seen[key.value] = _line(key)
+
+
+def plain(name: str) -> str:
+    r"""A key as it can be shown: in a message it makes no new line, and a terminal does nothing that it says.
+
+    >>> plain("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def _check_scalar(path: Path, node: yaml.ScalarNode) -> None:

@@ -20,7 +20,8 @@ from cornerstone.config.models import Groups
 from cornerstone.engine.blocks import Piece
 from cornerstone.errors import CoalitionError, StoreError
 from cornerstone.evaluate import result
-from cornerstone.evaluate.job import Job, Loaded, Target
+from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.parts import Loaded, Target
 from cornerstone.evaluate.wanted import Wanted, piece_of
 from cornerstone.game.coalitions import in_sweep_order, name, parse
 from cornerstone.log import log

@@ -18,7 +18,8 @@ from cornerstone.engine.averaging import _read as tokens_of
 from cornerstone.engine.network import Network
 from cornerstone.engine.tries import Batch
 from cornerstone.errors import StoreError
-from cornerstone.evaluate.job import Job, Target
+from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.parts import Target
 from cornerstone.files import write_csv
 from cornerstone.game.coalitions import full
 from cornerstone.game.players import Player

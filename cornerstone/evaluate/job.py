@@ -5,28 +5,28 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cornerstone import stopping
 from cornerstone.assets import fetch
 from cornerstone.assets.documents import read
 from cornerstone.assets.recipe import recipe
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
 from cornerstone.engine import loading, structure, sweep
-from cornerstone.engine.batching import batches_by_piece, batches_for
+from cornerstone.engine.batching import batches_for
 from cornerstone.engine.blocks import Piece
 from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove, prove_streamed
 from cornerstone.engine.streaming.streamed import Streamed
-from cornerstone.engine.tries import Batch, PackedDocument
 from cornerstone.engine.weights import Resident, Traffic, Weights
 from cornerstone.errors import AssetError, CornerstoneError
 from cornerstone.evaluate import means, result, table, tokens
-from cornerstone.evaluate.part import Part, Target
+from cornerstone.evaluate.parts import Loaded, Part, Target, Walked
 from cornerstone.evaluate.stale import Results
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
@@ -37,42 +37,11 @@ from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.plan.snakemake import forget_backup
 from cornerstone.schedule import limits, memory
-from cornerstone.schedule.groups import Division
 from cornerstone.schedule.malloc import keep_freed_memory
+from cornerstone.stopping import Stop
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
 NOWHERE: Mapping[str, frozenset[int]] = {}
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model and some documents in its tokens, by place in the task, and what memory is there.
-
-    `rolling`: each document is one text, whose choices are its windows.
-    """
-
-    network: Network
-    packed: Mapping[int, PackedDocument]
-    most_tokens: int
-    room: memory.Room
-    rolling: bool = False
-
-    def batches(self, pieces: Sequence[Piece]) -> list[Batch]:
-        """The documents of some pieces, each piece packed by itself."""
-        documents = [self.packed[place] for piece in pieces for place in piece.places]
-        return batches_by_piece(self.network.model, documents, pieces, self.most_tokens)
-
-    def part(self, pieces: Sequence[Piece], targets: Sequence[Target]) -> Part:
-        """How targets, in sweep order, are walked over the documents of some pieces.
-
-        Raises:
-            ConfigError: not even one state of the largest batch fits into memory.
-        """
-        batches = self.batches(pieces)
-        token_bytes = self.network.hidden_size * self.network.dtype.itemsize
-        division = Division(tuple(batch.tokens for batch in batches), token_bytes, self.room)
-        grouping = division.grouping([target.coalition for target in targets], self.network.stages)
-        return Part(tuple(pieces), batches, grouping, list(targets))
 
 
 @dataclass(frozen=True)
@@ -146,8 +115,9 @@ class Job:
     def run(self, targets: Sequence[Target]) -> int:
         """Score every target on the documents that it lacks: all, where its file was made by other settings or code.
 
-        Targets are written group by group, so that what is finished stays when the job dies. Each is looked
-        at again just before it would be computed: another job may have made it in the meantime.
+        Targets are written group by group, so that what is finished stays when the job dies. Where it is stopped, or
+        fails, so do the blocks of documents that the group has finished. Each target is looked at again just before it
+        would be computed: another job may have made it in the meantime.
 
         Args:
             targets: in sweep order.
@@ -157,6 +127,7 @@ class Job:
 
         Raises:
             CornerstoneError: bad assets, bad config, too little memory.
+            Stop: the job was asked to end; says what is kept.
         """
         wanted = self.wanted()
         lacking: dict[tuple[Piece, ...], list[Target]] = {}
@@ -187,7 +158,11 @@ class Job:
             for group in part.groups:
                 still_missing = [target for target in group if self._lacks(target, wanted)]
                 if still_missing:
-                    self._make(still_missing, loaded, part, wanted, progress)
+                    try:
+                        self._make(still_missing, loaded, part, wanted, progress)
+                    except KeyboardInterrupt as stop:
+                        kept = f"{computed} of the {missing} coalitions of {label} that it had to do are there"
+                        raise Stop.of(stop, kept + self._begun(still_missing, wanted)) from None
                     computed += len(still_missing)
                     progress.finished(computed)
         if isinstance(loaded.network.weights, Streamed):
@@ -200,25 +175,31 @@ class Job:
         loaded: Loaded,
         part: Part,
         progress: Progress | None = None,
-        greedy: list[list[torch.Tensor]] | None = None,
+        walked: Walked | None = None,
     ) -> list[list[list[float]]]:
         """The log-likelihoods [coalition][document][choice] of coalitions that are walked together; the documents are
-        those of the part's pieces, one piece after another. `greedy`: see `sweep.choice_scores`.
+        those of the part's pieces, one piece after another. `walked`: is filled, and stays where an error ends this.
 
         Raises:
             CornerstoneError: out of memory.
+            Stop: the job was asked to end.
         """
-        runs = part.grouping.runs([batch.tokens for batch in part.batches])
-        advance = progress.advance if progress else lambda done: None
+
+        def advance(done: int) -> None:
+            stopping.check()
+            if progress:
+                progress.advance(done)
+
+        walked = loaded.nothing(part, group) if walked is None else walked
         try:
-            found = sweep.choice_scores(loaded.network, part.batches, group, advance, runs, greedy)
+            walked.walk(loaded.network, part, group, advance)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise CornerstoneError(
                 f"{self.model} {self.task}: out of memory with {len(group)} coalitions at once. Set memory.budget_gb "
                 f"of models.{self.model} in config.yaml to less than {loaded.room.total / limits.GIB:.1f}, or lower "
                 f"its batch_tokens; what is finished is kept. ({error})"
             ) from error
-        return [[[float(row.sum())] if loaded.rolling else row.tolist() for row in rows] for rows in found]
+        return loaded.rows(walked.scores)
 
     def load(self, wanted: Wanted, lacking: Sequence[Sequence[Piece]]) -> Loaded:
         """The model as the job's memory allows it, and documents in its tokens.
@@ -266,7 +247,7 @@ class Job:
         network.means = means.of(self.config, self.model, network, tokenizer, room)
         if isinstance(weights, Streamed):
             weights.traffic = Traffic()  # these walks are none of the sweep's
-        return Loaded(network, packed, entry.batch_tokens, room, wanted.whole.rolling)
+        return Loaded(network, packed, entry.batch_tokens, room, wanted.whole.rolling, wanted.whole.greedy)
 
     def wanted(self) -> Wanted:
         """The documents that are to be scored, checked against the config.
@@ -286,18 +267,44 @@ class Job:
         return Wanted.of(self.config, self.model, self.task, whole)
 
     def _make(self, targets: Sequence[Target], loaded: Loaded, part: Part, wanted: Wanted, progress: Progress) -> None:
-        """Walk coalitions together and write their files."""
-        started = time.monotonic()
-        greedy: list[list[torch.Tensor]] | None = [] if wanted.whole.greedy else None
-        scores = self.scores([target.coalition for target in targets], loaded, part, progress, greedy)
-        seconds = (time.monotonic() - started) / len(targets)
+        """Walk coalitions together and write their files; of a walk that ends early, the pieces that are finished."""
+        group = [target.coalition for target in targets]
+        started, walked = time.monotonic(), loaded.nothing(part, group)
+        try:
+            self.scores(group, loaded, part, progress, walked)
+        finally:
+            if finished := part.finished(walked.batches):
+                seconds = (time.monotonic() - started) / len(targets)
+                self._write(targets, loaded, part, wanted, walked, finished, seconds)
+
+    def _write(
+        self,
+        targets: Sequence[Target],
+        loaded: Loaded,
+        part: Part,
+        wanted: Wanted,
+        walked: Walked,
+        finished: Collection[Piece],
+        seconds: float,
+    ) -> None:
+        """Write what coalitions that were walked together scored on the finished ones of the part's pieces."""
         origin = self._origin(loaded)
-        for i, (target, rows) in enumerate(zip(targets, scores, strict=True)):
+        for i, (target, rows) in enumerate(zip(targets, loaded.rows(walked.scores), strict=True)):
             # a second job for the same file may have been faster: what it wrote stays, with its date
             if self._lacks(target, wanted):
-                scored = tokens.scored(part.pieces, rows, greedy[i] if greedy else (), loaded.packed, loaded.rolling)
-                result.write(target.path, target.coalition, self.players, wanted, scored, origin, seconds, target.again)
+                greedy = walked.greedy[i] if walked.greedy else ()
+                scored = tokens.scored(part.pieces, rows, greedy, loaded.packed, loaded.rolling)
+                whole = [each for each in scored if each.piece in finished]
+                result.write(target.path, target.coalition, self.players, wanted, whole, origin, seconds, target.again)
             forget_backup(target.path)
+
+    def _begun(self, targets: Sequence[Target], wanted: Wanted) -> str:
+        """What coalitions that were walked together when a walk ended early have of what they lacked, for people."""
+        asked = [wanted.within(target.only).missing([]) for target in targets]
+        lacks = [self._lacks(replace(target, again=False), wanted) for target in targets]
+        lacked = max(sum(piece.count for piece in pieces) for pieces in lacks)
+        whole = max(sum(piece.count for piece in pieces) for pieces in asked)
+        return f", and {len(targets)} more for {whole - lacked} of {whole} documents." if lacked < whole else "."
 
     def _origin(self, loaded: Loaded) -> result.Origin:
         return result.Origin(

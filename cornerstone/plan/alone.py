@@ -1,4 +1,4 @@
-"""One run at a time for each folder of results.
+"""One run at a time for each folder of results, and whose run was the last one there.
 
 Before Snakemake runs a job it deletes what the job will make, so that of two runs at once one would miss a table that
 the other is about to make. Snakemake's own lock outlives a process that was killed. This one does not: the system takes
@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 from typing import IO
 
-from cornerstone.errors import CornerstoneError
+from cornerstone import reading
+from cornerstone.errors import CornerstoneError, UnreadableError
 
 LOCK = ".run.lock"
-"""File in the folder of results that is locked, and says by whom."""
+"""File in the folder of results that is locked, and says by whom, and from which working folder."""
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _KEPT: list[IO[str] | None] = []
 
@@ -47,7 +48,7 @@ def hold(results: Path) -> IO[str] | None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         stream.seek(0)
-        by = stream.read().strip()
+        by = stream.read().partition("\n")[0].strip()
         stream.close()
         raise CornerstoneError(
             f"another run is under way in {results}{f' ({by})' if by else ''}. Wait until it has ended, or stop it; a "
@@ -60,5 +61,40 @@ def hold(results: Path) -> IO[str] | None:
         raise
     stream.truncate(0)
     stream.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    stream.write(f"{os.path.realpath(Path.cwd())}\n{os.path.realpath(results)}\n")
     stream.flush()
     return stream
+
+
+def under_way(results: Path) -> bool:
+    """Whether a run holds a folder of results."""
+    try:
+        with (results / LOCK).open(encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or no locks
+        return False
+    return False
+
+
+def by_another(results: Path, known: bool) -> str:
+    """The working folder of the run that was the last to write into a folder of results, where it is not this one.
+
+    Args:
+        results: the folder.
+        known: whether this working folder has notes of it. Results that were moved or copied together with their
+            working folder, notes included, are its own.
+
+    Returns:
+        The other folder; empty where there is none, and where nobody knows.
+    """
+    try:
+        lines = reading.text(results / LOCK).splitlines()
+    except UnreadableError:
+        return ""
+    if len(lines) < 3:
+        return ""
+    folder, place = lines[1:3]
+    ours = folder == os.path.realpath(Path.cwd()) if place == os.path.realpath(results) else known
+    return "" if ours else folder

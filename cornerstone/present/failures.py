@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cornerstone.log import Failure, failure_of, tail
+from cornerstone.log import STOPPED, Failure, failure_of, tail
 from cornerstone.present.jobs import JobName, folded, with_lists_folded
 
 MOST_LINES = 15
@@ -76,7 +76,7 @@ class FailedJob:
         found = next(filter(None, known), None)
         state, said = self._by_slurm()
         # of a job that was ended from outside, SLURM knows why
-        if found and not (state and found.kind in (KILLED, NO_MESSAGE)):
+        if found and not (state and found.kind in (KILLED, NO_MESSAGE, STOPPED)):
             return found
         if self.executor:
             what = SLURM_REMEDIES.get(state, "See the logs of the job for the reason.")
@@ -129,14 +129,16 @@ def blocks(jobs: Sequence[FailedJob]) -> list[str]:
 
 def _block(failure: Failure, jobs: Sequence[FailedJob]) -> list[str]:
     """Which jobs, the message, the files they owe, the logs."""
-    which = [f"FAILED: {job}" + (f" (after {job.tries} tries)" if job.tries > 1 else "") for job in jobs[:JOBS]]
+    ended = "STOPPED" if failure.kind == STOPPED else "FAILED"
+    which = [f"{ended}: {job}" + (f" (after {job.tries} tries)" if job.tries > 1 else "") for job in jobs[:JOBS]]
     if len(jobs) > JOBS:
-        which.append(f"FAILED: {len(jobs) - JOBS} more jobs, for the same reason")
+        which.append(f"{ended}: {len(jobs) - JOBS} more jobs, for the same reason")
     missing = [path for job in jobs for path in job.outputs]
     where = [f"  missing  {folded(missing)}"] if missing else []
     where += [f"  log      {', '.join(job.logs)}" for job in jobs[:JOBS] if job.logs]
     unexpected = "" if failure.expected else "unexpected error: "
-    said = [f"  {line}" for line in f"{unexpected}{failure.kind}: {failure.message}".splitlines()]
+    kind = "" if failure.kind == STOPPED else f"{failure.kind}: "
+    said = [f"  {line}" for line in f"{unexpected}{kind}{failure.message}".splitlines()]
     room = MOST_LINES - 2 - len(which) - len(where)
     if len(said) > room:
         said = [*said[: room - 1], "  ... (the rest is in the log)"]

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from cornerstone.log import WARNING, clock, failure_of, last_said, warnings_of
+from cornerstone.log import STOPPED, WARNING, clock, failure_of, last_said, warnings_of
 from cornerstone.present.failures import OF_A_SCRIPT, FailedJob, blocks, plainly
 from cornerstone.present.jobs import DRAWING, ESTIMATING, EVALUATING, FETCHING, JobName, folded, with_lists_folded
 from cornerstone.present.progress import Work
@@ -237,7 +237,8 @@ class Screen:
         # more of the same reason come only at the end
         if (key := f"failed {why or job}") not in self.told:
             self.told.add(key)
-            self.terminal.line(f"cornerstone: failed: {self.failed[job]}; details come at the end")
+            ended = "stopped" if why and why.kind == STOPPED else "failed"
+            self.terminal.line(f"cornerstone: {ended}: {self.failed[job]}; details come at the end")
 
     def _complain(self, record: logging.LogRecord) -> None:
         if getattr(record, "exception", "") in OF_A_SCRIPT:

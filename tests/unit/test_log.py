@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import absl.logging
 import pytest
 
 from cornerstone import log as console
+from cornerstone import stopping
 from cornerstone.errors import CornerstoneError, ModelError
 from tests.helpers import ROOT
 
@@ -105,6 +107,45 @@ def test_a_defect_leaves_its_traceback_in_the_log(tmp_path: Path, capfd: pytest.
     found = console.failure_of(log)
     assert found is not None
     assert (found.kind, found.expected, found.message.count("\n")) == ("KeyError", False, 0)
+
+
+def is_stopped(number: signal.Signals, swallowed: bool) -> None:
+    """Get a signal twice, as a cluster may send it; `swallowed`: a library makes another error of it."""
+    try:
+        signal.raise_signal(number)
+    except stopping.Stop:
+        signal.raise_signal(number)
+        if swallowed:
+            raise RuntimeError("a library was interrupted") from None
+        raise
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_that_is_stopped_says_so_without_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], number: signal.Signals, swallowed: bool
+) -> None:
+    log = tmp_path / "log"
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as caught, console.script(str(log)):
+        is_stopped(number, swallowed)
+    assert caught.value.code == 1
+    assert signal.getsignal(number) is before
+    assert stopping.asked() is None
+    assert capfd.readouterr().err == ""
+    said = f"stopped by {number.name}. What is finished is kept. Run the same command again: it goes on with the rest."
+    assert log.read_text() == f"\n--- failed: Stopped\n{said}\n--- end\n"
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As after nohup, or in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with console.script(str(tmp_path / "log")):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert console.failure_of(tmp_path / "log") is None
 
 
 def test_a_log_without_a_failure(tmp_path: Path) -> None:

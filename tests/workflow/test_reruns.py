@@ -136,6 +136,14 @@ def test_estimates_of_other_settings_are_made_again_without_notes(straight: Work
 def test_weights_that_are_replaced_in_place_are_fetched_and_evaluated_again(straight: Workflow, tmp_path: Path) -> None:
     workflow = straight.copy(tmp_path / "work")
     assert workflow.planned_jobs() == {}
+    marker, said = workflow.folder / "resources" / "models" / "tiny.json", workflow.folder / "model" / "config.json"
+    known = marker.read_bytes()
+    said.rename(tmp_path / "config.json")
+    assert workflow.run("fetch").returncode != 0
+    assert marker.read_bytes() == known  # fetching failed, and what was fetched is still known
+    (tmp_path / "config.json").rename(said)
+    workflow.succeed("fetch")
+    assert workflow.planned_jobs() == {}
     before = workflow.results("arc_easy")
     save_model(workflow.folder / "model", BLOCKS, 32)  # random: others
     assert {"fetch_model", *RESULTS} <= set(workflow.planned_jobs())

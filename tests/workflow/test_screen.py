@@ -53,7 +53,7 @@ def test_a_whole_run_is_few_lines(workflow: Workflow) -> None:
     curves = 3 * 2 * 2 * 2  # by depth and, on each half, by value; two directions, two points, on two tasks
     assert stages[:4] == [
         "cornerstone: fetching weights and documents",
-        f"cornerstone: evaluating {2 * COALITIONS} of the {2 * COALITIONS} planned coalitions, then about {curves} of "
+        f"cornerstone: evaluating {2 * COALITIONS} coalitions (the plan has {2 * COALITIONS}), then about {curves} of "
         "deletion curves",
         "cornerstone: estimating",
         "cornerstone: drawing tables and figures",

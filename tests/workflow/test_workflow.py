@@ -203,6 +203,9 @@ def test_settings_that_decide_no_number_rerun_nothing(workflow: Workflow) -> Non
     config["models"]["tiny"] |= {"threads": 2, "memory": {"budget_gb": 2.0}, "resources": {"memory_gb": 9}}
     workflow.write_config(config)
     assert workflow.planned_jobs() == {}
+    table = workflow.folder / "results" / "tiny" / "ablation.csv"
+    table.write_text(table.read_text()[:-9])  # a table that was cut is made again, though it is new
+    assert workflow.planned_jobs("results/tiny/ablation.csv") == {"estimate": 1}
 
 
 @pytest.mark.parametrize(

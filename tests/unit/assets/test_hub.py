@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from cornerstone.assets import fetch, hub
 from cornerstone.config.models import Model
 from cornerstone.errors import AssetError, CornerstoneError, ModelError
+from cornerstone.log import script
 from tests import gguf_files, tiny
 from tests.helpers import ROOT
 from tests.hub import COMMIT, Hub, running
@@ -64,6 +67,30 @@ def test_a_model_at_a_commit(server: Hub, tmp_path: Path) -> None:
     original = server.root / "org" / "plain"
     assert (folder / "model.safetensors").read_bytes() == (original / "model.safetensors").read_bytes()
     assert all(f"/resolve/{COMMIT}/" in path for _, path, _ in server.asked if "/resolve/" in path)
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_secrets_are_in_no_file_and_no_message(
+    server: Hub, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The password of a mirror (also as it stands in an address), and tokens, wherever a library may say them."""
+    words = ["word%20of-the-mirror", "word of-the-mirror", "hf_token-of-somebody", "word-of-the-index"]
+    monkeypatch.setenv("HF_ENDPOINT", server.url.replace("://", f"://me:{words[0]}@"))
+    monkeypatch.setenv("HF_TOKEN", words[2])
+    monkeypatch.setenv("PIP_INDEX_URL", f"https://{words[3]}@index.example/simple")
+    server.busy = {status: 10**6} if status else {}
+    (tmp_path / "here").mkdir()
+    with nullcontext() if status == 0 else pytest.raises(SystemExit), script(str(tmp_path / "here" / "log")):
+        logging.getLogger("a library").warning("%s", os.environ)
+        subprocess.run(["sh", "-c", "env >&2"], check=True)
+        get(tmp_path / "here", entry())
+    log = (tmp_path / "here" / "log").read_text()
+    assert f"***@{server.url.partition('://')[2]}" in log
+    assert ("answers 503" in log) == (status == 503)
+    told = [path for path in (tmp_path / "here").rglob("*") if path.is_file()]
+    assert len(told) > 5 or status
+    contents = [log, "".join(capfd.readouterr()), *(path.read_bytes().decode(errors="replace") for path in told)]
+    assert not [word for word in words for content in contents if word in content]
 
 
 def test_only_what_is_loaded_is_downloaded(server: Hub, tmp_path: Path) -> None:

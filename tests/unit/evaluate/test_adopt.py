@@ -19,7 +19,8 @@ from cornerstone.engine.blocks import Piece
 from cornerstone.evaluate import adopt as adopting
 from cornerstone.evaluate import result
 from cornerstone.evaluate.adopt import adopt
-from cornerstone.evaluate.job import Job, Loaded
+from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.parts import Loaded
 from cornerstone.files import write_text
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout

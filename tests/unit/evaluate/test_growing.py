@@ -90,11 +90,17 @@ def site(saved: Path, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def walked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """(coalitions, documents) of each walk."""
-    real, found = sweep.choice_scores, []
+    """(coalitions, documents) of each group."""
+    real = sweep.choice_scores
+    found: list[tuple[int, int]] = []
+    groups: list[Any] = []
 
     def choice_scores(network: Any, batches: Any, group: Any, *rest: Any) -> Any:
-        found.append((len(group), len({i for batch in batches for i in batch.documents})))
+        documents = len({i for batch in batches for i in batch.documents})
+        if groups and groups[-1] is group:  # the next block of documents
+            documents += found.pop()[1]
+        groups.append(group)
+        found.append((len(group), documents))
         return real(network, batches, group, *rest)
 
     monkeypatch.setattr(sweep, "choice_scores", choice_scores)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
-from cornerstone import files
+from cornerstone import files, stopping
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
-from cornerstone.engine import encoding, loading, sweep
+from cornerstone.engine import blocks, encoding, loading, sweep
 from cornerstone.errors import AssetError, CoalitionError, CornerstoneError, ModelError, StoreError, TaskError
 from cornerstone.evaluate import result as store
-from cornerstone.evaluate.job import Job, Target
+from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.parts import Target
 from cornerstone.evaluate.wanted import Wanted
 from cornerstone.game import coalitions
 from cornerstone.game.coalitions import full, without
@@ -163,6 +166,54 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert contents(paths) == straight(job)
     assert left_over(Path(made.config.paths.results)) == []
+
+
+@pytest.mark.parametrize(("streamed", "together", "stopped_in"), [(False, 1, 3), (True, 2, 2)])
+def test_a_run_that_is_stopped_in_a_walk_keeps_the_blocks_that_are_finished(
+    job: Maker, monkeypatch: pytest.MonkeyPatch, streamed: bool, together: int, stopped_in: int
+) -> None:
+    """SIGTERM after three of five documents, in blocks of 2, 2, 1: what is finished stays, and the rest is computed."""
+    monkeypatch.setattr(blocks, "FIRST", (2, 4))
+
+    def runs(grouping: grouping.Grouping, batches: list[int]) -> list[list[int]]:
+        return [list(range(len(batches)))[i : i + together] for i in range(0, len(batches), together)]
+
+    monkeypatch.setattr(grouping.Grouping, "runs", runs)
+    memory = {"weights": "streamed", "budget_gb": 1} if streamed else {}
+    settings = {"models.tiny.memory": memory, "models.tiny.batch_tokens": 8}  # four batches: 2, 1, 1, 1
+    made = job(settings)
+    paths, real, walks = planned(made), sweep.sweep, []
+
+    def walk(network: Any, batches: Any, group: Any, progress: Any = None, *rest: Any) -> Any:
+        if progress is None:  # the proof at load
+            return real(network, batches, group)
+        walks.append(len(group) * sum(len(batch.documents) for batch in batches))
+
+        def told(done: int) -> None:
+            if len(walks) == stopped_in:
+                with suppress(stopping.Stop):  # it gets lost, as in the deletion of an object
+                    signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)  # the second is passed over
+            progress(done)
+
+        return real(network, batches, group, told, *rest)
+
+    monkeypatch.setattr(sweep, "sweep", walk)
+    with pytest.raises(stopping.Stop) as caught, stopping.stoppable():
+        made.run_files(paths)
+    before = {path: store.read(path)["documents"]["loglikelihood"] for path in paths if path.exists()}
+    assert {len(rows) for rows in before.values()} == {2}
+    assert str(caught.value) == (
+        f"stopped by SIGTERM. 0 of the {len(paths)} coalitions of tiny alpha that it had to do are there, and "
+        f"{len(before)} more for 2 of 5 documents. Run the same command again: it goes on with the rest."
+    )
+    assert made.run_files(paths) == len(paths)
+    assert sum(walks[stopped_in:]) == 5 * len(paths) - 2 * len(before)  # what is there is not computed again
+    for path, rows in before.items():
+        assert store.read(path)["documents"]["loglikelihood"][:2] == rows
+    other = job(settings, results="straight")
+    other.run_files(planned(other))
+    assert contents(paths) == contents(planned(other))
 
 
 def test_a_run_that_died_while_writing_goes_on(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:

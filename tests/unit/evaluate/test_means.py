@@ -20,7 +20,8 @@ from cornerstone.engine import averaging
 from cornerstone.engine.means import Means
 from cornerstone.errors import AssetError, ConfigError, StoreError
 from cornerstone.evaluate import result as store
-from cornerstone.evaluate.job import Job, Loaded
+from cornerstone.evaluate.job import Job
+from cornerstone.evaluate.parts import Loaded
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
 from tests import tiny

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cornerstone.log import Failure
+from cornerstone.log import STOPPED, Failure
 from cornerstone.present.failures import DEFECT_OF_A_RUN, FailedJob, blocks, ended, plainly, remedy
 from cornerstone.present.jobs import JobName
 
@@ -95,6 +95,11 @@ def test_slurm_knows_why_a_job_was_ended_from_outside(tmp_path: Path) -> None:
     killed = ended("died with <Signals.SIGKILL: 9>")
     assert "OUT_OF_MEMORY" in job(tmp_path, "boolq", killed, executor="status is: 'OUT_OF_MEMORY'. ").failure().message
     assert job(tmp_path, "boolq", killed, executor="status is: 'FAILED'. ").failure() == killed
+    stopped = Failure(STOPPED, "stopped by SIGTERM. Run the same command again.", expected=True)
+    assert "runtime_minutes" in job(tmp_path, "boolq", stopped, executor="status is: 'TIMEOUT'. ").failure().message
+    lines = blocks([job(tmp_path, "boolq", stopped)])
+    assert lines[1:3] == ["STOPPED: model tiny, task boolq, chunk 0 (evaluating)", f"  {stopped.message}"]
+    assert lines[-1] == "What to do: Run the same command again."
 
 
 @pytest.mark.parametrize(
