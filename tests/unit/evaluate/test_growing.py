@@ -277,7 +277,7 @@ def test_a_nested_design_grows_and_each_document_has_the_coalitions_of_its_sampl
     """A block of 16 documents for each of two samples, then a part of the next for the first of them."""
     drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 2, "design": "nested"}
     changes: dict[str, Any] = {"estimators": [drawn]}
-    for limit, results in ((24, "results"), (40, "results"), (40, "straight")):
+    for limit, results in ((32, "results"), (40, "results"), (40, "straight")):
         site.job(limit, results, changes).run_chunk(0)
     job = site.job(40, changes=changes)
     plan, layout = Plan(job.config, "tiny", "alpha"), Layout(job.config)
@@ -285,8 +285,9 @@ def test_a_nested_design_grows_and_each_document_has_the_coalitions_of_its_sampl
     other = Layout(site.job(40, "straight", changes).config)
     for name, path in zip(plan.names, paths, strict=True):
         found = store.read(path)["documents"]
-        assert found == store.read(Path(other.coalition("tiny", "alpha", name)))["documents"]
-        mine = plan.shares.get(name)
+        straight, mine = store.read(Path(other.coalition("tiny", "alpha", name)))["documents"], plan.shares.get(name)
+        if mine is not None and len(mine) == 1:  # others are scored on 24 to 40 at once, or in two pieces
+            assert found == straight
         assert found["doc_id"] == [i for i in range(40) if mine is None or (i // 16) % 2 in mine]
     assert lacking(site, job) == ""
     assert lacking(site, site.job(40, changes={"estimators": [{**drawn, "replicates": 3}]}))
@@ -300,7 +301,7 @@ def test_a_nested_design_grows_and_each_document_has_the_coalitions_of_its_sampl
 
 def test_a_sample_without_documents_needs_nothing(site: Site) -> None:
     drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 5, "design": "nested"}
-    job = site.job(24, changes={"estimators": [drawn]})
+    job = site.job(32, changes={"estimators": [drawn]})
     job.run_chunk(0)
     plan, layout = Plan(job.config, "tiny", "alpha"), Layout(job.config)
     paths = [Path(layout.coalition("tiny", "alpha", name)) for name in plan.names]
