@@ -64,9 +64,8 @@ def drawn(text: str) -> str:
     def mathml(found: re.Match[str]) -> str:
         block = found["block"]
         made = convert(block.strip(), display="block") if block else convert(found["inline"])
-        return made.replace(
-            "&#x029F5;", "&#x02216;"
-        )  # the sign of setminus, which few fonts have, by one that all have
+        # The converter's sign of a set difference is in few fonts. This one is in all.
+        return made.replace("&#x029F5;", "&#x02216;")
 
     return "".join(part if part.startswith("`") else FORMULA.sub(mathml, part) for part in CODE.split(text))
 
