@@ -5,12 +5,17 @@
 # make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, most of the 189 model types
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
 # make test-page  the page in a headless Chromium, which it installs where it can (Debian and Ubuntu, as root)
+# make soak   breaks runs in 510 ways: kills, damaged files, bad configs, hostile strings and models (two hours on two cores)
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
 # make bench-gpu         the sweep on a GPU, on random weights in the shapes of Llama3-8B and Mixtral
 # make bench-coverage    how often the intervals hold the truth, on simulated games (half an hour on two cores; REPETITIONS=50 is faster)
 # make bench-comparison  how often the intervals of a comparison of two models hold the truth (half an hour)
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
 # make bench-work        error of the estimators at equal work (sublayer evaluations), on simulated games (ten minutes on two cores)
+# make mutants  tests of the tests: small errors in the code that they should find (hours); PARTS="game" is one part
+# make coverage lines and branches that the tests run (half an hour); TESTS="tests/unit/game" runs some, without a limit
+# make sbom   the bill of materials of the image (build/sbom.json), and the page of licences
+# make audit  known vulnerabilities of the pinned packages; asks pypi.org
 # make lint   style, types, what may import what, workflow files
 # make docs   the site of the documentation, in build/site: pages, links and formulas are checked
 # make image  the Apptainer image of the GPU rules (containers/README.md); where there is network and Apptainer
@@ -40,7 +45,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-page test-models test-rare test-slurm test-workflow bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -55,12 +60,12 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Three runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Two are shown when they end.
-test: .venv/dev lint
+# Four runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Three are shown when they end.
+test: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
-	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
+	@$(MAKE) --no-print-directory --jobs=4 test-here test-lint test-workflow test-slurm
 
 test-here test-workflow: export OMP_NUM_THREADS = 1
 
@@ -69,6 +74,9 @@ test-here: .venv/dev
 
 test-workflow test-slurm: test-%: .venv/dev
 	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+
+test-lint: .venv/dev
+	@$(MAKE) --no-print-directory lint >.venv/lint.log 2>&1; code=$$?; cat .venv/lint.log; exit $$code
 
 test-page: .venv/dev
 	$(BIN)/python -m tests.page.browser
@@ -80,6 +88,28 @@ test-rare: .venv/dev
 
 test-models: .venv/dev
 	$(BIN)/python -m pytest -m models tests/parity
+
+# It goes on where it was stopped; parts: make soak SOAK="--kind kills --count 10"
+soak: .venv/dev
+	$(BIN)/python -m tests.hpc.install
+	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch_documents_embedded
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)
+
+mutants: .venv/tools
+	nice $(BIN)/python -m tests.mutants $(PARTS)
+
+coverage: .venv/tools
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(or $(TESTS),--ignore tests/hpc --ignore tests/workflow --ignore tests/page) \
+	  --cov --cov-report term $(if $(TESTS),--cov-fail-under 0)
+
+sbom: .venv/tools
+	@$(BIN)/python scripts/sbom.py
+
+# Strict: a package that pypi.org was not asked about, through a mirror say, is no good news but an error.
+audit: .venv/tools
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  $(foreach lock,build run cuda dev tools,--requirement envs/$(lock).lock) || \
+	  { echo "cornerstone: see above: packages with known vulnerabilities, or pypi.org can't be reached from here" >&2; exit 1; }
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.performance
@@ -151,4 +181,9 @@ lock: .venv/bin/python
 .venv/dev: envs/dev.lock .venv/ready
 	@echo "cornerstone: installing what tests and lint need"
 	@$(call pinned,envs/dev.lock)
+	@touch $@
+
+.venv/tools: envs/tools.lock .venv/dev
+	@echo "cornerstone: installing what sbom, audit, mutants and coverage need"
+	@$(call pinned,envs/tools.lock)
 	@touch $@

@@ -80,6 +80,7 @@ def run(
         str | None, typer.Argument(metavar="[STUDY]", help="A study of studies/, or a configuration file.")
     ] = None,
     configs: Configs = None,
+    named: Study = None,
     cores: Cores = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="Profile of Snakemake, such as slurm.")] = None,
     as_json: Json = False,
@@ -93,7 +94,9 @@ def run(
     if study is not None and study.startswith("-"):  # an option of Snakemake came first
         context.args.insert(0, study)
         study = None
-    files = files_of(configs, study)
+    if study is not None and named is not None:  # with --study, every free word is Snakemake's
+        context.args.insert(0, study)
+    files = files_of(configs, named or study)
     place = next((i for i, word in enumerate(context.args) if not word.startswith("-")), len(context.args))
     options, targets = context.args[:place], context.args[place:]
     say(running.run(load_files(files), files, cores, profile, options, targets, as_json), as_json)

@@ -18,13 +18,14 @@ with log.script(snakemake.log[0]):
 
     config = load(snakemake.config)
     model, task = snakemake.wildcards.model, snakemake.wildcards.task
-    layout = Layout(config)
+    layout, plan = Layout(config), Plan(config, model, task)
     table.write(
-        [Path(layout.coalition(model, task, name)) for name in Plan(config, model, task).names],
+        [Path(layout.coalition(model, task, name)) for name in plan.names],
         config.models[model].all_players(),
         snakemake.params.fingerprint,
         snakemake.params.made_by,
-        Wanted(documents.read(Path(snakemake.input.documents)), config.limit(model, task)),
+        Wanted.of(config, model, task, documents.read(Path(snakemake.input.documents))),
         config,
         Path(snakemake.output[0]),
+        plan.shares,
     )

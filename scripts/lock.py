@@ -73,7 +73,7 @@ def checksum_of(text: str) -> str:
 
 
 def main() -> None:
-    """Write the four locks."""
+    """Write the five locks."""
 
     def old(name: str) -> str:
         path = ENVS / name
@@ -93,13 +93,16 @@ def main() -> None:
         if not CUDA.match(entry)
     )
     write("run.lock", f"what a run needs, with cuda.lock ({checksum_of(old('cuda.lock'))}).", run)
-    write("dev.lock", "what tests and lint need beside run.lock.", resolve_dev(old("dev.lock")))
+    write("dev.lock", "what tests and lint need beside run.lock.", beside("dev.in", old("dev.lock"), "run.lock"))
+    tools = beside("tools.in", old("tools.lock"), "run.lock", "dev.lock")
+    write("tools.lock", "what sbom, audit, mutants and coverage need beside dev.lock.", tools)
 
 
-def resolve_dev(before: str) -> str:
-    """The pins of envs/dev.in that are not in envs/run.lock already, and agree with it."""
-    pins = entries(resolve("dev.in", before, "--constraint", "envs/run.lock"))
-    known = {requirement(entry) for entry in entries((ENVS / "run.lock").read_text(encoding="utf-8"))}
+def beside(source: str, before: str, *locks: str) -> str:
+    """The pins of a .in file that are not in these locks already, and agree with them."""
+    options = [option for name in locks for option in ("--constraint", f"envs/{name}")]
+    pins = entries(resolve(source, before, *options))
+    known = {requirement(entry) for name in locks for entry in entries((ENVS / name).read_text(encoding="utf-8"))}
     return "".join(entry for entry in pins if requirement(entry) not in known)
 
 

@@ -46,12 +46,12 @@ HEAD = "\n\n".join(
         "This page is made by `python -m tests.architectures`. A test looks at each type again and compares.",
         "transformers {version} has {count} types of causal language models. **{works} of them work.**",
         "*Works* means: on a tiny random model, the log-likelihoods are those of stock lm-eval. Sublayers are zeroed "
-        "there by hooks: none, single ones, two, and all of them. The [proof at load](method.md#proof-at-load) agrees "
-        "as well.",
+        "there by hooks: none, single ones, two, and all of them. The "
+        "[proof at load](explanation/removal.md#the-proof-at-load) agrees as well.",
         "*Sublayers* are those of the tiny model's blocks. Yours may have other blocks of the same kinds.",
         "*Choices* says how the choices of a document are computed. `trie`: what they share is computed once. `rows`: "
         "each choice is a row of its own, because a sublayer carries a state along the sequence or goes by places in a "
-        "row. See [method.md](method.md#choices-as-rows) for what that costs.",
+        "row. See [How the sweep works](explanation/sweep.md#choices-as-rows) for what that costs.",
         "A type that is not here, or does not work here, may still run. Whether it does is proven when it is loaded. A "
         "model that is not understood is refused.",
         "| type | works | sublayers | choices | why not |\n|---|---|---|---|---|\n",

@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread (results must not depend on it), and the real assets where they are needed."""
+"""Shared by all tests: one thread, as suites share the cores, and the real assets where they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,22 @@ def config_of(folder: Path, models: int = 1, blocks: int = 6, **changes: Any) ->
         "compare": [names] if models == 2 else [],
     }
     return configured({**settings, **changes})
+
+
+def fetch(config: Config) -> Config:
+    """Put config and tokenizer of Llama's kind where the models' weights would lie, as if they had been fetched."""
+    from tests.tiny import tokenizer  # not above: it imports transformers
+
+    for model in config.run:
+        marker = Path(Layout(config).model_marker(model))
+        folder = marker.parent / "weights"
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "vocab_size": 512}
+        blocks = {"num_hidden_layers": config.models[model].blocks, "num_key_value_heads": 2}
+        kind = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+        tokenizer().save_pretrained(folder)
+        write_text(folder / "config.json", json.dumps(kind | sizes | blocks))
+        write_text(marker, json.dumps({"path": str(folder), "content": "made up"}))
+    return config
 
 
 def save(config: Config) -> Config:

@@ -59,7 +59,7 @@ def agreement(
         across - r sqrt(within_first x within_second)
 
     is within z of its bootstrap's standard errors of 0 (Fieller 1954): it tends to [-1, 1] as the halves of one model
-    cease to agree. docs/method.md says how well it covers.
+    cease to agree. docs/benchmarks/coverage.md says how well it covers.
 
     Args:
         first: what an estimator says of the first model on each task.

@@ -1,4 +1,4 @@
-"""How much of a model's value its top players hold, compared between two models.
+"""How much of a model's value its top players hold, with an interval that holds the bias of the paper's recipe.
 
 The paper's share (Table 1) is biased: setting negative values to 0 keeps the positive half of the noise, and the
 highest of many noisy values are too high. So the share is enclosed between two that err to either side, and the
@@ -60,7 +60,9 @@ def enclosed(
     rng: np.random.Generator,
     most: float = np.inf,
 ) -> np.ndarray:
-    """The share of one model by the paper's recipe, and two that err to either side: [3, B] of B repetitions.
+    """The share of one model by the paper's recipe, two that err to either side, and one without selection.
+
+    [4, B] of B repetitions: the plain share, the lower end, the upper end, the cross-fitted share.
 
     With T the true sum of the top players' values, and P the true sum of all positive ones:
 
@@ -69,7 +71,8 @@ def enclosed(
       values, are too low: a wrong choice loses value, and noise of the other half cancels.
 
     So the lower end divides the low sum of the top by the high sum of all, and the upper end the other way round. The
-    ends are NaN where the documents can't be halved.
+    cross-fitted share divides the low sum by the low sum. All but the plain one are NaN where the documents can't be
+    halved.
 
     Args:
         samples: what an estimator says on each task.
@@ -83,20 +86,36 @@ def enclosed(
     whole = np.stack(list(draw.means(sums).values()))  # [T, B, N]
     plain = shares(whole, columns)
     if not can_be_halved(samples):
-        return np.stack([plain, np.full_like(plain, np.nan), np.full_like(plain, np.nan)])
-    low = least = np.zeros(whole.shape[:2])
+        return np.stack([plain, *np.full((3, *plain.shape), np.nan)])
+    sums_of_top, sums_of_all = [], []
     for _ in range(splits):
         one, other = (np.stack(list(half.means(sums).values())) for half in draw.halves(rng))
         for chooses, measures in ((one, other), (other, one)):
-            kept = np.where(chooses > 0, measures, 0.0)
-            low = low + _of_top(kept, chooses, columns) / (2 * splits)
-            least = least + kept.sum(axis=-1) / (2 * splits)
+            kept = np.where(chooses > 0, measures, 0.0 * chooses)  # not a number where a half has no document
+            sums_of_top.append(_of_top(kept, chooses, columns))
+            sums_of_all.append(kept.sum(axis=-1))
+    low, least = _mean(sums_of_top), _mean(sums_of_all)
     positive = np.clip(whole, 0, None)
     high, total = _of_top(positive, whole, columns), positive.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         lower = (low / total).mean(axis=0)
-        upper = np.minimum(most, np.where(least > 0, high / least, np.inf)).mean(axis=0)
-    return np.stack([plain, np.fmin(lower, plain), np.fmax(upper, plain)])
+        upper = np.minimum(most, np.where(least <= 0, np.inf, high / least)).mean(axis=0)
+        crossed = np.where(least > 0, low / least, np.nan).mean(axis=0)
+    return np.stack([plain, np.fmin(lower, plain), np.fmax(upper, plain), crossed])
+
+
+def interval(observed: np.ndarray, drawn: np.ndarray, level: float) -> tuple[float, float]:
+    """The ends of `observed` [4], each moved outwards by its own standard error over `drawn` [4, B]: fractions.
+
+    Not numbers where there is no share, or where more than 5 % of the repetitions have none.
+    """
+    if not np.isfinite(observed[0]):
+        return np.nan, np.nan
+    z = float(special.ndtri((1 + level) / 2))
+    low, high = observed[1] - z * _spread(drawn[1]), observed[2] + z * _spread(drawn[2])
+    if np.isnan([low, high]).any():
+        return np.nan, np.nan
+    return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
 
 
 def concentration(
@@ -142,11 +161,12 @@ def concentration(
         drawn.append(enclosed(part, columns, Draw.again(sums, repetitions, rng), SPLITS_AGAIN, rng, most=1))
     row: dict[str, object] = {"first": models[0], "second": models[1]}
     for which, found, again, top, names in zip(("first", "second"), observed, drawn, tops, players, strict=True):
+        ends = interval(found, again, level)
         row |= {
             f"{which}_top": " ".join(top),
             f"{which}_share_percent": 100 * found[0],
-            f"{which}_low": 100 * np.clip(found[1] - z * _spread(again[1]), 0, 1),
-            f"{which}_high": 100 * np.clip(found[2] + z * _spread(again[2]), 0, 1),
+            f"{which}_low": 100 * ends[0],
+            f"{which}_high": 100 * ends[1],
             f"{which}_equal_percent": 100 * len(top) / len(names),
         }
     (first, second), (first_again, second_again) = observed, drawn
@@ -154,6 +174,14 @@ def concentration(
     high = np.clip(second[2] - first[1] + z * _spread(second_again[2] - first_again[1]), -1, 1)
     row |= {"difference_percent": 100 * (second[0] - first[0]), "low": 100 * low, "high": 100 * high}
     return pd.DataFrame([{**row, "verdict": "larger" if low > 0 else "smaller" if high < 0 else "open"}])
+
+
+def _mean(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean over parts, each [T, B], without those that are not numbers; not a number where none is."""
+    known = np.isfinite(parts)
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = np.where(known, parts, 0.0).sum(axis=0) / known.sum(axis=0)
+    return found
 
 
 def _spread(values: np.ndarray) -> float:

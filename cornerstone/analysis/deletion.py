@@ -17,6 +17,7 @@ from cornerstone.analysis.intervals import Estimate
 from cornerstone.analysis.ranks import Sample
 from cornerstone.analysis.shapley import documents_of, metric_of
 from cornerstone.config.config import Config
+from cornerstone.estimators.nested import units
 from cornerstone.game.coalitions import without
 from cornerstone.game.game import MEAN, Game
 from cornerstone.game.players import Player
@@ -222,7 +223,7 @@ def _scores(
     config: Config, points: pd.DataFrame, games: Mapping[str, Game]
 ) -> dict[str, dict[tuple[str, str, int], np.ndarray]]:
     """Task -> (order, direction, removed) -> the score of each document, [D]."""
-    split = ranks.split({task: game.clusters for task, game in games.items()}, config.seed)
+    split = ranks.split({task: units(game) for task, game in games.items()}, config.seed)
     found: dict[str, dict[tuple[str, str, int], np.ndarray]] = {}
     keys = points[["order", "fold", "direction", "removed", "coalition"]]
     for task, game in games.items():

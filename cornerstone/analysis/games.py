@@ -11,6 +11,7 @@ import pandas as pd
 from cornerstone import reading
 from cornerstone.config.config import Config, load_files
 from cornerstone.errors import ConfigError, StoreError, UnreadableError
+from cornerstone.estimators.nested import NestedGame
 from cornerstone.files import MADE_AGAIN, check
 from cornerstone.game.coalitions import parse
 from cornerstone.game.game import ACCURACY, Game
@@ -73,17 +74,31 @@ def pooled(config: Config, task: str, games: Mapping[str, Game]) -> Game:
     sizes = [len(part.documents) for part in parts]
     equal = sum(sizes) / len(sizes)
     weights = [1.0 if config.tasks[task].by_size else equal / size for size in sizes]
-    return Game(
+    nested = [part for part in parts if isinstance(part, NestedGame)]
+    # of a nested design, a subtask may have no document of the sample that a coalition belongs to
+    everywhere = [c for c in parts[0].values if len(nested) < len(parts) or all(c in part.values for part in parts)]
+    pooled = Game(
         players=parts[0].players,
         values={
             coalition: np.concatenate([weight * part(coalition) for weight, part in zip(weights, parts, strict=True)])
-            for coalition in parts[0].values
+            for coalition in everywhere
         },
         clusters=np.concatenate(
             [[f"{member} {label}" for label in part.clusters] for member, part in zip(members, parts, strict=True)]
         ),
         documents=np.arange(sum(sizes)),
     )
+    if len(nested) < len(parts):
+        return pooled
+    partial = {}
+    for coalition in dict.fromkeys(c for part in nested for c in (*part.partial, *part.values)):
+        if coalition not in pooled.values:
+            rows = [part.partial.get(coalition, part.values.get(coalition)) for part in nested]
+            partial[coalition] = np.concatenate(
+                [np.full(n, np.nan) if row is None else w * row for n, w, row in zip(sizes, weights, rows, strict=True)]
+            )
+    samples = np.concatenate([part.samples for part in nested])
+    return NestedGame(pooled.players, pooled.values, pooled.clusters, pooled.documents, samples, partial)
 
 
 def read_values(path: Path) -> pd.DataFrame:
@@ -137,9 +152,11 @@ def from_table(values: pd.DataFrame, players: tuple[Player, ...], metric: str) -
         )
     wide = values.pivot(index="coalition", columns="doc_id", values=metric).astype(np.float64)
     documents = values.drop_duplicates("doc_id").set_index("doc_id").loc[wide.columns]
-    return Game(
-        players=players,
-        values={parse(str(label), players): row for label, row in zip(wide.index, wide.to_numpy(), strict=True)},
-        clusters=documents["cluster"].to_numpy(dtype=str),
-        documents=wide.columns.to_numpy(),
-    )
+    rows = {parse(str(label), players): row for label, row in zip(wide.index, wide.to_numpy(), strict=True)}
+    clusters, names = documents["cluster"].to_numpy(dtype=str), wide.columns.to_numpy()
+    if "sample" not in values:
+        return Game(players, rows, clusters, names)
+    # coalitions of a nested design were evaluated on a part of the documents; the pivot has no numbers elsewhere
+    partial = {coalition: row for coalition, row in rows.items() if np.isnan(row).any()}
+    whole = {coalition: row for coalition, row in rows.items() if coalition not in partial}
+    return NestedGame(players, whole, clusters, names, documents["sample"].to_numpy(dtype=np.int64), partial)

@@ -20,6 +20,7 @@ from cornerstone.analysis.ranks import Sample
 from cornerstone.analysis.shapley import Games
 from cornerstone.config.config import Config
 from cornerstone.estimators import ablation
+from cornerstone.estimators.nested import units
 from cornerstone.estimators.values import Values
 from cornerstone.game.coalitions import windows, without
 from cornerstone.game.game import MEAN, Game
@@ -265,7 +266,7 @@ def second_half(config: Config, games: Games) -> Games:
     Raises:
         ValueError: a task has too few documents to be halved.
     """
-    parts = ranks.split({task: game.clusters for task, game in games.items()}, config.seed)
+    parts = ranks.split({task: units(game) for task, game in games.items()}, config.seed)
     if parts is None:
         raise ValueError("a task has too few documents to be halved")
     kept: dict[str, Game] = {}

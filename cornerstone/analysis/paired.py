@@ -69,7 +69,7 @@ def less(second: Sample, first: Sample) -> Sample:
     replicates = None if a.replicates is None or b.replicates is None else b.replicates - a.replicates
     resampled = None if a.resampled is None or b.resampled is None else b.resampled - a.resampled
     bound = None if first.bound is None or second.bound is None else first.bound + second.bound
-    values = Values(b.documents - a.documents, replicates, resampled, a.shared and b.shared)
+    values = Values(b.documents - a.documents, replicates, resampled, a.shared and b.shared, a.clusters)
     return replace(first, values=values, bound=bound)
 
 

@@ -29,12 +29,20 @@ class Sample:
         clusters: [D] labels; documents of one cluster are not independent.
         bound: the values lie in [-bound, bound]; None: no bound is known.
         scale: by which they are divided in the mean over tasks, where tasks have different units.
+        group: [D] labels of documents that stay together in halves; None: the clusters. They are coarser where a nested
+            design has samples of coalitions for parts of the documents.
     """
 
     values: Values
     clusters: np.ndarray
     bound: float | None = 1
     scale: float = 1.0
+    group: np.ndarray | None = None
+
+    @property
+    def units(self) -> np.ndarray:
+        """[D] labels of what is not cut in halves."""
+        return self.clusters if self.group is None else self.group
 
     def contrasts(self, weights: np.ndarray) -> Sample:
         """Weighted sums of the values; weights: [N, M]."""
@@ -43,7 +51,8 @@ class Sample:
 
     def of(self, values: Values, documents: np.ndarray) -> Sample:
         """Values (of some coalitions) on some of the documents; documents: indices [M]."""
-        return replace(self, values=values.of(documents), clusters=self.clusters[documents])
+        group = None if self.group is None else self.group[documents]
+        return replace(self, values=values.of(documents), clusters=self.clusters[documents], group=group)
 
 
 def estimates(samples: Mapping[str, Sample], level: float, weights: np.ndarray | None = None) -> dict[str, Estimate]:
@@ -95,10 +104,16 @@ def drawn(samples: Mapping[str, Sample]) -> dict[str, tuple[np.ndarray, np.ndarr
 
 
 def _square(samples: Mapping[str, Sample], tasks: Sequence[str]) -> float:
-    """The mean square of how far values that are not 0 are from the mean of their quantity, over all of the tasks."""
+    """The mean square of how far values that are not 0 are from the mean of their quantity, over all of the tasks.
+
+    Of a nested design the values are those of each sample of coalitions, the mean over its documents: what was not seen
+    there is another sample.
+    """
     total, count = 0.0, 0
     for task in tasks:
-        rows = samples[task].values.documents
+        rows, labels = samples[task].values.documents, samples[task].values.clusters
+        if labels is not None:
+            rows = np.array([rows[labels == label].mean(axis=0) for label in np.unique(labels)])
         there = np.abs(rows) > 1e-12
         total += float(((rows - rows.mean(axis=0))[there] ** 2).sum())
         count += int(there.sum())
@@ -246,7 +261,7 @@ def halved(samples: Mapping[str, Sample], seed: int) -> tuple[dict[str, Sample],
     Returns:
         None where a task has too few documents or replicates, or the estimator is not linear.
     """
-    parts = split({task: sample.clusters for task, sample in samples.items()}, seed)
+    parts = split({task: sample.units for task, sample in samples.items()}, seed)
     values = {task: sample.values.halves() for task, sample in samples.items()}
     sides: tuple[dict[str, Sample], dict[str, Sample]] = ({}, {})
     for task, sample in samples.items():

@@ -16,6 +16,7 @@ from cornerstone.analysis.ranks import Sample
 from cornerstone.assets.documents import REMARKS, TaskDocuments
 from cornerstone.config.config import Config
 from cornerstone.estimators import Estimator, ablation
+from cornerstone.estimators.nested import units
 from cornerstone.estimators.values import Values
 from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY, MEAN, Game
@@ -52,7 +53,8 @@ def samples(config: Config, entry: Estimator, games: Mapping[str, Games]) -> dic
 
 def sample(values: Values, game: Game, function: str = ACCURACY) -> Sample:
     """Values with what is known of the documents; differences of accuracies lie in [-1, 1], others anywhere."""
-    return Sample(values, game.clusters, 1 if function == ACCURACY else None, scale_of(game, function))
+    clusters = game.clusters if values.clusters is None else values.clusters
+    return Sample(values, clusters, 1 if function == ACCURACY else None, scale_of(game, function), units(game))
 
 
 def scale_of(game: Game, function: str) -> float:
@@ -210,7 +212,7 @@ def comparison(
     config: Config,
     model: str,
     found: Mapping[str, Mapping[str, Sample]],
-    wanted: Mapping[str, Mapping[str, Sequence[int]]],
+    wanted: Mapping[str, Mapping[str, Sequence[Sequence[int]]]],
     games: Games,
 ) -> pd.DataFrame:
     """The estimators side by side: a row per estimator and task (and the mean).
@@ -219,7 +221,8 @@ def comparison(
         config: the configuration.
         model: its name.
         found: estimator -> task -> sample.
-        wanted: task -> estimator -> the coalitions that it needs.
+        wanted: task -> estimator -> the coalitions that it needs on each document: one list for all documents, or one
+            for each sample of a nested design, whose mean is taken.
         games: the games they came from.
 
     Returns:
@@ -236,7 +239,7 @@ def comparison(
     rows = []
     for name, by_task in estimates.items():
         for task, estimate in by_task.items():
-            needed = [wanted[each][name] for each in (games if task == MEAN else [task])]
+            needed = [part for each in (games if task == MEAN else [task]) for part in wanted[each][name]]
             row: dict[str, Any] = {"model": model, "estimator": name, "task": task}
             row["coalitions"] = round(np.mean([len(asked) for asked in needed]))
             row["evaluations"] = round(np.mean([_work(tuple(asked), players) for asked in needed]))

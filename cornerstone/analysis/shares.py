@@ -11,95 +11,75 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
-from cornerstone.analysis import intervals, paper
+from cornerstone.analysis import concentration, intervals, paper
+from cornerstone.analysis.ranks import Sample
+from cornerstone.analysis.resampling import Draw, Sums
 from cornerstone.errors import CornerstoneError
 
 Array = NDArray[np.float64]
 
-ENOUGH = 1000
-"""Documents of all tasks from which on Table 1's share has an interval: with fewer, its biases are larger than its
-spread over documents."""
-SPLITS = 100
-"""Random halves over which the cross-fitted share is averaged."""
-
 
 def share(
-    values: Mapping[str, ArrayLike],
+    samples: Mapping[str, Sample],
     players: Sequence[str],
     model: str,
     top: Sequence[str],
     *,
+    selected: bool = False,
     seed: int = 0,
     repetitions: int = 2000,
     level: float = 0.95,
-    clusters: Mapping[str, ArrayLike] | None = None,
-    enough: int = ENOUGH,
 ) -> pd.DataFrame:
     """Table 1: the share of the top players in all Shapley values.
 
     The paper's recipe (`share_percent`): per task, values (means over documents) below 0 are set to 0; the share is the
     top players' sum over everyone's sum; shares are averaged over tasks. Two biases go with it. Clipping keeps the
     positive half of the noise in the denominator, which makes the share too small. Players that were chosen as the
-    highest on the same documents are too high, which makes it too large.
+    highest on the same documents are too high, which makes it too large. No interval around it alone would hold the
+    truth, however many documents there are.
 
-    Beside it stands the cross-fitted share (`cross_fitted_percent`): whether a value is positive is decided on one half
-    of the documents, the value is taken from the other half, both ways, averaged over random halves. Noise that
-    is positive on one half is worth 0 on the other on average, so the denominator is not inflated; values that are
-    lost because one half has them below 0 make it too small, and the share too large. The truth tends to lie between
-    the two. An interval is given only from `enough` documents on: with fewer, what the documents' spread makes of the
-    share is small against these biases. It is the share plus and minus a normal quantile times the bootstrap's standard
-    error. It holds no bias, and so covers less often than it says at any number of documents
-    (`benchmarks/published.py`).
+    So the interval goes from the lower to the upper end of `concentration.enclosed`, each moved outwards by a normal
+    quantile times its bootstrap standard error. Beside it stands the cross-fitted share (`cross_fitted_percent`): one
+    half of the documents says who is on top and who is positive, and the other half gives the values, both ways,
+    averaged over random halves.
 
     Args:
-        values: per task the Shapley value of every player on every document, shape [documents, players],
-            in -1..1.
+        samples: per task what an estimator says of every player, values in -1..1.
         players: names in execution order, naming the columns.
         model: configuration name; the published share is looked up by it.
         top: the players whose share is wanted, the same for all tasks.
-        seed: of the bootstrap's random numbers.
+        selected: whether they are the highest on the same documents: then halves of the documents choose anew.
+        seed: of the random numbers.
         repetitions: bootstrap replicates.
         level: of the interval, 0..1.
-        clusters: per task the cluster label of each document; a task left out has independent documents.
-        enough: documents of all tasks from which on an interval is given.
 
     Returns:
-        One row: model, players, share_percent, cross_fitted_percent, low, high, published_percent. low and high are
-        in percent, from resampling clusters of documents within each task. The share is missing (NaN) if no player has
-        a positive value on some task; the cross-fitted one if a task has fewer than four clusters; the interval if
-        there are too few documents or a task has fewer than two clusters, if more than 5 % of the resamples have no
-        share, or if all have the same.
+        One row: model, players, share_percent, cross_fitted_percent, low, high, published_percent. The share and its
+        interval are missing (NaN) if no player has a positive value on some task; the cross-fitted share and the
+        interval also if a task has fewer than four clusters of documents, or the estimator is not linear.
 
     Raises:
         CornerstoneError: shapes or names disagree.
     """
-    tasks = _checked(values, players)
+    _checked({task: sample.values.documents for task, sample in samples.items()}, players)
     columns = _columns(players, top)
-    rng = np.random.default_rng(seed)
-    shares, crossed, replicates, fewest = [], [], [], np.inf
-    for task, array in tasks.items():
-        shares.append(_shares(array.mean(axis=0)[None, :], columns)[0])
-        sums, sizes = _cluster_sums(array, (clusters or {}).get(task))
-        crossed.append(_cross_fitted(sums, sizes, columns, rng))
-        fewest = min(fewest, len(sizes))
-        picks = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=repetitions)
-        replicates.append(_shares((picks @ sums) / (picks @ sizes)[:, None], columns))
-    means = np.mean(replicates, axis=0)
-    means = means[np.isfinite(means)]  # a replicate without a positive value has no share either
-    whole, half = float(np.mean(shares)), np.nan
-    # where replicates without a share are not rare, or all are alike, their spread says nothing
-    documents = sum(len(array) for array in tasks.values())
-    if documents >= enough and fewest >= 2 and len(means) >= 0.95 * repetitions and np.ptp(means) > 0:
-        half = special.ndtri((1 + level) / 2) * means.std(ddof=1)
+    free = None if selected else columns
+    sums = {task: Sums.of(sample) for task, sample in samples.items()}
+    everything, rng = Draw.everything(sums, 1), np.random.default_rng([seed, 3])
+    whole = np.stack(list(everything.means(sums).values()))
+    observed = concentration.enclosed(samples, free, everything, concentration.SPLITS, rng)[:, 0]
+    observed[0] = concentration.shares(whole, columns)[0]
+    again = Draw.again(sums, repetitions, rng)
+    drawn = concentration.enclosed(samples, free, again, concentration.SPLITS_AGAIN, rng, most=1)
+    low, high = concentration.interval(observed, drawn, level)
     row = {
         "model": model,
         "players": " ".join(top),
-        "share_percent": 100 * whole,
-        "cross_fitted_percent": 100 * float(np.clip(np.mean(crossed), 0, 1)),
-        "low": 100 * float(np.clip(whole - half, 0, 1)),
-        "high": 100 * float(np.clip(whole + half, 0, 1)),
+        "share_percent": 100 * observed[0],
+        "cross_fitted_percent": 100 * observed[3],
+        "low": 100 * low,
+        "high": 100 * high,
         "published_percent": paper.SHARE_PERCENT.get(model),
     }
     return pd.DataFrame([row])
@@ -212,50 +192,12 @@ def _others(players: Sequence[str], top: Sequence[str]) -> list[int]:
     return [column for column, player in enumerate(players) if player not in known]
 
 
-def _shares(values: Array, columns: list[int]) -> Array:
-    """Return per row of [rows, players] the share of `columns` in the positive sum; NaN where that is 0."""
-    positive = np.clip(values, 0, None)
-    total = positive.sum(axis=1)
-    shares = np.full(len(values), np.nan)
-    np.divide(positive[:, columns].sum(axis=1), total, out=shares, where=total > 0)
-    return shares
-
-
-def _cross_fitted(sums: Array, sizes: Array, columns: list[int], rng: np.random.Generator) -> float:
-    """Return the share of `columns` where one half of the clusters says which values count, and the other how much.
-
-    sums: [clusters, players]; sizes: [clusters] documents. NaN with fewer than four clusters, or where nothing counts.
-    """
-    count = len(sizes)
-    if count < 4:
-        return np.nan
-    part, whole = 0.0, 0.0
-    for _ in range(SPLITS):
-        first = rng.permutation(count) < count // 2
-        means = [sums[half].sum(axis=0) / sizes[half].sum() for half in (first, ~first)]
-        for sign, value in (means, means[::-1]):
-            counted = np.where(sign > 0, value, 0)
-            part += counted[columns].sum()
-            whole += counted.sum()
-    return part / whole if whole > 0 else np.nan
-
-
 def _cluster_index(labels: ArrayLike, documents: int) -> NDArray[np.intp]:
     """Return the clusters of the documents counted from 0."""
     _, index = np.unique(np.asarray(labels), return_inverse=True)
     if index.shape != (documents,):
         raise CornerstoneError(f"{documents} documents, but cluster labels of shape {index.shape}")
     return index
-
-
-def _cluster_sums(array: Array, labels: ArrayLike | None) -> tuple[Array, Array]:
-    """Return the sums of each cluster's rows, [clusters, players], and the clusters' sizes, [clusters]."""
-    if labels is None:
-        return array, np.ones(len(array))
-    index = _cluster_index(labels, len(array))
-    sums = np.zeros((index.max() + 1, array.shape[1]))
-    np.add.at(sums, index, array)
-    return sums, np.bincount(index).astype(float)
 
 
 def _mean_drop(

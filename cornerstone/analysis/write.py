@@ -51,7 +51,7 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
                 table = shapley.cornerstones(config, frame, found[function], model)
                 frames[layout.cornerstones(function)] = table
                 foretold.append(_power(config, model, found[function], documents, function))
-    wanted = {task: Plan(config, model, config.members(task)[0]).wanted for task in config.run_tasks}
+    wanted = {task: Plan(config, model, config.members(task)[0]).samples for task in config.run_tasks}
     frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
     frames["power"] = pd.concat(foretold, ignore_index=True)
     logarithms = by_function.get("log-probability")
@@ -62,8 +62,7 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
         frames["orders"] = deletion.orders(config, config.models[model].all_players(), by)
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)
-    headline = {task: sample.values.documents for task, sample in samples[config.headline.name].items()}
-    return frames | _shares(config, model, accuracy, headline, top)
+    return frames | _shares(config, model, accuracy, samples[config.headline.name], top)
 
 
 def _power(
@@ -84,7 +83,7 @@ def _power(
 
 
 def _shares(
-    config: Config, model: str, accuracy: Mapping[str, Game], values: Mapping[str, Any], top: list[str]
+    config: Config, model: str, accuracy: Mapping[str, Game], values: Mapping[str, Sample], top: list[str]
 ) -> Frames:
     """What the paper's Tables 1, 3 and 4 hold."""
     names = [player.name for player in config.models[model].all_players()]
@@ -96,10 +95,10 @@ def _shares(
         names,
         model,
         top,
+        selected=paper.published_positions(model, names) is None,
         seed=config.seed,
         repetitions=config.intervals.bootstrap,
         level=level,
-        clusters=clusters,
     )
     return {
         "share": share,

@@ -86,7 +86,7 @@ def require(findings: list[Finding]) -> None:
     """
     lines = [f"{finding.what}: {finding.problem}" for finding in findings if finding.problem]
     if lines:
-        raise PreflightError("\n  ".join([f"{len(lines)} thing(s) that jobs need are missing or wrong:", *lines]))
+        raise PreflightError("\n  ".join([f"missing or wrong, and jobs need it ({len(lines)}):", *lines]))
 
 
 def _versions() -> Finding:

@@ -29,7 +29,7 @@ def doctor(config: Config, cluster: bool = False, container: bool = False) -> Sa
     wrong = [finding for finding in findings if finding.problem]
     lines = [f"ok: {finding.what}" for finding in findings if not finding.problem]
     lines += [f"WRONG: {finding.what}: {finding.problem}" for finding in wrong]
-    lines.append(f"{len(wrong)} thing(s) to mend" if wrong else "nothing is wrong")
+    lines.append(f"{len(wrong)} {'thing' if len(wrong) == 1 else 'things'} to mend" if wrong else "nothing is wrong")
     data = {"wrong": len(wrong), "findings": [{"what": each.what, "problem": each.problem} for each in findings]}
     return Said("\n".join(lines), data, int(bool(wrong)))
 

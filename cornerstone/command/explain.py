@@ -23,6 +23,7 @@ from cornerstone.game.players import player_named
 from cornerstone.outputs.results import Results
 from cornerstone.plan import layout
 from cornerstone.plan.layout import Layout
+from cornerstone.present.page.units import mean_unit, unit_of
 
 PAIRS = 4
 """Pairs of a layer that are named."""
@@ -170,10 +171,10 @@ def _of_layer(config: Config, model: str, layer: str) -> tuple[str, dict[str, An
         )
         lines += [
             "",
-            f"{function}: {interval(mean, 'value', function)}, rank {mean['rank']} "
+            f"{function}: {interval(mean, 'value', function)} {mean_unit(function, config).name}, rank {mean['rank']} "
             f"(truly {mean['rank_low']} to {mean['rank_high']}); {said}",
             table(
-                ["  task", "value", "rank"],
+                ["  task", unit_of(function, config).name, "rank"],
                 [
                     [f"  {row['task']}", interval(row, "value", function), f"{row['rank_low']} to {row['rank_high']}"]
                     for row in values[values["task"] != MEAN].to_dict("records")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, ValidationError, model_validator
 
-from cornerstone.config import names, source
+from cornerstone.config import designs, names, source
 from cornerstone.config.models import Model, names_problem
 from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.config.sections import Deletion, Intervals, Paths
@@ -152,6 +152,8 @@ class Config(Section):
                 f"`deletion.orders`: influence has no meaning where {self.models[small[0]].players} are players "
                 f"(`models.{small[0]}.players`); take it out"
             )
+        single = [task for task in self.run_tasks if self.members(task) == [task]]
+        designs.check(self.estimators, {task: self.limit(model, task) for model in self.run for task in single})
         check_pairs(self.compare, self.models, self.run, self._scored_on)
         self._add_up()
         return self
@@ -184,9 +186,11 @@ class Config(Section):
         ]
         for key, entries in asked:
             for entry in entries:
-                if getattr(entry, "budget", 0) > MOST_COALITIONS or getattr(entry, "replicates", 0) > MOST_REPLICATES:
+                replicates = getattr(entry, "replicates", 0)
+                most = MOST_COALITIONS // (replicates if entry.nested else 1)
+                if getattr(entry, "budget", 0) > most or replicates > MOST_REPLICATES:
                     raise ValueError(
-                        f"`{key}`: {entry.name}: a budget is at most {MOST_COALITIONS} coalitions, in at most "
+                        f"`{key}`: {entry.name}: a budget is at most {most} coalitions, in at most "
                         f"{MOST_REPLICATES} replicates"
                     )
                 problem = entry.problem(count)
@@ -240,6 +244,11 @@ class Config(Section):
     def scored_tasks(self) -> list[str]:
         """The tasks of lm-eval that are scored: `run_tasks`, with its groups taken apart."""
         return [member for task in self.run_tasks for member in self.members(task)]
+
+    @property
+    def samples(self) -> int:
+        """Samples of coalitions that have documents of their own (`design: nested`); 0 where all are scored on all."""
+        return designs.samples(self.estimators)
 
     def entry_of(self, name: str) -> str:
         """The entry of `run_tasks` that a scored task belongs to: its own, or its group's."""
@@ -309,7 +318,7 @@ def _keys() -> frozenset[str]:
 
 def _explain(problem: Any, where: str) -> str:
     unseen = ("[key]", "[name]", "[runs]", "[groups]", "[mean]")
-    key = ".".join(str(part) for part in problem["loc"] if part not in unseen) or "(top level)"
+    key = ".".join(source.plain(str(part)) for part in problem["loc"] if part not in unseen) or "(top level)"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         near = source.near(str(problem["loc"][-1]), _keys())

@@ -141,7 +141,8 @@ def _check(path: Path, top: yaml.Node) -> None:
                     raise ConfigError(f"{path}:{_line(key)}: a key is a name, not a list or a mapping. Correct it.")
     for name, line, first in repeated(top):
         raise ConfigError(
-            f"{path}:{line}: `{name[-1]}` stands twice, here and in line {first}; only the last would hold. Remove one."
+            f"{path}:{line}: `{plain(name[-1])}` stands twice, here and in line {first}; only the last would hold. "
+            "Remove one."
         )
 
 
@@ -170,6 +171,15 @@ def repeated(top: yaml.Node | None) -> list[tuple[Key, int, int]]:
                 lines.setdefault(name, line)
                 pending.append((value, (*parents, name)))
     return sorted(found, key=lambda each: each[1])
+
+
+def plain(name: str) -> str:
+    r"""A key as it can be shown: in a message it makes no new line, and a terminal does nothing that it says.
+
+    >>> plain("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def _check_scalar(path: Path, node: yaml.ScalarNode) -> None:

@@ -31,10 +31,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from cornerstone.estimators import nested
 from cornerstone.estimators.base import Estimator, Key
 from cornerstone.estimators.budget import Budgeted
 from cornerstone.estimators.replayed import masks_of
@@ -53,6 +54,7 @@ EQUATIONS = 2
 class AdjustedEstimator(Budgeted, Estimator):
     """Shapley values by a simple model of the game, and sampled coalitions for what it leaves over."""
 
+    folds: ClassVar[int] = 3
     kind: Literal["adjusted-msr"]
 
     @property
@@ -71,12 +73,16 @@ class AdjustedEstimator(Budgeted, Estimator):
 
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """Those of all replicates: both of each pair, everybody and nobody."""
+        if self.nested:
+            return self.together(players, seed)
         pairs = [mask for drawn in self._drawn(players, seed) for mask in drawn.masks]
         everyone = full(players)
         return list(dict.fromkeys([0, everyone, *pairs, *(everyone & ~mask for mask in pairs)]))
 
     def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
         """See `Estimator`."""
+        if self.nested:
+            return nested.estimate(self, games, seed)
         drawn = self._drawn(next(iter(games.values())).players, seed)
         return {key: Values.averaged(estimate(game, drawn)) for key, game in games.items()}
 

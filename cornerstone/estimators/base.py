@@ -37,6 +37,11 @@ class Asked(Section, ABC):
     def name(self) -> str:
         """Its name in file names: kind and settings."""
 
+    @property
+    def nested(self) -> bool:
+        """Whether each of its `samples` is scored on a part of the documents of its own."""
+        return False
+
     def problem(self, players: int) -> str | None:
         """What keeps it from being used with so many players, and what to do; None where nothing does."""
         return "it needs at least two" if players < 2 else None
@@ -56,6 +61,10 @@ class Asked(Section, ABC):
         Raises:
             ConfigError: the installed shapiq does not have it.
         """
+
+    def samples(self, players: tuple[Player, ...], seed: int) -> list[list[int]]:
+        """The coalitions that each document needs: one list for all of them, or one a sample (`nested`)."""
+        return [self.coalitions(players, seed)]
 
     def seed_on(self, seed: int, task: str) -> int:
         """The seed of its coalitions on a task: its own where they are drawn by task, else that of the run.

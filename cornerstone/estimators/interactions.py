@@ -122,6 +122,7 @@ class ExactInteractions(Interactions):
 class SampledInteractions(replayed.Replayed, Interactions):
     """An interaction index from sampled coalitions; replayed on shapiq."""
 
+    pooled: ClassVar[str] = "interactions of pairs take all coalitions on all documents"
     kind: Literal["sampled"]
     index: Literal["k-SII", "FSII"] = Field(
         "k-SII", description="Both by regression (KernelSHAP-IQ, faithful KernelSHAP)."

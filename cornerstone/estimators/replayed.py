@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import Field
 
 from cornerstone.errors import ConfigError, StoreError
+from cornerstone.estimators import nested
 from cornerstone.estimators.base import Estimator, Key
 from cornerstone.estimators.budget import Budgeted
 from cornerstone.estimators.values import Values, scores
@@ -95,6 +96,8 @@ class Replayed(Budgeted):
 
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """Those of all replicates."""
+        if self.nested:
+            return self.together(players, seed)
         asked = requested(self.within(players, seed), len(players), seed)
         return list(dict.fromkeys(coalition for part in asked for coalition in part))
 
@@ -145,7 +148,7 @@ class SampledEstimator(Replayed, Estimator):
 
     def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
         """See `Estimator`."""
-        return replayed(self, games, seed, bootstrap)
+        return nested.estimate(self, games, seed) if self.nested else replayed(self, games, seed, bootstrap)
 
 
 def equations_of_pairs(players: int) -> int:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from cornerstone.estimators import nested
 from cornerstone.estimators.base import Estimator, Key
 from cornerstone.estimators.budget import Budgeted
 from cornerstone.estimators.values import Values, scores
@@ -48,11 +49,15 @@ class TruncatedEstimator(Budgeted, Estimator):
 
     def coalitions(self, players: tuple[Player, ...], seed: int) -> list[int]:
         """Those of all replicates."""
+        if self.nested:
+            return self.together(players, seed)
         drawn = [self._sample(players, seed, replicate)[0] for replicate in range(self.replicates)]
         return list(dict.fromkeys(coalition for part in drawn for coalition in part))
 
     def estimate(self, games: Mapping[Key, Game], seed: int, bootstrap: int) -> dict[Key, Values]:
         """See `Estimator`."""
+        if self.nested:
+            return nested.estimate(self, games, seed)
         players = next(iter(games.values())).players
         samples = [self._sample(players, seed, replicate) for replicate in range(self.replicates)]
         return {

@@ -22,12 +22,15 @@ class Values:
         resampled: [B, N] values over B bootstrap samples of the documents, for an estimator that is not linear;
             None for one that is.
         shared: whether other tasks have the same samples of coalitions, so that their errors are common to all.
+        clusters: [D] labels, where documents depend on each other by the coalitions that they were scored on (a nested
+            design), whatever they are; None: only documents that are alike do.
     """
 
     documents: np.ndarray
     replicates: np.ndarray | None = None
     resampled: np.ndarray | None = None
     shared: bool = False
+    clusters: np.ndarray | None = None
 
     @classmethod
     def averaged(cls, replicates: Sequence[np.ndarray]) -> Values:
@@ -65,7 +68,8 @@ class Values:
         if self.resampled is not None:
             raise ValueError("an estimator that is not linear has no values on some of its documents")
         replicates = None if self.replicates is None else self.replicates[:, chosen]
-        return replace(self, documents=self.documents[chosen], replicates=replicates)
+        clusters = None if self.clusters is None else self.clusters[chosen]
+        return replace(self, documents=self.documents[chosen], replicates=replicates, clusters=clusters)
 
 
 def scores(game: Game, coalitions: Sequence[int]) -> np.ndarray:

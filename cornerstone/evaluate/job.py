@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from cornerstone.schedule.malloc import keep_freed_memory
 from cornerstone.stopping import Stop
 
 PACKAGES = ("torch", "transformers", "lm_eval", "numpy")
+NOWHERE: Mapping[str, frozenset[int]] = {}
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,24 @@ class Job:
         told = {**self.entry.model_dump(include={"source", "id", "revision", "file", "dtype"}), "name": self.model}
         return told if self.entry.reference is None else {**told, "removal": self.entry.model_dump()["removal"]}
 
-    def run_files(self, paths: Sequence[Path], again: Collection[Path] = ()) -> int:
-        """`run` for files that are named after their coalitions.
+    def run_files(
+        self, paths: Sequence[Path], again: Collection[Path] = (), shares: Mapping[str, frozenset[int]] = NOWHERE
+    ) -> int:
+        """`run` for files that are named after their coalitions; shares: see `Plan`.
 
         Raises:
             CoalitionError: a file's name is no coalition of the model.
         """
-        targets = [Target(coalitions.parse(path.stem, self.players), path, path in again) for path in paths]
+        parsed = ((path, coalitions.parse(path.stem, self.players)) for path in paths)
+        targets = [Target(coalition, path, path in again, shares.get(path.stem)) for path, coalition in parsed]
         order = {c: i for i, c in enumerate(coalitions.in_sweep_order({t.coalition for t in targets}, self.players))}
         return self.run(sorted(targets, key=lambda target: order[target.coalition]))
 
     def run_chunk(self, number: int) -> None:
         """`run` for a chunk of the plan; then write the file that says that its results are there."""
-        layout, names = Layout(self.config), Plan(self.config, self.model, self.task).chunks[number]
-        self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names])
+        layout, plan = Layout(self.config), Plan(self.config, self.model, self.task)
+        names, shares = plan.chunks[number], plan.shares
+        self.run_files([Path(layout.coalition(self.model, self.task, name)) for name in names], shares=shares)
         Results(self.config, self.model, self.task).say_covered(number, names)
 
     def run_table(self, coalitions_of_table: Sequence[int], target: Path, made_by: str) -> None:
@@ -259,7 +264,7 @@ class Job:
                 "`snakemake fetch`."
             )
         whole.need_metric(self.config.task(self.task).metric, self.config.value_functions)
-        return Wanted(whole, self.config.limit(self.model, self.task))
+        return Wanted.of(self.config, self.model, self.task, whole)
 
     def _make(self, targets: Sequence[Target], loaded: Loaded, part: Part, wanted: Wanted, progress: Progress) -> None:
         """Walk coalitions together and write their files; of a walk that ends early, the pieces that are finished."""
@@ -306,10 +311,10 @@ class Job:
 
     def _begun(self, targets: Sequence[Target], wanted: Wanted) -> str:
         """What coalitions that were walked together when a walk ended early have of what they lacked, for people."""
-        asked = wanted.missing([])
+        asked = [wanted.within(target.only).missing([]) for target in targets]
         lacks = [self._lacks(replace(target, again=False), wanted) for target in targets]
         lacked = max(sum(piece.count for piece in pieces) for pieces in lacks)
-        whole = sum(piece.count for piece in asked)
+        whole = max(sum(piece.count for piece in pieces) for pieces in asked)
         return f", and {len(targets)} more for {whole - lacked} of {whole} documents." if lacked < whole else "."
 
     def _origin(self, loaded: Loaded) -> result.Origin:
@@ -324,9 +329,10 @@ class Job:
 
     def _lacks(self, target: Target, wanted: Wanted) -> tuple[Piece, ...]:
         """What must be scored for a target."""
+        own = wanted.within(target.only)
         if target.again:
-            return wanted.missing([])
-        return result.missing(target.path, self.fingerprint, wanted, target.coalition, self.players)
+            return own.missing([])
+        return result.missing(target.path, self.fingerprint, own, target.coalition, self.players)
 
 
 def _name_of(device: torch.device) -> str:

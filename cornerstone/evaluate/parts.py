@@ -21,11 +21,19 @@ from cornerstone.schedule.groups import Division, Grouping
 
 @dataclass(frozen=True)
 class Target:
-    """A coalition and the file that its result goes to; `again`: whatever the file holds, it is computed."""
+    """A coalition and the file that its result goes to.
+
+    Attributes:
+        coalition: bitmask of the players kept.
+        path: of the file.
+        again: whatever the file holds, it is computed.
+        only: on the documents of these samples (see `Wanted`); None: on all that are asked for.
+    """
 
     coalition: int
     path: Path
     again: bool = False
+    only: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class Results:
     def wanted(self) -> Wanted | None:
         """The documents that are asked for; None where they are not fetched yet."""
         try:
-            return Wanted(documents.read(self.documents), self.config.limit(self.model, self.task))
+            return Wanted.of(self.config, self.model, self.task, documents.read(self.documents))
         except AssetError:
             return None
 
@@ -161,7 +161,13 @@ class Results:
             of_documents = [status.st_mtime_ns, status.st_size]
         except OSError:
             of_documents = []
-        return [self.fingerprint, self.config.limit(self.model, self.task), of_documents]
+        nested = [self.config.samples, _digest(sorted(map(repr, self.shares.items())))] if self.shares else []
+        return [self.fingerprint, self.config.limit(self.model, self.task), of_documents, *nested]
+
+    @cached_property
+    def shares(self) -> Mapping[str, frozenset[int]]:
+        """The coalitions that are asked for on a part of the documents only, see `Plan`."""
+        return Plan(self.config, self.model, self.task).shares if self.config.samples else {}
 
     @cached_property
     def _seen(self) -> dict[str, list[int]]:
@@ -175,15 +181,16 @@ class Results:
         return next((name for name in names if not self._is_there(name)), "")
 
     def _is_there(self, name: str) -> bool:
+        only = self.shares.get(name)
         if name not in self.files:
-            return False
+            return only is not None and self.wanted is not None and not self.wanted.within(only).places
         if self._seen.get(name) == self.files[name]:
             return True
         if self.wanted is None:
             return False
         path = Path(self.layout.coalition(self.model, self.task, name))
         coalition = coalitions.parse(name, self.players)
-        if result.missing(path, self.fingerprint, self.wanted, coalition, self.players):
+        if result.missing(path, self.fingerprint, self.wanted.within(only), coalition, self.players):
             if damage := result.damage(path):
                 log(f"{damage} It is made again now.")
             return False
@@ -198,21 +205,27 @@ class Results:
 
     def newest(self, names: Iterable[str]) -> int:
         """When the last of some results was written, in nanoseconds."""
-        return max(self.files[name][0] for name in names)
+        return max((self.files[name][0] for name in names if name in self.files), default=0)
 
     def covered(self, names: Sequence[str]) -> dict[str, Any]:
         """What the file of a chunk says."""
+        nested = {"samples": self.config.samples} if self.config.samples else {}
         return {
             "fingerprint": self.fingerprint,
             "limit": self.config.limit(self.model, self.task),
             "coalitions": len(names),
-            "names": hashlib.sha256("\0".join(names).encode()).hexdigest()[:16],
+            "names": _digest(names),
+            **nested,
         }
 
     def say_covered(self, number: int, names: Sequence[str]) -> None:
         """Write the file that says that a chunk's results are there."""
         path = Path(self.layout.chunk(self.model, self.task, number))
         write_text(path, json.dumps(self.covered(names)) + "\n")
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
 def _differ(found: object, wanted: object) -> str:

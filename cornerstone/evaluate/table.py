@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 
 def table(
-    paths: Iterable[Path], players: tuple[Player, ...], expected: str, wanted: Wanted, config: Config
+    paths: Iterable[Path],
+    players: tuple[Player, ...],
+    expected: str,
+    wanted: Wanted,
+    config: Config,
+    shares: Mapping[str, frozenset[int]] | None = None,
 ) -> pd.DataFrame:
     """Read many results into one table.
 
@@ -37,10 +42,11 @@ def table(
         expected: fingerprint that each must carry.
         wanted: the documents that are read; others that a file holds are passed over.
         config: the configuration, which says what value functions are asked for.
+        shares: the coalitions that are read on the documents of some samples only, see `Plan`.
 
     Returns:
         A row per coalition and document: coalition, doc_id, cluster, a column per metric of the task and per value
-        function (see `Scores`).
+        function (see `Scores`). Where documents are dealt out to samples of coalitions, `sample`, too.
 
     Raises:
         StoreError: a damaged file, a foreign one (other fingerprint, other name), other documents, too few of them, or
@@ -50,9 +56,11 @@ def table(
 
     labels, counts, unsealed, made_from = [], [], 0, hashlib.sha256()
     columns: dict[str, list[np.ndarray]] = {}
-    data = wanted.data
     for path in paths:
-        result = read(path)
+        part = wanted.within((shares or {}).get(path.stem))
+        if not part.places:
+            continue  # a sample without documents: there are too few of them
+        data, result = part.data, read(path)
         unsealed += SEAL not in result
         found = result["provenance"]["fingerprint"]
         if found != expected:
@@ -73,9 +81,9 @@ def table(
                 "run the workflow again."
             ) from error
         try:
-            chosen = [rows[place] for place in range(len(data.documents))]
+            chosen = [rows[place] for place in part.places]
         except KeyError:
-            lacking = sum(place not in rows for place in range(len(data.documents)))
+            lacking = sum(place not in rows for place in part.places)
             raise StoreError(
                 f"{path} lacks {lacking} of the {len(data.documents)} documents, or holds them with other content than "
                 f"{data.source} has now. Run `snakemake {path}` to score them."
@@ -96,7 +104,9 @@ def table(
     joined = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
     joined.insert(0, "coalition", pd.Series(labels).repeat(counts).to_numpy())
     joined.attrs["results"] = made_from.hexdigest()
-    joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in data.documents}))
+    joined.insert(2, "cluster", joined["doc_id"].map({d.doc_id: d.cluster for d in wanted.data.documents}))
+    if wanted.samples:
+        joined.insert(3, "sample", joined["doc_id"].map(dict(zip(wanted.data.ids, wanted.sample, strict=True))))
     return joined
 
 
@@ -148,12 +158,13 @@ def write(
     wanted: Wanted,
     config: Config,
     target: Path,
+    shares: Mapping[str, frozenset[int]] | None = None,
 ) -> None:
     """Write what `table` returns as a Parquet file, atomically.
 
     Its `attrs`, which pandas keeps in the file, say what made it (`made_by`, see `fingerprint.of_values`), from
     which documents, and from which results: a checksum of theirs.
     """
-    frame = table(paths, players, expected, wanted, config)
+    frame = table(paths, players, expected, wanted, config, shares)
     frame.attrs |= {"fingerprint": made_by, "documents": wanted.data.digest}
     write_table(target, lambda temporary: frame.to_parquet(temporary, index=False))

@@ -12,7 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from cornerstone.assets.documents import TaskDocuments
+from cornerstone.config.config import Config
 from cornerstone.engine.blocks import Piece, pieces
+from cornerstone.estimators.nested import dealt
 
 Block = Mapping[str, Any]
 """What a result says of a piece: `first`, `count`, `digest`, and more that this module passes over."""
@@ -25,21 +27,49 @@ class Wanted:
     Attributes:
         whole: the task.
         limit: how many documents are asked for.
+        samples: to how many samples of coalitions they are dealt out (`design: nested`); 0: to none.
+        first: number of the first block of documents, see `dealt`.
+        only: the samples whose documents are asked for; None: all documents are.
     """
 
     whole: TaskDocuments
     limit: int | None = None
+    samples: int = 0
+    first: int = 0
+    only: frozenset[int] | None = None
     _digests: dict[Piece, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, config: Config, model: str, task: str, whole: TaskDocuments) -> Wanted:
+        """What a config asks for of a task's documents."""
+        first = config.members(config.entry_of(task)).index(task)
+        return cls(whole, config.limit(model, task), config.samples, first)
+
+    def within(self, only: frozenset[int] | None) -> Wanted:
+        """Those of some samples (None: all documents)."""
+        return self if only is None else replace(self, only=only)
+
+    @cached_property
+    def sample(self) -> list[int]:
+        """Of each document up to the limit, the sample that it belongs to; 0 where they are not dealt out."""
+        clusters = [document.cluster for document in self.whole.first(self.limit).documents]
+        return dealt(clusters, self.samples, self.first) if self.samples else [0] * len(clusters)
+
+    @cached_property
+    def places(self) -> list[int]:
+        """Where the documents that are asked for stand among those of the task."""
+        return [place for place, sample in enumerate(self.sample) if self.only is None or sample in self.only]
 
     @cached_property
     def data(self) -> TaskDocuments:
         """The documents that are asked for."""
-        return self.whole.first(self.limit)
+        first = self.whole.first(self.limit)
+        return first if self.only is None else replace(first, documents=[first.documents[i] for i in self.places])
 
     @cached_property
     def clusters(self) -> list[str]:
-        """Of each document that is asked for."""
-        return [document.cluster for document in self.data.documents]
+        """Of each document up to the limit."""
+        return [document.cluster for document in self.whole.first(self.limit).documents]
 
     def part(self, piece: Piece) -> TaskDocuments:
         """The task with the documents of a piece only."""
@@ -79,7 +109,8 @@ class Wanted:
 
     def missing(self, blocks: Sequence[Block]) -> tuple[Piece, ...]:
         """What must be scored of what is asked for, besides some blocks."""
-        return tuple(pieces(self.clusters, self.rows(blocks)))
+        there = self.rows(blocks).keys() | (set(range(len(self.clusters))) - set(self.places))
+        return tuple(pieces(self.clusters, there))
 
 
 def piece_of(block: Block) -> Piece:

@@ -7,7 +7,7 @@ them (same chunks, same groups), the tokens those of the packed documents.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -157,6 +157,14 @@ class TaskCost:
         ordered = tuple(in_sweep_order(wanted, players))
         return effort(ordered, players, tuple(self.network.stages), chunks, self.division)
 
+    def _on_parts(self, parts: Sequence[Sequence[int]], so_far: set[int]) -> Effort:
+        """What samples of coalitions take that have documents of their own: evaluations are means over documents."""
+        each = [self.effort(set(part) - so_far, self.entry.chunks) for part in parts]
+        total: Counter[int] = sum((effort.evaluations for effort in each), Counter())
+        return Effort(
+            Counter({place: round(count / len(each)) for place, count in total.items()}), sum(e.walks for e in each)
+        )
+
     def wait_hours(self, needed: Effort) -> float:
         """Hours in which walks wait for weights; NaN where the config does not say how fast these come."""
         if not needed.walks:
@@ -176,7 +184,7 @@ class TaskCost:
         return needed.walks * walk_time(reads, computes, SLOTS).waited / 3600
 
     def row(
-        self, name: str, wanted: set[int], shared: set[int], before: Effort, after: Effort, done: int
+        self, name: str, wanted: set[int], shared: set[int], before: Effort, after: Effort, done: int, samples: int = 1
     ) -> dict[str, Any]:
         """What coalitions add to the cost.
 
@@ -187,6 +195,7 @@ class TaskCost:
             before: effort of those others.
             after: effort of all.
             done: how many of the new ones are there already.
+            samples: in how many parts the documents are, of which each new coalition is evaluated on one.
         """
         work = Counter(
             {sublayer: count - before.evaluations[sublayer] for sublayer, count in after.evaluations.items()}
@@ -201,9 +210,9 @@ class TaskCost:
             "shared": len(wanted) - new,
             "new": new,
             "done": done,
-            "tokens": new * self.documents.tokens,
+            "tokens": new * self.documents.tokens // samples,
             "evaluations": work.total(),
-            "flops": self.arithmetic.flops(work, new, self.documents),
+            "flops": self.arithmetic.flops(work, new // samples, self.documents),
             "weights": self.division.room.weights,
             "walks": walks,
             "read_bytes": walks * sum(self.units),
@@ -222,13 +231,16 @@ class TaskCost:
         there = {path.stem for path in Path(layout.coalitions(self.model, self.task)).glob("[!.]*.json")}
         so_far: set[int] = set()
         before = NONE
-        for name, needed in [
-            (ALWAYS, plan.union(players, [])),
-            *Plan(self.config, self.model, self.task).wanted.items(),
+        for name, parts in [
+            (ALWAYS, [plan.union(players, [])]),
+            *Plan(self.config, self.model, self.task).samples.items(),
         ]:
-            wanted = set(needed)
-            after = self.effort(so_far | wanted, self.entry.chunks)
+            wanted = {coalition for part in parts for coalition in part}
             done = sum(coalitions.name(c, players) in there for c in wanted - so_far)
+            if len(parts) > 1:  # each sample on documents of its own, walked by itself
+                yield self.row(name, wanted, so_far, NONE, self._on_parts(parts, so_far), done, len(parts))
+                continue
+            after = self.effort(so_far | wanted, self.entry.chunks)
             yield self.row(name, wanted, so_far, before, after, done)
             so_far, before = so_far | wanted, after
         if self.config.deletion.orders:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,9 @@ DESCRIBED = ("outputs",)
 
 COUNTED = (".py", ".mplstyle", ".j2", ".css", ".js", "description.yaml")
 """Endings and names of files that count; others, such as those of editors and of Python itself, come and go."""
+
+_UNSAID = {"ctx", "kind", "type_comment", "type_ignores"}
+"""Fields of a syntax tree that say nothing of what a program does."""
 
 DECISIVE = {
     *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "sublayers", "experts", "players"),
@@ -104,6 +106,7 @@ def of_values(config: Config, model: str, task: str) -> str:
     """16 hexadecimal digits that change with whatever decides a table of values, the number of documents included."""
     temperature = config.temperature if SOFT in config.value_functions else None
     worth = [config.limit(model, task), config.value_functions, temperature]
+    worth += [config.samples] if config.samples else []
     return _short(of_result(config, model, task), json.dumps(worth), code(*VALUES))
 
 
@@ -128,6 +131,12 @@ def of_fetched_documents() -> str:
     return code(*DOCUMENTS, script="fetch_documents")
 
 
+def forget() -> None:
+    """Read the code again when it is asked for next."""
+    code.cache_clear()
+    _parts.cache_clear()
+
+
 @lru_cache
 def code(*folders: str, script: str | None = None) -> str:
     """16 hexadecimal digits that change with the meaning of the files in some folders of the package.
@@ -142,50 +151,66 @@ def code(*folders: str, script: str | None = None) -> str:
     """
     digest = hashlib.sha256()
     for folder in folders:
-        paths = sorted(
-            path
-            for path in (PACKAGE / folder).rglob("[!.]*")
-            if {path.suffix, path.name} & set(COUNTED) and "__pycache__" not in path.parts
-        )
-        if not paths:
-            raise FileNotFoundError(f"the package has no folder {folder} to take a fingerprint of")
-        for path in paths:
-            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
-            digest.update(meaning(path))
+        for part in _parts(folder):
+            digest.update(part)
     if script is not None:
         digest.update(meaning(SCRIPTS / f"{script}.py"))
     return digest.hexdigest()[:16]
 
 
+@lru_cache
+def _parts(folder: str) -> tuple[bytes, ...]:
+    """The files of a folder that count: name and meaning by turns. Read once, as many fingerprints hold them.
+
+    Raises:
+        FileNotFoundError: see `code`.
+    """
+    paths = sorted(
+        path
+        for path in (PACKAGE / folder).rglob("[!.]*")
+        if {path.suffix, path.name} & set(COUNTED) and "__pycache__" not in path.parts
+    )
+    if not paths:
+        raise FileNotFoundError(f"the package has no folder {folder} to take a fingerprint of")
+    names = [f"{path.relative_to(PACKAGE).as_posix()}\0".encode() for path in paths]
+    return tuple(part for name, path in zip(names, paths, strict=True) for part in (name, meaning(path)))
+
+
 def meaning(path: Path) -> bytes:
     """What of a file counts: of Python the program without comments, docstrings and formatting; else every byte."""
     content = path.read_bytes()
-    return "".join(_canonical(ast.parse(content))).encode() if path.suffix == ".py" else content
+    if path.suffix != ".py":
+        return content
+    parts: list[str] = []
+    _canonical(ast.parse(content), parts)
+    return "".join(parts).encode()
 
 
-def _canonical(node: object) -> Iterator[str]:
-    """A syntax tree as text: names of nodes and their fields, without positions and docstrings.
+def _canonical(node: object, parts: list[str]) -> None:
+    """Append a syntax tree as text: names of nodes and their fields, without positions and docstrings.
 
     Written here because `ast.dump` gives other text in other versions of Python: fields that are empty are left out.
     """
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
+        parts.append(f"({type(node).__name__}")
         for field, value in ast.iter_fields(node):
+            if field in _UNSAID or value is None:
+                continue
             if isinstance(node, ast.JoinedStr) and field == "values":
                 value = [part for part in value if not _is_nothing(part)]
-            if value is not None and value != [] and field not in ("ctx", "kind", "type_comment", "type_ignores"):
-                yield f" {field}="
-                yield from _canonical(value)
-        yield ")"
+            if value != []:
+                parts.append(f" {field}=")
+                _canonical(value, parts)
+        parts.append(")")
     elif isinstance(node, list):
-        yield "["
+        parts.append("[")
         for item in node:
             if not _is_remark(item):
-                yield from _canonical(item)
-                yield ","
-        yield "]"
+                _canonical(item, parts)
+                parts.append(",")
+        parts.append("]")
     else:
-        yield repr(node)
+        parts.append(repr(node))
 
 
 def _is_remark(node: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ def check_installed(root: Path) -> None:
     """Check that the package is the one beside the rules: those of one version with the other would mix two codes.
 
     Raises:
-        ConfigError: it is another one, a folder's name is nothing for a shell, or PYTHONPATH puts other packages before
-            those of this environment.
+        ConfigError: it is another one, the path of a folder or of Python is nothing for a shell, or PYTHONPATH puts
+            other packages before those of this environment.
     """
     for folder in (root.resolve(), Path.cwd()):
         if odd := re.search(r"[^\w .,:@%+=/~-]", str(folder)):
@@ -24,6 +25,11 @@ def check_installed(root: Path) -> None:
                 f"the folder {str(folder)!r} has {odd[0]!r} in its name, which a shell may read as a command. Rename "
                 "it."
             )
+    if odd := re.search(r"[^\w.,:@%+=/~-]", sys.executable):
+        raise ConfigError(
+            f"the path of this Python, {sys.executable!r}, holds {odd[0]!r}, and Snakemake hands it to a shell as it "
+            "is. Rename the folder, delete .venv, and run make again."
+        )
     found = Path(__file__).resolve().parents[2]
     if found != root.resolve():
         raise ConfigError(

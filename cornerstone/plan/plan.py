@@ -49,8 +49,27 @@ class Plan:
         Raises:
             ConfigError: the installed shapiq does not have one of them.
         """
-        asked: list[Asked] = [*self.config.estimators, *self.config.interactions]
-        return {entry.name: self._coalitions(entry) for entry in asked}
+        return {name: list(dict.fromkeys(c for part in parts for c in part)) for name, parts in self.samples.items()}
+
+    @cached_property
+    def samples(self) -> dict[str, list[list[int]]]:
+        """The same in lists: what each document needs; one for all documents, or one a sample (`design: nested`)."""
+        return {entry.name: self._samples(entry) for entry in self._asked}
+
+    @cached_property
+    def shares(self) -> dict[str, frozenset[int]]:
+        """The coalitions that are needed on a part of the documents only, by name: the samples that these belong to."""
+        everywhere = set(union(self.players, [self.wanted[entry.name] for entry in self._asked if not entry.nested]))
+        found: dict[int, set[int]] = {}
+        for entry in self._asked:
+            for sample, part in enumerate(self.samples[entry.name]) if entry.nested else ():
+                for coalition in set(part) - everywhere:
+                    found.setdefault(coalition, set()).add(sample)
+        return {coalitions.name(coalition, self.players): frozenset(some) for coalition, some in found.items()}
+
+    @property
+    def _asked(self) -> list[Asked]:
+        return [*self.config.estimators, *self.config.interactions]
 
     @cached_property
     def coalitions(self) -> list[int]:
@@ -68,22 +87,22 @@ class Plan:
         """The names of all coalitions, chunk by chunk."""
         return [name for chunk in self.chunks for name in chunk]
 
-    def _coalitions(self, entry: Asked) -> list[int]:
+    def _samples(self, entry: Asked) -> list[list[int]]:
         """What an entry needs. What is drawn at random comes from a file: every job parses the rules, and drawing needs
         shapiq."""
         seed = entry.seed_on(self.config.seed, self.config.entry_of(self.task))
         if not entry.drawn:
-            return entry.coalitions(self.players, seed)
+            return entry.samples(self.players, seed)
         who = [(player.kind, player.parts) for player in self.players]
         drawn_by = [entry.model_dump(), who, seed, importlib.metadata.version("shapiq")]
         digest = hashlib.sha256(json.dumps([*drawn_by, code(*DRAWING)], sort_keys=True).encode()).hexdigest()[:16]
         path = Path(Layout(self.config).drawn(entry.name, digest))
         try:
             check(path)
-            return [int(mask, 16) for mask in reading.parsed(path, reading.LARGE)]
+            return [[int(mask, 16) for mask in part] for part in reading.parsed(path, reading.LARGE)]
         except (UnreadableError, ValueError, TypeError):  # missing, or not what was written: it is drawn again
-            drawn = entry.coalitions(self.players, seed)
-            said = json.dumps([f"{coalition:x}" for coalition in drawn])
+            drawn = entry.samples(self.players, seed)
+            said = json.dumps([[f"{coalition:x}" for coalition in part] for part in drawn])
             write_table(path, lambda temporary: temporary.write_text(said, encoding="utf-8"))
             return drawn
 

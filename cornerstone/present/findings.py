@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,10 +15,14 @@ from cornerstone.files import read_csv
 from cornerstone.game.game import MEAN
 from cornerstone.present.tables import task_name
 
-TABLES = ("ablation", "baselines", "cornerstones", "deletion", "estimators", "hypotheses", "share")
+FUNCTIONS = {
+    "accuracy (points)": ("cornerstones", 100.0),
+    "margin (standard deviations)": ("cornerstones_margin", 1.0),
+    "log-probability (standard deviations)": ("cornerstones_log-probability", 1.0),
+}
+"""Value functions as a reader knows them: the CSV file of each, by its stem, and by what its numbers are multiplied."""
+TABLES = ("ablation", "baselines", "deletion", "estimators", "hypotheses", "share", *(t for t, _ in FUNCTIONS.values()))
 """The CSV files of a model that the page is made from, by their stems."""
-ENOUGH = 1000
-"""Documents below which the share's interval does not hold what it says; see docs/method.md."""
 Z = 1.96
 """Normal quantile of a two-sided 95 % interval."""
 
@@ -134,17 +139,44 @@ def accuracies(models: Sequence[Model]) -> str:
     return "\n".join([*lines, _row(cells)])
 
 
-def highest(models: Sequence[Model], count: int = 4) -> str:
-    """The highest layer Shapley values of each model, points."""
-    lines = [_row(["model", "layer", "value", "rank", "p"]), _row(["---"] * 5)]
+def highest(models: Sequence[Model], count: int = 3) -> str:
+    """The highest layer Shapley values of each model by each value function, and what is sure of them."""
+    lines = [_row(["model", "value function", "layer", "value", "rank", "verdict"]), _row(["---"] * 6)]
     for model in models:
-        for place, row in enumerate(model.tables["cornerstones"].sort_values("rank").head(count).to_dict("records")):
-            value, low, high = (100 * row[column] for column in ("value", "low", "high"))
-            p = "< 0.001" if row["p_above_median"] < 0.001 else f"{row['p_above_median']:.2g}"
-            ranks = f"{row['rank_low']} to {row['rank_high']}"
-            first = model.name if place == 0 else ""
-            lines.append(_row([first, row["player"], f"{value:.1f} ({low:.1f} to {high:.1f})", ranks, p]))
+        names = [model.name]
+        for function, (stem, factor) in FUNCTIONS.items():
+            names.append(function)
+            for row in model.tables[stem].sort_values("rank", kind="stable").head(count).to_dict("records"):
+                value, low, high = (_digits(factor * row[column], factor) for column in ("value", "low", "high"))
+                ranks = f"{row['rank_low']} to {row['rank_high']}"
+                cells = [*names, row["player"], f"{value} ({low} to {high})", ranks, _verdict(row)]
+                lines.append(_row([""] * (6 - len(cells)) + cells))
+                names = []
     return "\n".join(lines)
+
+
+def _verdict(row: Mapping[Any, Any]) -> str:
+    """What is sure of a layer: the strongest that holds."""
+    if row["cornerstone"]:
+        return "**cornerstone**"
+    return "above the median layer" if row["above_median"] else "open"
+
+
+def confirmed(models: Sequence[Model]) -> str:
+    """How many layers are cornerstones and how many are above the median layer, by each value function."""
+    lines = [_row(["model", "layers", *FUNCTIONS]), _row(["---"] * (len(FUNCTIONS) + 2))]
+    for model in models:
+        frames = [model.tables[stem] for stem, _ in FUNCTIONS.values()]
+        cells = [model.name, str(len(frames[0]))]
+        for frame in frames:
+            names = frame.loc[frame["cornerstone"].astype(bool), "player"].tolist()
+            cells.append(f"{', '.join(names) or 'none'}; {int(frame['above_median'].sum())} above the median")
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+def _digits(value: float, factor: float) -> str:
+    return f"{value:.1f}" if factor > 1 else f"{value:.2f}"
 
 
 def worst(models: Sequence[Model]) -> str:
@@ -165,7 +197,7 @@ def shares(models: Sequence[Model]) -> str:
     lines = [_row(["model", "layers", "share (%)"]), _row(["---"] * 3)]
     for model in models:
         row = model.tables["share"].iloc[0]
-        interval = f" ({row['low']:.1f} to {row['high']:.1f})" if model.documents >= ENOUGH else ""
+        interval = f" ({row['low']:.1f} to {row['high']:.1f})" if math.isfinite(row["low"]) else ""
         lines.append(_row([model.name, row["players"], f"{row['share_percent']:.1f}{interval}"]))
     return "\n".join(lines)
 
@@ -206,6 +238,7 @@ def _row(cells: Sequence[str]) -> str:
 SECTIONS: Mapping[str, Callable[[Sequence[Model]], str]] = {
     "claims": claims,
     "accuracies": accuracies,
+    "confirmed": confirmed,
     "highest": highest,
     "worst": worst,
     "shares": shares,

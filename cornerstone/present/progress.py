@@ -63,7 +63,8 @@ class Work:
         planned = sum(part.coalitions for part in self.parts.values() if not part.guessed)
         guessed = sum(part.coalitions for part in self.parts.values() if part.guessed)
         curves = f", then about {guessed} of deletion curves" if guessed else ""
-        return f"{planned} of the {self.planned} planned coalitions{curves}"
+        coalitions = "coalition" if planned == 1 else "coalitions"
+        return f"{planned} {coalitions} (the plan has {self.planned}){curves}"
 
     def begin(self, log: str, now: float) -> None:
         """Note that a job was started or submitted."""

@@ -158,10 +158,10 @@ TABLES: Final = (
         "share",
         as_it_is,
         "Share of the three highest layers (of the paper's models: the paper's three) in the sum of all layer Shapley "
-        "values (negative values set to 0 first), mean over tasks. With few documents noise makes this share too "
-        "small, and choosing the highest makes it too large. The cross-fitted one (sign from one half of the "
-        "documents, value from the other) tends to be too large. Below 1,000 documents there is no "
-        "interval; above, it covers less often than it says.",
+        "values (negative values set to 0 first), mean over tasks. Noise makes this share too small, and choosing the "
+        "highest on the same documents makes it too large. The cross-fitted one (one half of the documents chooses, "
+        "the other is summed) is free of the choice. The interval holds both biases, so it is wide where there are "
+        "few documents.",
     ),
     Table(
         "table2",

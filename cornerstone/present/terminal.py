@@ -39,11 +39,13 @@ def where(config: Config) -> str:
         except UnreadableError as error:
             remedy = "Run `snakemake all` to make it." if error.missing else MADE_AGAIN
             raise StoreError(error.then(remedy)) from None
+        sure = [row["player"] for row in rows if row["cornerstone"].lower() == "true"]
+        verdict = f"confirmed as cornerstones: {', '.join(sure)}" if sure else "none is confirmed as a cornerstone"
         top = ", ".join(
             f"{row['player']} {100 * float(row['value']):.1f} "
             f"({100 * float(row['low']):.1f} to {100 * float(row['high']):.1f})"
             for row in rows
         )
         level = f"{config.intervals.level:.0%}"
-        lines.append(f"{model}: highest layer Shapley values, in points with {level} intervals: {top}")
+        lines.append(f"{model}: highest layer Shapley values, in points with {level} intervals: {top}; {verdict}")
     return "\n".join(lines)

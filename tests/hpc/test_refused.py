@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 import yaml
 
 from cornerstone.cluster import slurm as package
+from cornerstone.config.source import plain
+from tests.helpers import script
 from tests.hpc.cluster import Cluster
 from tests.hpc.container import Apptainer
 from tests.hpc.site import Site, settings
@@ -81,10 +85,58 @@ def test_refused(site: Site, image: Path, case: str) -> None:
     done = site.run("results/tiny/arc_easy/values.parquet", *arguments)
     assert done.returncode != 0
     assert done.stdout.count(message) == 1
-    assert "1 thing(s) that jobs need are missing or wrong" in done.stdout
+    assert "missing or wrong, and jobs need it (1):" in done.stdout
     assert "Traceback" not in done.stdout
     assert site.cluster.jobs() == before
     assert not list((site.workflow.folder / "results").glob("[!.]*"))
+
+
+HOSTILE = (
+    "$(hostile)",
+    "a`hostile`",
+    ";hostile;",
+    "x|hostile",
+    "x&hostile&",
+    "'\nhostile\n'",
+    '";hostile;"',
+    "x>hostile",
+)
+"""Strings that a shell would run."""
+
+
+def test_hostile_strings_reach_no_shell(
+    site: Site, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each string in each place that becomes part of a command of SLURM or Apptainer: all are said at once."""
+    script(tmp_path / "bin", "hostile", f"touch '{tmp_path / 'ran'}'")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    subprocess.run("$(hostile)", shell=True, check=False)  # the trap works
+    (tmp_path / "ran").unlink()
+    config = settings(image)
+    tiny = config["models"]["tiny"]
+    for index, text in enumerate(HOSTILE):
+        resources = {"partition": text, "account": text, "constraint": text}
+        config["models"][f"m{index}"] = {**tiny, "resources": resources}
+        config["tasks"][f"t{index}"] = {"metric": "acc", "documents": f"{text}.jsonl", "fewshot_documents": text}
+        config["models"][text] = tiny
+        config["tasks"][text] = {"metric": "acc"}
+    config |= {"container": HOSTILE[0], "paths": {"results": HOSTILE[1], "resources": HOSTILE[2]}}
+    site.workflow.write_config(config)
+    before = site.cluster.jobs()
+    done = site.run("results/tiny/arc_easy/values.parquet")
+    assert done.returncode != 0
+    places = ["container", "paths.results", "paths.resources"]
+    for index, text in enumerate(HOSTILE):
+        places += [f"tasks.t{index}.{key}" for key in ("documents", "fewshot_documents")]
+        places += [f"models.m{index}.resources.{key}" for key in ("partition", "account")]
+        places += [f"models.{plain(text)}: ", f"tasks.{plain(text)}: "]
+        if text[1] not in "|&":  # by which SLURM joins features; test_workflow.py has such a one quoted
+            places.append(f"models.m{index}.resources.constraint")
+    assert [place for place in places if f": {place}" not in done.stdout] == []
+    assert "Traceback" not in done.stdout
+    assert site.cluster.jobs() == before
+    assert not (tmp_path / "ran").exists()
+    assert not list(site.workflow.folder.rglob("hostile"))
 
 
 @pytest.mark.parametrize(

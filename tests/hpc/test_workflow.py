@@ -73,13 +73,24 @@ def test_few_jobs(finished: tuple[Site, list[str]]) -> None:
 def test_what_is_asked_for_by_name_is_one_job(
     real_assets: Path, cluster: Cluster, apptainer: Apptainer, image: Path, tmp_path: Path
 ) -> None:
-    """In an empty folder: one file, one job, planned or not; several files are one job, too."""
-    site = Site(Workflow.create(tmp_path / "work", real_assets, settings(image)), cluster, apptainer)
-    folder = "results/tiny/arc_easy/coalitions"
+    """In an empty folder: one file, one job, planned or not; several files are one job, too.
+
+    Every name is as odd as the config lets it be: what a shell would take for more than a name is quoted all the way.
+    """
+    odd, config = "re sults@%+=~.x", settings(image, constraint="(a100|h100)", partition="gpu,billed")
+    config |= {"paths": {"results": odd}, "container": "im@%+=~age.sif"}
+    config["models"]["tiny"]["id"] = "mo del@%+=~"
+    workflow = Workflow.create(tmp_path / "wo@%+=~rk", real_assets, config)
+    (workflow.folder / "model").rename(workflow.folder / config["models"]["tiny"]["id"])
+    (workflow.folder / config["container"]).symlink_to(image)
+    (workflow.folder / odd).mkdir()
+    (workflow.folder / "results").symlink_to(odd)
+    site = Site(workflow, cluster, apptainer)
+    folder = f"{odd}/tiny/arc_easy/coalitions"
     one, several = f"{folder}/drop-attn0.json", [f"{folder}/{name}.json" for name in ("drop-attn0-ffn2", "full")]
     site.succeed(one)
     assert len(site.submitted()) == 1
-    assert list((site.workflow.folder / "results").rglob("*.json")) == [site.workflow.folder / one]
+    assert list((site.workflow.folder / odd).rglob("*.json")) == [site.workflow.folder / one]
     before = site.workflow.results("arc_easy")
     inode = (site.workflow.folder / one).stat().st_ino
     site.succeed(one, *several, "--forcerun", one)

@@ -35,7 +35,7 @@ DRAWN = "html[data-drawn=yes]"
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A model of 60 players, as many as the default run's."""
-    made = pages.save(pages.config_of(tmp_path_factory.mktemp("one"), blocks=30))
+    made = pages.save(pages.fetch(pages.config_of(tmp_path_factory.mktemp("one"), blocks=30)))
     write.write(made, pages.reader(made))
     return made
 
@@ -152,7 +152,7 @@ def test_each_switch_changes_the_map_and_the_address(visit: Any) -> None:
         assert values(page, "map") != before
         assert part in opened.fragment()
 
-    changed(lambda: page.get_by_role("button", name="margin").click(), "nats per character", "value=margin")
+    changed(lambda: page.get_by_role("button", name="margin").click(), ">standard deviations<", "value=margin")
     changed(lambda: page.locator("#map [data-switch=task]").select_option("alpha"), "ffn0, alpha", "task=alpha")
     before = page.locator("#chart-map svg").inner_html()
     page.locator("[data-switch=estimator]").select_option("window-k1")
@@ -220,6 +220,25 @@ def test_the_slider_names_what_goes(visit: Any) -> None:
     assert f"remove={count}" in opened.fragment()
     page.get_by_role("button", name="most important first").click()
     assert page.locator("#remove-words .names li").first.inner_text() == "ffn0"
+    # Attention has 3,072 entries, feed-forward 6,144, each a norm of 32; embedding and head 512 x 32 each.
+    names = page.locator("#remove-words .names li").all_inner_texts()
+    gone = sum(3072 + 32 if name.startswith("attn") else 6144 + 32 for name in names)
+    whole = 30 * (3072 + 6144 + 64) + 32 + 2 * 512 * 32
+    saved = page.locator("#remove-words tr", has_text="parameters").locator("td").all_inner_texts()
+    assert saved == ["parameters", f"{whole:,}", f"{whole - gone:,}", f"{gone:,}", f"{100 * gone / whole:.0f} %"]
+    page.get_by_role("button", name="parameters").click()
+    expect(page.locator("#chart-removed .role-axis-title").first).to_have_text("parameters saved (%)")
+    assert "along=parameters" in opened.fragment()
+
+
+def test_tables_are_copied(visit: Any) -> None:
+    opened = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = opened.drawn()
+    page.get_by_text("Table 2", exact=True).click()
+    for name, expected in (("TSV", "top three\tcornerstones\t"), ("LaTeX", "\\begin{table")):
+        page.get_by_role("button", name=f"copy as {name}: Table 2").click()
+        expect(page.locator("#said")).to_have_text("copied")
+        assert expected in page.evaluate("navigator.clipboard.readText()")
 
 
 @pytest.mark.parametrize("chart", ["map", "top", "tasks", "removed", "pairs"])

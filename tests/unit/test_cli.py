@@ -15,7 +15,7 @@ import cornerstone
 from cornerstone import cli
 from cornerstone.cluster import image
 from cornerstone.command import reference as cli_page
-from cornerstone.command import state
+from cornerstone.command import running, state
 from cornerstone.command.said import Said
 from cornerstone.config import reference
 from cornerstone.config.config import Config
@@ -151,11 +151,15 @@ def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch
 def test_where_names_results_and_the_main_finding(capsys: pytest.CaptureFixture[str]) -> None:
     table = Path("results/tiny/cornerstones.csv")
     table.parent.mkdir(parents=True)
-    table.write_text("player,value,low,high\nattn1,0.067,0.04,0.09\n")
+    table.write_text("player,value,low,high,cornerstone\nattn1,0.067,0.04,0.09,False\n")
     assert cli.main(["where"]) == 0
     said = capsys.readouterr().out
     assert "results/summary.md" in said
-    assert said.endswith("tiny: highest layer Shapley values, in points with 95% intervals: attn1 6.7 (4.0 to 9.0)\n")
+    highest = "tiny: highest layer Shapley values, in points with 95% intervals: attn1 6.7 (4.0 to 9.0)"
+    assert said.endswith(f"{highest}; none is confirmed as a cornerstone\n")
+    table.write_text(table.read_text().replace("False", "True"))
+    assert cli.main(["where"]) == 0
+    assert capsys.readouterr().out.endswith("; confirmed as cornerstones: attn1\n")
 
 
 def test_the_folder_of_results_alone_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,3 +311,17 @@ def test_it_is_a_program(work: Path) -> None:
     command = [sys.executable, "-m", "cornerstone.cli", "where", "--folder"]
     done = subprocess.run(command, cwd=work, env={}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "results\n", "")
+
+
+def test_a_study_of_a_run_is_named_as_that_of_other_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def run(config: Config, files: list[Path], cores: object, profile: object, options: object, *rest: Any) -> Said:
+        asked.append((files[-1].stem, rest[0]))
+        return Said("", {})
+
+    monkeypatch.setattr(running, "run", run)
+    monkeypatch.chdir(ROOT)
+    for words in (["groups", "fetch"], ["--study", "groups", "fetch"], ["fetch", "--study", "groups"]):
+        assert cli.main(["run", *words]) == 0
+    assert asked == [("groups", ["fetch"])] * 3

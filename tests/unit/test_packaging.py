@@ -22,7 +22,7 @@ ENVS = ROOT / "envs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = ["3.11.7", "3.12.1", "3.13.0", "3.14.0"]
 SYSTEMS = [("linux", "Linux", "x86_64"), ("darwin", "Darwin", "arm64")]
-LOCKS = ["build.lock", "cuda.lock", "dev.lock", "run.lock"]
+LOCKS = ["build.lock", "cuda.lock", "dev.lock", "run.lock", "tools.lock"]
 LEFT = {"snakemake", "snakemake-interface-logger-plugins"}
 """What only the workflow has, by the extra of that name."""
 
@@ -116,6 +116,15 @@ def test_every_pin_has_checksums_and_no_address(name: str) -> None:
     assert all(re.search(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$", entry, re.MULTILINE) for entry in entries)
     assert all(re.match(r"[a-z0-9-]+==[\w.]+( ; .+)? \\\n", entry) for entry in entries)
     assert "://" not in text
+
+
+def test_the_page_of_licences_is_that_of_the_locks() -> None:
+    page = (ROOT / "docs/reference/licences.md").read_text()
+    for name in ("build.lock", "run.lock", "cuda.lock"):
+        for pin in pins(name):
+            row = f"| {pin.name} | {next(iter(pin.specifier)).version} | "
+            assert row in page, f"{row}is missing: make sbom"
+    assert "| not stated |" not in page
 
 
 def test_the_pins_name_those_of_cuda() -> None:

@@ -19,6 +19,7 @@ ESTIMATORS = {
     "permutation-b100": {"kind": "permutation", "budget": 100, "replicates": 5},
     "kernelshap-b150": {"kind": "kernelshap", "budget": 150, "replicates": 3},
     "adjusted-msr-w400": {"kind": "adjusted-msr", "work": 400, "replicates": 4},
+    "permutation-nested-b22": {"kind": "permutation", "budget": 22, "replicates": 2, "design": "nested"},
     "truncated-permutation-k2-b60": {"kind": "truncated-permutation", "removed": 2, "budget": 60, "replicates": 5},
 }
 INTERACTIONS = {"exact-k-sii": {"kind": "exact"}, "pairs-1": {"kind": "pairs", "per_distance": 1}}
@@ -27,10 +28,11 @@ FUNCTIONS = ("", "_margin", "_log-probability")
 
 @pytest.fixture(scope="module")
 def finished(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    config = configuration(tiny.BLOCKS, 2, limit=6)
+    config = configuration(tiny.BLOCKS, 2, limit=32)  # two blocks, as a nested design needs
     config["estimators"] = list(ESTIMATORS.values())
     config["interactions"] = list(INTERACTIONS.values())
     config["value_functions"] = ["margin", "log-probability"]
+    config["deletion"] = {"orders": []}
     groups = {"late": ["block3"], "a": ["attn0"], "b": ["moe0"], "c": ["attn1"], "d": ["moe1"], "e": ["block2"]}
     config["models"]["tiny"] |= {"feed_forward": "moe", "players": {"groups": groups}}
     workflow = Workflow.create(tmp_path_factory.mktemp("estimators") / "work", real_assets, config)
@@ -59,7 +61,9 @@ def test_each_estimator_says_something_of_each_player(finished: Workflow, estima
     assert (frame["value"].abs() > 0).any()
 
 
-@pytest.mark.parametrize("estimator", ["exact", "permutation-b100", "kernelshap-b150", "adjusted-msr-w400"])
+@pytest.mark.parametrize(
+    "estimator", ["exact", "permutation-b100", "permutation-nested-b22", "kernelshap-b150", "adjusted-msr-w400"]
+)
 def test_efficient_estimators_share_out_all_of_the_value(finished: Workflow, estimator: str) -> None:
     sums = read(finished, f"shapley_{estimator}").groupby("task")["value"].sum()
     base = read(finished, "baselines").set_index("task")
@@ -75,6 +79,8 @@ def test_the_comparison_is_with_the_exact_values(finished: Workflow) -> None:
     assert frame.loc[("window-k2", "mean"), "error"] == pytest.approx(np.sqrt(np.mean((window - exact) ** 2)))
     assert frame.loc[("permutation-b100", "mean"), "se_coalitions"] > 0
     assert frame.loc[("exact", "mean"), "coalitions"] == 64
+    assert frame.loc[("permutation-nested-b22", "mean"), "coalitions"] <= 22  # of one document
+    assert frame.loc[("permutation-nested-b22", "mean"), "se_coalitions"] == 0  # the documents' error holds both
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

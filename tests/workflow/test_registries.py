@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import BLOCKS, LARGEST, LIMIT
-from tests.workflow.runner import Workflow, configuration
+from tests.workflow.runner import Workflow
 
 pytestmark = pytest.mark.workflow
 
@@ -35,11 +34,11 @@ def draw(frames, model, width):
 ENTRY = '    FigureKind("mine", ("shapley",), "The values of {model} as a line", "They have none."),\n'
 
 
-def test_an_estimator_and_a_figure_of_ten_lines(real_assets: Path, tmp_path: Path) -> None:
+def test_an_estimator_and_a_figure_of_ten_lines(straight: Workflow, tmp_path: Path) -> None:
     assert max(len(ESTIMATOR.splitlines()), len(FIGURE.splitlines())) <= 10
-    config = configuration(BLOCKS, LARGEST, LIMIT) | {"run_tasks": ["arc_easy"]}
-    config |= {"estimators": [{"kind": "mine"}], "value_functions": ["margin"]}
-    workflow = Workflow.create(tmp_path / "work", real_assets, config)
+    workflow = straight.copy(tmp_path / "work")
+    asked = {"estimators": [{"kind": "mine"}], "value_functions": ["margin"], "deletion": {"orders": []}}
+    workflow.write_config(workflow.config() | {"run_tasks": ["arc_easy"]} | asked)
     package = workflow.folder / "cornerstone"
     (package / "estimators" / "mine.py").write_text(ESTIMATOR)
     (package / "present" / "figures" / "mine.py").write_text(FIGURE)

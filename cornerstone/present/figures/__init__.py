@@ -130,10 +130,13 @@ FIGURES: Final = (
     ),
     FigureKind(
         "deletion",
-        ("deletion", "baselines"),
-        "Metric while sublayers of {model} are removed one after another",
+        ("deletion", "order_quality", "baselines"),
+        "Metric while sublayers of {model} are removed one after another, by the estimate and by depth; what the "
+        "estimate's order keeps above that by depth, on the same documents; and how much more each order loses with "
+        "the most important first than with the least, which is 0 for an order without information",
         "The order of removal comes from one half of the documents and the curve from the other, both ways (of few "
-        "documents from all of them). The {level} intervals count the choice of documents.",
+        "documents from all of them). The {level} intervals count the choice of documents; those of the differences "
+        "are paired.",
     ),
 )
 """All kinds of figures of a model."""

@@ -62,20 +62,17 @@ def _ranks(ax: Axes, frame: pd.DataFrame, roles: list[str]) -> None:
         ax.plot(
             part["first_rank"], part["second_rank"], "o", color=ROLES[name][1], markersize=3, linestyle="", zorder=2
         )
-    named = [_highest(rows, which) for which in ("first", "second")]
-    patch = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.5}
-    ax.text(0.03, 0.03, "\n".join(named), transform=ax.transAxes, fontsize="x-small", va="bottom", bbox=patch, zorder=3)
     ax.set_xlim(count + 1, 0)
     ax.set_ylim(count + 1, 0)
     ax.invert_xaxis()
-    ax.set_xlabel(f"rank in {rows['first'].iloc[0]}")
-    ax.set_ylabel(f"rank in {rows['second'].iloc[0]}")
+    ax.set_xlabel(_axis(rows, "first"))
+    ax.set_ylabel(_axis(rows, "second"))
 
 
-def _highest(rows: pd.DataFrame, which: str) -> str:
-    """The names of the players that are highest in one of the models."""
+def _axis(rows: pd.DataFrame, which: str) -> str:
+    """The label of a model's axis, which names its highest players: in the panel they would lie on the marks."""
     best = rows.sort_values([f"{which}_rank", "position"], kind="stable")["player"].head(LABELLED)
-    return f"highest in {rows[which].iloc[0]}: {', '.join(best)}"
+    return f"rank in {rows[which].iloc[0]}\nhighest: {', '.join(best)}"
 
 
 def _correlations(ax: Axes, frame: pd.DataFrame) -> None:

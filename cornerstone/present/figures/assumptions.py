@@ -57,7 +57,7 @@ def assumptions(by_removed: pd.DataFrame, by_distance: pd.DataFrame, model: str,
         for part in [distance[distance["interactions"] == name].sort_values("distance")]
     ]
     narrow = width < NARROW
-    figure = Figure(figsize=(width, (3.2 if narrow else 1.9) * len(panels) + 0.7), layout="constrained")
+    figure = Figure(figsize=(width, (2.5 if narrow else 1.9) * len(panels) + 0.7), layout="constrained")
     if not narrow:
         figure.suptitle(f"{model}: contributions and interactions, mean over tasks")
     axes = figure.subplots(*(2 * len(panels), 1) if narrow else (len(panels), 2), squeeze=False).reshape(-1, 2)

@@ -120,9 +120,15 @@ def panels(
 
 
 def legend(figure: Figure, handles: Sequence[Any], width: float, columns: int | None = None) -> None:
-    """Put one legend below all panels, in as many columns as there is room for."""
-    many = len(handles) if columns is None else columns
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(many, 2) if width < NARROW else many)
+    """Put one legend below all panels, in as many columns as there is room for (at most `columns`)."""
+    many = min(2 if width < NARROW else len(handles), columns or len(handles))
+    for count in sorted({-(-len(handles) // lines) for lines in range(1, len(handles) + 1)}, reverse=True):
+        if count > many:
+            continue
+        made = figure.legend(handles=handles, loc="outside lower center", ncols=count)
+        if count == 1 or made.get_window_extent().width <= 0.98 * width * figure.dpi:
+            return
+        made.remove()
 
 
 def mark_players(ax: Axes, rows: pd.DataFrame, width: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,10 @@ def interactions(frame: pd.DataFrame, players: Sequence[str], model: str, width:
         grid, cmap="RdBu", norm=TwoSlopeNorm(0, -most, most), interpolation="nearest", aspect="auto", origin="lower"
     )
     clear = (rows["q"] <= RATE).to_numpy()
-    ax.plot(first[clear], upward[clear], ".", color=BLACK, markersize=max(1.5, 90 / count), linestyle="none")
+    # White around black: seen on the palest and on the darkest cells.
+    size = max(1.5, min(5.0, 90 / count, 0.6 * 72 * width / count))
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.2 * size}
+    ax.plot(first[clear], upward[clear], "o", color=BLACK, markersize=size, linestyle="none", **edge)
     ax.grid(False)
     room = 10 if width < NARROW else 20
     ticks = range(0, count, max(1, -(-count // room)))

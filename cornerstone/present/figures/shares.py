@@ -42,8 +42,8 @@ SHADES: Final[dict[str, tuple[str, ...]]] = {
     "group": (BLUE, SKY, GREEN),
 }
 
-GAP: Final = 0.46
-"""Between two labels beside a pie, in radii."""
+GAP: Final = 2.9
+"""Between two labels beside a pie, in radii of a pie of a figure one inch wide: labels keep their size, pies do not."""
 
 
 @styled()
@@ -85,7 +85,7 @@ def shares(shapley: pd.DataFrame, model: str, width: float, top: Sequence[str] |
         below, *pies = axes
         for ax, task in zip(pies, tasks, strict=True):
             ax.set_title(task_name(task), loc="center")
-            _pie(ax, positive[task], colours)
+            _pie(ax, positive[task], colours, GAP / width)
             ax.set_axis_off()
             ax.set(xlim=(-2.1, 2.1), ylim=(-1.35, 1.1), aspect="equal")  # room for labels on both sides
     _bars(below, positive, colours)
@@ -125,8 +125,8 @@ def draw(frames: Mapping[str, pd.DataFrame], model: str, width: float) -> Figure
     return shares(frames["shapley"], model, width, top_players(frames["cornerstones"], model))
 
 
-def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
-    """Draw one pie of non-negative values by player; `colours` has the top three."""
+def _pie(ax: Axes, values: pd.Series, colours: dict[str, str], gap: float) -> None:
+    """Draw one pie of non-negative values by player; `colours` has the top three, labels are `gap` radii apart."""
     total = float(values.sum())
     if total <= 0:
         ax.text(0, 0, "no positive value", ha="center", va="center")
@@ -153,18 +153,18 @@ def _pie(ax: Axes, values: pd.Series, colours: dict[str, str]) -> None:
         ax.text(*spot, f"other\n{others} layers\n{rest:.1f} %", ha="center", va="center", fontsize="small")
     elif others:
         texts.append(f"{others} others\n{rest:.1f} %")
-    _outside(ax, texts, angles)
+    _outside(ax, texts, angles, gap)
 
 
-def _outside(ax: Axes, texts: Sequence[str], angles: Sequence[float]) -> None:
-    """Label wedges in columns left and right of a pie, `GAP` radii apart at least, with leader lines."""
+def _outside(ax: Axes, texts: Sequence[str], angles: Sequence[float], gap: float) -> None:
+    """Label wedges in columns left and right of a pie, `gap` radii apart at least, with leader lines."""
     for side, align in ((1, "left"), (-1, "right")):
         chosen = [i for i in range(len(texts)) if (np.cos(angles[i]) >= 0) == (side > 0)]
         chosen.sort(key=lambda i: -np.sin(angles[i]))
         heights = [1.1 * np.sin(angles[i]) for i in chosen]
         wanted = np.mean(heights) if heights else 0.0
         for place in range(1, len(heights)):
-            heights[place] = min(heights[place], heights[place - 1] - GAP)
+            heights[place] = min(heights[place], heights[place - 1] - gap)
         # Pushing labels down moved their middle; put it back.
         shift = wanted - (np.mean(heights) if heights else 0.0)
         for i, height in zip(chosen, heights, strict=True):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cornerstone.game.game import ACCURACY, MEAN
 from cornerstone.present.page.source import Source
-from cornerstone.present.page.units import between, counted, listed, said, unit_of
+from cornerstone.present.page.units import between, counted, listed, mean_unit, said, unit_of
 from cornerstone.present.tables import task_name
 
 Z = 1.96
@@ -46,7 +46,7 @@ def cards(source: Source) -> list[Card]:
 
 def _card(source: Source, function: str) -> Card:
     rows = source.table("cornerstones", function).sort_values("rank", kind="stable")
-    unit, count = unit_of(function, source.config), len(rows)
+    unit, count = mean_unit(function, source.config), len(rows)
     confirmed = _names(rows, "cornerstone")
     if (rows["value"] == rows["value"].iloc[0]).all():
         only = f"All {count} values are {said(unit.factor * rows['value'].iloc[0])}: there is nothing to rank."

@@ -28,7 +28,10 @@
     const table = element("table"), top = table.createTHead().insertRow(), body = table.createTBody();
     head.forEach((name) => top.append(element("th", name, { scope: "col" })));
     rows.forEach((row) => { const line = body.insertRow(); row.forEach((cell) => line.insertCell().append(cell)); });
-    return table;
+    const box = element("div", undefined, { class: "tabled" }), tools = element("span", undefined, { class: "tools" });
+    tools.append(element("button", "copy TSV", { type: "button", "data-tsv": "", "aria-label": `copy as TSV: ${head.join(", ")}` }));
+    box.append(table, tools);
+    return box;
   };
   const say = (text) => { $("#said").textContent = text; };
 
@@ -41,7 +44,7 @@
     const made = structuredClone(spec);
     made.datasets = sets;
     made.description = $(`#chart-${name}`).getAttribute("aria-label");
-    if (made.vconcat) made.vconcat.forEach((view) => { view.width = Math.max(160, width - 104 - 70); });
+    if (made.vconcat) made.vconcat.forEach((view) => { view.width = Math.max(160, width - 104 - (width < 600 ? 24 : 70)); });
     else {
       const step = made.height.step, field = made.encoding?.y?.field;
       if (step) made.height = step * Math.max(1, new Set(sets.rows.map((row) => row[field])).size);
@@ -112,17 +115,29 @@
     $$("[data-save]", figure).forEach((button) => button.addEventListener("click", () => save(name, button.dataset.save)));
     $(".numbers", figure).addEventListener("toggle", (event) => { if (event.target.open) fill(event.target, charts.get(name)); });
   });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-tsv]");
+    if (!button) return;
+    const cells = (row) => [...row.cells].map((cell) => cell.textContent.trim().replaceAll(/\s+/g, " ")).join("\t");
+    copied([...$("table", button.closest(".tabled")).rows].map(cells).join("\n") + "\n", button);
+  });
   $$("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
-    await copied($(`#${button.dataset.copy}`).textContent);
+    await copied($(`#${button.dataset.copy}`).textContent, button);
   }));
-  async function copied(text) {
-    try { await navigator.clipboard.writeText(text); say("copied"); } catch { say("The browser does not let a page copy here: mark the text and copy it."); }
+  async function copied(text, button) {
+    try {
+      await navigator.clipboard.writeText(text);
+      say("copied");
+      const before = button.dataset.before ??= button.textContent;
+      button.textContent = "copied";
+      setTimeout(() => { button.textContent = before; }, 1500);
+    } catch { say("The browser does not let a page copy here: mark the text and copy it."); }
   }
 
   // What is chosen. It stands in the address, so that a view can be sent to somebody.
 
   const index = new Map((data.players ?? []).map((player, place) => [player.name, place]));
-  const parts = { function: "value", task: "task", estimator: "estimator", order: "order", direction: "direction", every: "orders", by: "by", remove: "remove", flips: "flips", quantity: "quantity" };
+  const parts = { function: "value", task: "task", estimator: "estimator", order: "order", direction: "direction", every: "orders", axis: "along", by: "by", remove: "remove", flips: "flips", quantity: "quantity" };
   const standard = data.defaults;
   const choices = data.choices;
   const state = { ...standard };
@@ -191,8 +206,10 @@
   const MEAN = "mean";
   const columnsOfLayers = { player: "layer", kind: "kind", value: "value", low: "low", high: "high", ranks: "true rank", pshown: "p (above median, Holm)" };
 
+  const unitOf = (name, task) => (task === MEAN ? data.means : data.functions)[name];
+
   function layers(task, name = state.function) {
-    const found = data.values[name][state.estimator][task], unit = data.functions[name];
+    const found = data.values[name][state.estimator][task], unit = unitOf(name, task);
     return data.players.map((player, place) => {
       const row = { player: player.name, kind: player.kind, block: player.block, place, task: data.tasks[task] };
       for (const key of ["value", "low", "high", "rank", "p"]) row[key] = found[key][place];
@@ -217,8 +234,12 @@
     const top = new Set(byValue(rows).slice(0, 5).map((row) => row.player));
     const shift = state.order === "value" ? 1 : 0;
     const put = (row) => { const x = places.get(row.player); return { ...row, x, from: x - 0.5, to: x + 0.5, label: top.has(row.player) ? row.player : "" }; };
-    const values = rows.map(put), heat = Object.keys(data.tasks).flatMap((task) => layers(task).map(put));
+    const values = rows.map(put), named = values.filter((row) => row.label).sort((a, b) => a.x - b.x);
+    // Names of near neighbours would lie on one another: every second one stands higher.
+    named.forEach((row, i) => { row.raised = i > 0 && !named[i - 1].raised && row.x - named[i - 1].x < rows.length / 12; });
+    const heat = Object.keys(data.tasks).flatMap((task) => layers(task).map(put));
     const spec = structuredClone(data.specs.map[state.function][state.order]), end = extreme(heat);
+    spec.vconcat[0].layer.forEach((layer) => { if (layer.encoding.y?.title) layer.encoding.y.title = unitOf(state.function, state.task); });
     spec.vconcat[1].layer[0].encoding.color.scale.domain = [-end, end];
     if (shift) spec.vconcat.forEach((view) => [view.encoding, ...view.layer.map((layer) => layer.encoding)].forEach((encoding) => { if (encoding?.x?.scale) encoding.x.scale.domain = [0.25, rows.length + 0.75]; }));
     return draw("map", spec, { values, heat }, { task: "task", ...columnsOfLayers }, heat);
@@ -226,18 +247,20 @@
 
   function showTop() {
     const rows = byValue(layers(state.task)).slice(0, 15).map((row) => ({ ...row, note: `rank ${row.ranks}` }));
-    return draw("top", data.specs.top[state.function], { rows }, columnsOfLayers, rows);
+    const spec = structuredClone(data.specs.top[state.function]);
+    spec.layer.forEach((layer) => { if (layer.encoding.x?.title) layer.encoding.x.title = unitOf(state.function, state.task); });
+    return draw("top", spec, { rows }, columnsOfLayers, rows);
   }
 
   function showLayer() {
-    const place = index.get(state.layer), player = data.players[place], unit = data.functions[state.function];
+    const place = index.get(state.layer), player = data.players[place], unit = unitOf(state.function, state.task);
     const row = layers(state.task)[place];
     $("#layer-title").textContent = player.name;
     $("#layer-words").textContent = `${player.name} (${player.kind}, block ${player.block}): ${shown(row.value)} ${unit} (${between(row.low, row.high)}) by ${state.function}, ${row.task}. Its true rank is ${row.ranks} of ${data.players.length}. It is ${row.clear ? "" : "not "}clearly above the median ${data.noun} (p ${row.p < 0.001 ? "" : "= "}${row.pshown}).`;
     const rows = Object.keys(data.tasks).map((task) => layers(task)[place]).map((each) => ({ ...each, note: `rank ${each.ranks}` }));
     const names = Object.keys(data.functions).map((name) => {
       const each = layers(MEAN, name)[place];
-      return [name, `${shown(each.value)} (${between(each.low, each.high)})`, data.functions[name], each.ranks, each.pshown];
+      return [name, `${shown(each.value)} (${between(each.low, each.high)})`, data.means[name], each.ranks, each.pshown];
     });
     $("#layer-functions").replaceChildren(grid(["value function", "mean over tasks", "unit", "true rank", "p"], names));
     const drops = Object.entries(data.tasks).map(([task, name]) => {
@@ -257,7 +280,7 @@
       for (const key of ["value", "low", "high", "q"]) row[key] = found[key][i];
       row.found = row.q !== null && row.q <= 1 - data.level + 1e-9;
       row.places = [first, second];
-      row.said = `${row.first} and ${row.second}: ${shown(row.value)} ${data.functions[state.function]} (${between(row.low, row.high)})${row.found ? ", found to interact" : ""}`;
+      row.said = `${row.first} and ${row.second}: ${shown(row.value)} ${data.means[state.function]} (${between(row.low, row.high)})${row.found ? ", found to interact" : ""}`;
       return row;
     });
   }
@@ -320,19 +343,30 @@
     if (!removal?.curves) return undefined;
     const names = Object.entries(removal.orders), wanted = state.every === "all" ? names : names.filter(([order], i) => data.two.includes(order) || (data.two.length === 0 && i < 2));
     const count = Number(state.remove), rows = [];
+    const place = (order, removed) => (state.axis === "count" ? removed : 100 * saved(order, removed, state.axis));
+    const most = Math.max(...wanted.flatMap(([order]) => removal.counts.map((removed) => place(order, removed))));
     wanted.forEach(([order, name], number) => {
       const curve = removal.curves.find((each) => each.order === order && each.direction === state.direction && each.task === state.task);
       curve.removed.forEach((removed, i) => rows.push({
-        order: name, removed, shifted: removed + (number - (wanted.length - 1) / 2) * Math.max(...curve.removed) / 90, accuracy: curve.accuracy[i], low: curve.low[i], high: curve.high[i],
+        order: name, removed, x: place(order, removed), shifted: place(order, removed) + (number - (wanted.length - 1) / 2) * most / 90, accuracy: curve.accuracy[i], low: curve.low[i], high: curve.high[i],
         said: `${name}, ${removed} removed: ${tenths(curve.accuracy[i])} (${tenths(curve.low[i])} to ${tenths(curve.high[i])})`,
       }));
     });
-    const base = data.baselines[state.task], high = base.chance === null || base.original >= base.chance;
-    const lines = [{ level: base.original, name: "whole model", side: high ? "above" : "below" }], spec = structuredClone(data.specs.removed);
-    if (base.chance !== null) lines.push({ level: base.chance, name: "chance", side: high ? "below" : "above" });
+    // The curves begin at the whole model on the left and end near chance on the right: the names stand at the other ends.
+    const base = data.baselines[state.task], spec = structuredClone(data.specs.removed);
+    const lines = [{ level: base.original, name: "whole model", side: "right" }];
+    if (base.chance !== null) lines.push({ level: base.chance, name: "chance", side: "left" });
     spec.layer.forEach((layer) => ["color", "shape"].forEach((channel) => { const legend = layer.encoding[channel]?.legend; if (legend) legend.values = wanted.map(([, name]) => name); }));
+    const title = { count: `${data.noun}s removed`, parameters: "parameters saved (%)", flop: "operations of a token saved (%)" }[state.axis];
+    spec.layer.forEach((layer) => { if (layer.encoding.x?.title) layer.encoding.x.title = title; });
     showRemoved(count);
-    return draw("removed", spec, { rows, lines, here: [{ removed: count }] }, { order: "order", removed: "removed", accuracy: "accuracy", low: "low", high: "high" }, rows);
+    return draw("removed", spec, { rows, lines, here: [{ removed: place(state.by, count) }] }, { order: "order", removed: "removed", ...(state.axis === "count" ? {} : { x: title }), accuracy: "accuracy", low: "low", high: "high" }, rows);
+  }
+
+  // The share of parameters, or of operations, that goes with the first layers of an order.
+  function saved(order, count, what) {
+    const gone = data.removal.layers[order][state.direction].slice(0, count);
+    return gone.reduce((sum, name) => sum + data.size[what][index.get(name)], 0) / data.size[{ parameters: "total", flop: "flop_total" }[what]];
   }
 
   const big = (value) => (value >= 1e9 ? `${(value / 1e9).toFixed(1)} billion` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} million` : Math.round(value).toLocaleString("en"));
@@ -350,11 +384,15 @@
     });
     const found = [element("p", `Removed ${removal.orders[order]}, ${removal.directions[state.direction]}:`), list, grid(["task", "whole model", `without ${count}`, "loss", ...(paired ? ["above order by depth"] : []), "chance"], rows)];
     if (data.size?.parameters) {
-      const sum = (values) => names.reduce((total, name) => total + values[index.get(name)], 0), saved = sum(data.size.parameters), work = sum(data.size.flop);
-      found.push(element("p", `Saved: ${big(saved)} of ${big(data.size.total)} parameters (${(100 * saved / data.size.total).toFixed(0)} %), and ${(100 * work / data.size.flop_total).toFixed(0)} % of the floating-point operations of a token's matrix products with weights. The speed was not measured.`));
+      const share = (what) => saved(order, count, what), percent = (part) => `${(100 * part).toFixed(0)} %`;
+      found.push(grid(["saved", "whole model", `without ${count}`, "saved", "share"], [
+        ["parameters", big(data.size.total), big(data.size.total * (1 - share("parameters"))), big(data.size.total * share("parameters")), percent(share("parameters"))],
+        ["floating-point operations of a token", big(data.size.flop_total), big(data.size.flop_total * (1 - share("flop"))), big(data.size.flop_total * share("flop")), percent(share("flop"))],
+      ]));
+      found.push(element("p", "Operations are those of matrix products with weights, head included. Those of attention's scores grow with the text and are left out. The speed was not measured.", { class: "quiet" }));
     }
     const box = element("div", undefined, { class: "copy" }), button = element("button", "copy", { type: "button", "aria-label": "copy the command" }), command = data.command.replaceAll("{coalition}", removal.coalitions[order][state.direction][count]).replaceAll("{layers}", names.join(","));
-    button.addEventListener("click", () => copied(command));
+    button.addEventListener("click", () => copied(command, button));
     box.append(button, element("pre", command, { tabindex: "0", id: "remove-command" }));
     found.push(box);
     target.replaceChildren(...found);
@@ -375,7 +413,7 @@
     [["function", "task", "estimator", "order"], showMap],
     [["function", "task", "estimator"], showTop],
     [["function", "task", "estimator", "layer", "flips"], showLayer],
-    [["task", "direction", "every", "by", "remove"], showRemoval],
+    [["task", "direction", "every", "axis", "by", "remove"], showRemoval],
     [["function"], showPairs],
   ];
   function show(changed) {

@@ -12,6 +12,7 @@ def depth(models: list[str], unit: str) -> Spec:
     colour = {"field": "model", "type": "nominal", "scale": {"domain": models, "range": "category"}}
     legend = {"legend": {"title": None, "orient": "top"}}
     x: Spec = {"field": "depth", "type": QUANTITATIVE, "title": "relative depth", "axis": {"grid": False}}
+    x["scale"] = {"domain": [-0.02, 1.02], "nice": False}
     y: Spec = {"field": "value", "type": QUANTITATIVE, "title": unit}
     line = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": {**colour, **legend}}
     return chart(
@@ -50,7 +51,7 @@ def differences(unit: str) -> Spec:
         "type": QUANTITATIVE,
         "title": "layer, in order of depth",
         "axis": {"grid": False, "tickMinStep": 1},
-        "scale": {"zero": False, "padding": 8},
+        "scale": {"zero": False, "nice": False, "padding": 12},
     }
     y: Spec = {"field": "difference", "type": QUANTITATIVE, "title": unit}
     return chart(
@@ -94,7 +95,7 @@ def ranks(first: str, second: str) -> Spec:
             "field": field,
             "type": QUANTITATIVE,
             "title": title,
-            "scale": {"reverse": True, "zero": False, "padding": 8},
+            "scale": {"reverse": True, "zero": False, "nice": False, "padding": 12},
             "axis": {"tickMinStep": 1},
         }
 

@@ -15,6 +15,7 @@ from cornerstone.files import read_csv
 from cornerstone.game.game import ACCURACY, MEAN
 from cornerstone.plan.layout import Layout
 from cornerstone.present import comparisons
+from cornerstone.present.latex import latex
 from cornerstone.present.page import compare_specs
 from cornerstone.present.page.model import for_paper
 from cornerstone.present.page.published import cell
@@ -60,7 +61,9 @@ def _section(config: Config, pair: Pair) -> dict[str, Any]:
         "title": f"{first} and {second}",
         "first": first,
         "second": second,
-        "findings": comparisons.findings(frames["concentration"], frames.get("agreement"), config.intervals.level),
+        "findings": comparisons.findings(
+            frames["concentration"], frames.get("agreement"), config.intervals.level
+        ).splitlines(),
         "equal": "differences" in frames,
         "figures": {
             kind: path.relative_to(layout.results).as_posix() if path.is_file() else None
@@ -74,13 +77,17 @@ def _section(config: Config, pair: Pair) -> dict[str, Any]:
 
 
 def _table(name: str, frame: pd.DataFrame, caption: str) -> dict[str, Any]:
-    shown = frame.drop(columns=["first", "second"], errors="ignore").astype(object)
+    shown = frame.drop(columns=["first", "second"], errors="ignore")
     if "task" in shown:
-        shown["task"] = shown["task"].map(task_name)
+        shown = shown.assign(task=shown["task"].map(task_name))
+    printed = latex(shown, caption, f"tab:{name}")
+    shown = shown.astype(object)
     title = {"layers": "Layers that differ", "agreement": "Agreement", "depth": "By depth", "shares": "Shares"}
     return {
         "title": title.get(name.removeprefix("compare_"), name),
         "caption": caption,
+        "name": name,
+        "latex": printed,
         "head": [str(column).replace("_percent", " (%)").replace("_", " ") for column in shown.columns],
         "rows": [[cell(value) for value in row] for row in shown.to_numpy().tolist()],
     }

@@ -24,7 +24,7 @@ from cornerstone.present.page import (
 from cornerstone.present.page.flips import Read
 from cornerstone.present.page.source import Source
 from cornerstone.present.page.theme import themes
-from cornerstone.present.page.units import unit_of
+from cornerstone.present.page.units import mean_unit, unit_of
 
 
 def data(source: Source, read: Read) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def data(source: Source, read: Read) -> dict[str, Any]:
         "axis": values.axis(source),
         "tasks": values.tasks(source),
         "functions": {function: unit_of(function, source.config).name for function in source.config.functions},
+        "means": {function: mean_unit(function, source.config).name for function in source.config.functions},
         "estimators": [entry.name for entry in source.config.estimators],
         "values": values.shapley(source),
         "ablation": values.ablation(source),
@@ -71,6 +72,7 @@ def switches(source: Source) -> dict[str, Any]:
         "order": ["depth", "value"],
         "direction": list(directions),
         "every": ["two", "all"],
+        "axis": ["count", *(["parameters", "flop"] if size.known(source) else [])],
         "by": list(orders),
         "remove": counts,
         "flips": ["change", "lost", "won", "task"],
@@ -82,6 +84,7 @@ def switches(source: Source) -> dict[str, Any]:
             "task": values.tasks(source),
             "order": {"depth": "by depth", "value": "by value"},
             "direction": directions,
+            "axis": {"count": f"{source.noun}s", "parameters": "parameters", "flop": "operations"},
             "by": orders,
         },
         "defaults": {name: offered[0] for name, offered in choices.items() if offered} | {"layer": str(top)},
@@ -108,19 +111,21 @@ def drawings(source: Source) -> dict[str, Any]:
     axis, count = values.axis(source), len(source.players)
     tasks = list(values.tasks(source).values())
     units = {function: unit_of(function, source.config).name for function in source.config.functions}
+    means = {function: mean_unit(function, source.config).name for function in source.config.functions}
+    both = {name: unit if unit == means[name] else f"{unit}; the mean: {means[name]}" for name, unit in units.items()}
     made: dict[str, Any] = {
         "map": {
             function: {
                 order: specs.atlas(unit, names, axis, count, tasks, order == "value") for order in ("depth", "value")
             }
-            for function, unit in units.items()
+            for function, unit in both.items()
         },
         "top": {function: row_specs.forest(unit, names, "player") for function, unit in units.items()},
-        "tasks": {function: row_specs.forest(unit, names, "task") for function, unit in units.items()},
+        "tasks": {function: row_specs.forest(unit, names, "task") for function, unit in both.items()},
     }
     if source.has("interactions"):
         rows = values.distances(source)
-        made["pairs"] = {function: row_specs.strip(unit, axis, count, rows) for function, unit in units.items()}
+        made["pairs"] = {function: row_specs.strip(unit, axis, count, rows) for function, unit in means.items()}
     if source.has("deletion"):
         orders = list(removal.of(source)["orders"].values())
         made["removed"] = row_specs.curves(metric(source), orders)
@@ -151,9 +156,13 @@ def context(source: Source, read: Read) -> dict[str, Any]:
         "figures": figures(source),
         "has_pairs": has_pairs,
         "has_removal": source.has("deletion"),
+        "has_size": size.known(source),
         "cross_fitted": source.has("deletion") and removal.cross_fitted(source),
         "removal": removal.summary(source) if source.has("deletion") else "",
-        "claims": published.claims(source),
+        "claims": {
+            name: [claim for claim in published.claims(source) if claim.task == task]
+            for task, name in reversed(values.tasks(source).items())
+        },
         "published": published.known(source),
         "tables": published.tables(source),
         "estimators": trust.estimators(source),

@@ -60,4 +60,4 @@ def _documents(first: float, second: float, there: float) -> str:
     shown = f"{known[0]:,.0f}" if known[0] == known[-1] else f"{known[0]:,.0f} to {known[-1]:,.0f}"
     open_end = "" if math.isfinite(first) and math.isfinite(second) else ", or any number more"
     short = f" (they hold {there:,.0f})" if math.isfinite(there) and known[-1] > there else ""
-    return f"about {shown} documents a task{open_end}{short}"
+    return f"about {shown} {'document' if shown == '1' else 'documents'} a task{open_end}{short}"

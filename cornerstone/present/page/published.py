@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import paper
+from cornerstone.present.latex import latex
 from cornerstone.present.page.source import Source
 from cornerstone.present.page.units import between, said
 from cornerstone.present.tables import TABLES, task_name
@@ -35,6 +36,7 @@ class Shown:
         head: names of the columns.
         rows: cells as text.
         files: paths of the same table in other formats, by ending.
+        latex: the table of this model alone, as LaTeX.
     """
 
     name: str
@@ -43,12 +45,14 @@ class Shown:
     head: list[str]
     rows: list[list[str]]
     files: dict[str, str]
+    latex: str
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper predicts, and what was measured."""
+    """What the paper predicts, and what was measured on a task (`mean`: mean over tasks)."""
 
+    task: str
     hypothesis: str
     verdict: str
     mark: str
@@ -66,14 +70,16 @@ def tables(source: Source) -> list[Shown]:
 
 def shown(source: Source, name: str, frame: pd.DataFrame, caption: str) -> Shown:
     """A table of one model as text."""
-    frame = frame.drop(columns="model", errors="ignore").astype(object)
+    frame = frame.drop(columns="model", errors="ignore")
     if "task" in frame:
-        frame["task"] = frame["task"].map(task_name)
+        frame = frame.assign(task=frame["task"].map(task_name))
+    printed = latex(frame, caption, f"tab:{name}")
+    frame = frame.astype(object)
     links = {Path(path).suffix[1:]: relative(source, path) for path in source.layout.table(name)}
     head = [str(column).replace("_percent", " (%)").replace("_", " ") for column in frame.columns]
     rows = [[cell(value) for value in row] for row in frame.to_numpy().tolist()]
     title = f"Table {name[-1]}" if name in PAPER else name.capitalize()
-    return Shown(name, title, caption, head, rows, links)
+    return Shown(name, title, caption, head, rows, links, printed)
 
 
 def in_words(text: str) -> str:
@@ -119,5 +125,5 @@ def claims(source: Source) -> list[Claim]:
             f"({between(low, high)}), on {where}."
         )
         verdict = str(row["verdict"])
-        found.append(Claim(str(row["hypothesis"]), verdict, MARKS.get(verdict, "?"), sentence))
+        found.append(Claim(str(row["task"]), str(row["hypothesis"]), verdict, MARKS.get(verdict, "?"), sentence))
     return found

@@ -97,14 +97,14 @@ def curves(metric: str, names: list[str]) -> Spec:
                 {
                     "data": {"name": "lines"},
                     "transform": [{"filter": f"datum.side == '{side}'"}],
-                    "mark": {"type": "text", "style": "note", "align": "right", "dy": dy, "aria": False},
+                    "mark": {"type": "text", "style": "note", "align": side, "dy": -7, "aria": False},
                     "encoding": {
-                        "x": {"value": {"expr": "width"}},
+                        "x": {"value": {"expr": end}},
                         "y": {"field": "level", "type": QUANTITATIVE},
                         "text": {"field": "name"},
                     },
                 }
-                for side, dy in (("above", -7), ("below", 9))
+                for side, end in (("left", "4"), ("right", "width"))
             ),
             {
                 "data": {"name": "here"},
@@ -173,7 +173,7 @@ def strip(unit: str, axis: dict[str, Any], count: int, rows: int) -> Spec:
                     "x": {**x, "field": "from"},
                     "x2": {"field": "to"},
                     "color": heat_colour(
-                        f"{unit}: below 0 they stand in for one another, above 0 they need each other"
+                        unit, "below 0: they stand in for one another", "above 0: they need each other"
                     ),
                     "tooltip": [
                         {"field": "first"},

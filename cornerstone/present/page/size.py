@@ -10,6 +10,13 @@ from cornerstone.errors import UnreadableError
 from cornerstone.present.page.source import Source
 
 
+def known(source: Source) -> bool:
+    """Whether `of` can say something."""
+    players = source.config.models[source.model].all_players()
+    parts = any(member is not None for player in players for _, member in player.parts)
+    return not parts and _folder(Path(source.layout.model_marker(source.model))) is not None
+
+
 def of(source: Source) -> dict[str, Any]:
     """Parameters and matrix work of each player; empty where that can't be said.
 
@@ -25,7 +32,7 @@ def of(source: Source) -> dict[str, Any]:
     """
     players = source.config.models[source.model].all_players()
     folder = _folder(Path(source.layout.model_marker(source.model)))
-    if folder is None or any(member is not None for player in players for _, member in player.parts):
+    if folder is None or not known(source):
         return {}
     from cornerstone.engine.loading import shapes_only  # not above: it takes seconds
     from cornerstone.engine.weights import matrices_of, names_by_sublayer

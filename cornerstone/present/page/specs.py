@@ -54,6 +54,7 @@ def depth_axis(axis: dict[str, Any], title: bool = True) -> Spec:
     return {
         "title": axis["title"] if title else None,
         "values": [int(place) for place in ticks],
+        "labelOverlap": True,
         "labelExpr": f"{json.dumps(ticks)}[format(datum.value, 'd')]",
         "grid": False,
     }
@@ -81,7 +82,9 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
         "title": unit,
         "axis": {"minExtent": LEFT, "titleLimit": 240},
     }
-    label = {"angle": 310, "dx": 12, "dy": -2} if by_value else {"dx": 8, "dy": -4}
+    label: Spec = {"type": "text", "align": "left", "aria": False}
+    label |= {"angle": 310, "dx": 12} if by_value else {"dx": 8}
+    lift = -2 if by_value else -4
     zoom = {
         "name": "zoom",
         "select": {"type": "interval", "encodings": ["x"], "zoom": "wheel![event.shiftKey]"},
@@ -118,11 +121,14 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
                     "description": {"field": "said"},
                 },
             },
-            {
-                "transform": [{"filter": "datum.label != ''"}],
-                "mark": {"type": "text", "align": "left", "aria": False, **label},
-                "encoding": {"x": x, "y": y, "text": {"field": "label"}},
-            },
+            *(
+                {
+                    "transform": [{"filter": f"datum.label != '' && {'' if raised else '!'}datum.raised"}],
+                    "mark": label | {"dy": lift - raised},
+                    "encoding": {"x": x, "y": y, "text": {"field": "label"}},
+                }
+                for raised in (0, 13)
+            ),
         ],
     }
     flat = {**x, "axis": None}
@@ -166,14 +172,14 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
     }
 
 
-def heat_colour(title: str) -> Spec:
-    """Colours on both sides of 0; the page sets the ends of the scale."""
+def heat_colour(*title: str) -> Spec:
+    """Colours on both sides of 0; the page sets the ends of the scale. `title`: its lines."""
     return {
         "field": "value",
         "type": QUANTITATIVE,
         "scale": {"domain": [-1, 1], "domainMid": 0, "range": "diverging", "interpolate": "rgb", "clamp": True},
         "legend": {
-            "title": title,
+            "title": list(title),
             "orient": "bottom",
             "direction": "horizontal",
             "gradientLength": 240,

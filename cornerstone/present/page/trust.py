@@ -25,7 +25,7 @@ NOT_COUNTED = (
     "Other prompts, other documents than those of the task, other number formats.",
     "Each interval holds by itself. P-values and rank intervals are adjusted for testing every layer.",
 )
-"""What the intervals do not count: docs/method.md."""
+"""What the intervals do not count: docs/explanation/intervals.md."""
 CHOSEN = (
     "That the order of removal is chosen on the documents on which its curve is drawn: curves that remove the least "
     "important first are too high."

@@ -51,6 +51,11 @@ def unit_of(function: str, config: Config) -> Unit:
     return Unit("nats")
 
 
+def mean_unit(function: str, config: Config) -> Unit:
+    """The unit of a value function's mean over tasks: of one that is no share, standard deviations (docs/method.md)."""
+    return unit_of(function, config) if function in (ACCURACY, SOFT) else Unit("standard deviations")
+
+
 def rounded(values: Iterable[float], factor: float = 1.0) -> list[float | None]:
     """Numbers as JSON holds them: times a factor, `DIGITS` significant digits, None where there is none.
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cornerstone.analysis import shares
+from cornerstone.analysis.ranks import Sample
 from cornerstone.errors import CornerstoneError
+from cornerstone.estimators.values import Values
 
 PLAYERS = ["attn0", "ffn0", "attn1", "ffn1"]
 
 
-@pytest.mark.parametrize("table", [shares.share, shares.mean_drop, shares.mean_drop_by_task])
+def of(values: dict[str, np.ndarray], clusters: dict[str, Any] | None = None) -> dict[str, Sample]:
+    """What an estimator says of these documents, each by itself where no cluster is named."""
+    labels = {task: np.arange(len(each)).astype(str) for task, each in values.items()} | (clusters or {})
+    return {task: Sample(Values(each), np.asarray(labels[task])) for task, each in values.items()}
+
+
+@pytest.mark.parametrize("table", [shares.mean_drop, shares.mean_drop_by_task])
 def test_a_label_for_each_document_is_wanted(table: Callable[..., pd.DataFrame]) -> None:
     with pytest.raises(CornerstoneError, match="3 documents"):
         table({"boolq": np.ones((3, 4))}, PLAYERS, "m", ["ffn0"], clusters={"boolq": ["a", "b"]})
@@ -24,112 +33,102 @@ def test_a_label_for_each_document_is_wanted(table: Callable[..., pd.DataFrame])
 def test_the_share_clips_after_the_mean_over_documents_and_averages_shares() -> None:
     values = {
         # Means 0.3, 0.1, -0.2, 0.1: the share of the first two is 0.4 / 0.5.
-        "boolq": np.array([[0.5, 0.2, 0.4, 0.1], [0.1, 0.0, -0.8, 0.1]]),
+        "boolq": np.array([[0.5, 0.2, 0.4, 0.1], [0.1, 0.0, -0.8, 0.1]] * 2),
         # Means 0.2, -0.1, 0.2, 0.4: 0.2 / 0.8.
-        "piqa": np.array([[0.2, -0.1, 0.2, 0.4], [0.2, -0.1, 0.2, 0.4]]),
+        "piqa": np.array([[0.2, -0.1, 0.2, 0.4]] * 4),
     }
-    row = shares.share(values, PLAYERS, "mine", ["attn0", "ffn0"], enough=0).iloc[0]
+    row = shares.share(of(values), PLAYERS, "mine", ["attn0", "ffn0"]).iloc[0]
     assert row["share_percent"] == pytest.approx(100 * (0.8 + 0.25) / 2)
     assert row["players"] == "attn0 ffn0"
     assert pd.isna(row["published_percent"])
-    assert row["low"] <= row["high"]
+    assert row["low"] <= row["share_percent"] <= row["high"]
 
 
 def test_shares_of_all_players_add_up_to_100_percent() -> None:
-    values = {"boolq": np.random.default_rng(1).normal(0.05, 0.2, (30, 4))}
-    found = [shares.share(values, PLAYERS, "m", [player])["share_percent"].item() for player in PLAYERS]
+    samples = of({"boolq": np.random.default_rng(1).normal(0.05, 0.2, (30, 4))})
+    found = [shares.share(samples, PLAYERS, "m", [player])["share_percent"].item() for player in PLAYERS]
     assert sum(found) == pytest.approx(100)
-    assert shares.share(values, PLAYERS, "m", PLAYERS)["share_percent"].item() == pytest.approx(100)
+    assert shares.share(samples, PLAYERS, "m", PLAYERS)["share_percent"].item() == pytest.approx(100)
 
 
 def test_the_share_bootstrap_repeats_itself_and_follows_the_seed() -> None:
-    values = {task: np.random.default_rng(2).normal(0.1, 0.3, (20, 4)) for task in ("boolq", "piqa")}
-    first, again, other = (shares.share(values, PLAYERS, "m", ["ffn0"], seed=seed, enough=0) for seed in (7, 7, 8))
+    samples = of({task: np.random.default_rng(2).normal(0.1, 0.3, (20, 4)) for task in ("boolq", "piqa")})
+    first, again, other = (shares.share(samples, PLAYERS, "m", ["ffn0"], seed=seed) for seed in (7, 7, 8))
     pd.testing.assert_frame_equal(first, again)
     assert first["low"].item() != other["low"].item()
     assert first["low"].item() < first["high"].item()
 
 
 def test_the_share_resamples_whole_clusters() -> None:
-    rng = np.random.default_rng(3)
-    once = rng.uniform(0.0, 0.5, (12, 4))
+    once = np.random.default_rng(3).uniform(0.0, 0.5, (12, 4))
     # Every document twice: by cluster that is the same information, so the same replicates.
-    twice = np.repeat(once, 2, axis=0)
+    twice = {"boolq": np.repeat(once, 2, axis=0)}
     passages = {"boolq": np.repeat([f"p{i}" for i in range(10, 22)], 2)}
-    expected = shares.share({"boolq": once}, PLAYERS, "m", ["ffn0"], enough=0)
-    clustered = shares.share({"boolq": twice}, PLAYERS, "m", ["ffn0"], clusters=passages, enough=0)
-    naive = shares.share({"boolq": twice}, PLAYERS, "m", ["ffn0"], enough=0)
+    expected, clustered, naive = (
+        shares.share(samples, PLAYERS, "m", ["ffn0"])
+        for samples in (of({"boolq": once}), of(twice, passages), of(twice))
+    )
     pd.testing.assert_frame_equal(clustered, expected)
     assert (naive["high"] - naive["low"]).item() < (expected["high"] - expected["low"]).item()
 
 
-def test_the_share_of_one_document_has_no_interval() -> None:
-    row = shares.share({"boolq": np.array([[0.1, 0.3, 0, 0]])}, PLAYERS, "llama3-8b", ["ffn0"]).iloc[0]
+def test_the_share_of_documents_that_cannot_be_halved_has_no_interval() -> None:
+    row = shares.share(of({"boolq": np.array([[0.1, 0.3, 0, 0]] * 3)}), PLAYERS, "llama3-8b", ["ffn0"]).iloc[0]
     assert row["share_percent"] == pytest.approx(75)
-    assert math.isnan(row["low"])
+    assert row[["cross_fitted_percent", "low", "high"]].isna().all()
     assert row["published_percent"] == 29.1
 
 
-def test_the_share_has_no_interval_where_the_spread_says_nothing() -> None:
-    # Drawing the second document twice leaves nothing positive; all other draws give the share 1.
-    values = {"boolq": np.array([[0.9, 0.0, 0.0, 0.0], [-0.1, 0.0, 0.0, 0.0]])}
-    row = shares.share(values, PLAYERS, "m", ["attn0"]).iloc[0]
-    assert row["share_percent"] == 100
-    assert math.isnan(row["low"])
-    assert math.isnan(row["high"])
-
-
 def test_the_share_of_a_task_without_a_positive_value_has_no_share() -> None:
-    values = {"boolq": np.ones((3, 4)), "piqa": -np.ones((3, 4))}
-    row = shares.share(values, PLAYERS, "m", ["ffn0"]).iloc[0]
-    assert row[["share_percent", "low", "high"]].isna().all()
+    values = {"boolq": np.ones((4, 4)), "piqa": -np.ones((4, 4))}
+    row = shares.share(of(values), PLAYERS, "m", ["ffn0"]).iloc[0]
+    assert row[["share_percent", "cross_fitted_percent", "low", "high"]].isna().all()
 
 
-def test_the_share_interval_is_a_normal_one_around_the_share() -> None:
-    values = {task: np.random.default_rng(i).normal(0.1, 0.2, (40, 4)) for i, task in enumerate(("boolq", "piqa"))}
-    widths = {}
-    for level in (0.5, 0.95):
-        row = shares.share(values, PLAYERS, "m", ["ffn0"], level=level, enough=0).iloc[0]
-        assert row["high"] - row["share_percent"] == pytest.approx(row["share_percent"] - row["low"])
-        widths[level] = row["high"] - row["low"]
-    assert widths[0.95] / widths[0.5] == pytest.approx(1.959964 / 0.674490, rel=1e-5)
+@pytest.mark.parametrize("documents", [24, 200])
+@pytest.mark.parametrize("heavy", [0.1, 0.01])
+def test_the_interval_holds_the_share_that_noise_makes_small_and_choice_makes_large(
+    documents: int, heavy: float
+) -> None:
+    """Three players stand out, or none does, and half of the documents change by one player's removal.
+
+    An interval around the plain share alone would hold the truth in none of these cases with 24 documents.
+    """
+    means = np.array([heavy] * 3 + [0.01] * 30)
+    rng, names = np.random.default_rng(0), [f"p{i}" for i in range(33)]
+    held, plain = [], []
+    for seed in range(20):
+        values = {task: means + rng.normal(0, 0.2, (documents, 33)) for task in ("boolq", "piqa")}
+        highest = np.argsort(-np.mean([each.mean(axis=0) for each in values.values()], axis=0))[:3]
+        top = [names[i] for i in highest]
+        row = shares.share(of(values), names, "m", top, selected=True, seed=seed, repetitions=60).iloc[0]
+        truth = 100 * means[highest].sum() / means.sum()
+        held.append(row["low"] <= truth <= row["high"])
+        plain.append(row["share_percent"] - truth)
+    assert np.mean(held) >= 0.9
+    if documents == 24:
+        assert np.mean(plain) < -5 if heavy == 0.1 else np.mean(plain) > 5
 
 
-def collapse(documents: int, seed: int) -> tuple[np.ndarray, float]:
-    """Three players are worth 0.1 each and thirty 0.01; half of the documents change by one player's removal."""
-    rng = np.random.default_rng(seed)
-    means = np.array([0.1] * 3 + [0.01] * 30)
-    return means + rng.normal(0, 0.2, (documents, 33)), float(0.3 / 0.6)
+def test_the_share_has_no_interval_where_many_resamples_have_no_share() -> None:
+    # Of the resamples in which the first document is not drawn, none has a positive value.
+    values = {"boolq": np.array([[0.9, 0.0, 0.0, 0.0], *[[-0.1, 0.0, 0.0, 0.0]] * 7])}
+    row = shares.share(of(values), PLAYERS, "m", ["attn0"]).iloc[0]
+    assert row["share_percent"] == 100
+    assert row[["low", "high"]].isna().all()
 
 
-def test_the_two_shares_bracket_the_truth_and_few_documents_have_no_interval() -> None:
-    names = [f"p{i}" for i in range(33)]
-    for documents in (48, 200):
-        plain, crossed = [], []
-        for seed in range(30):
-            values, truth = collapse(documents, seed)
-            row = shares.share({"boolq": values}, names, "m", names[:3], seed=seed, repetitions=20).iloc[0]
-            assert math.isnan(row["low"])
-            assert math.isnan(row["high"])
-            plain.append(row["share_percent"])
-            crossed.append(row["cross_fitted_percent"])
-        assert np.mean(plain) < 100 * truth - 5
-        assert np.mean(crossed) > 100 * truth
-    values, _ = collapse(1000, 0)
-    row = shares.share({"boolq": values}, names, "m", names[:3], repetitions=100).iloc[0]
-    assert row["low"] < row["share_percent"] < row["high"]
-
-
-def test_without_noise_both_shares_are_the_share() -> None:
-    values = np.tile([0.4, -0.2, 0.1, 0.1], (12, 1))
-    row = shares.share({"boolq": values}, PLAYERS, "m", ["attn0"]).iloc[0]
-    assert row["share_percent"] == pytest.approx(100 * 0.4 / 0.6)
-    assert row["cross_fitted_percent"] == pytest.approx(100 * 0.4 / 0.6)
+def test_without_noise_all_shares_are_the_share() -> None:
+    row = shares.share(of({"boolq": np.tile([0.4, -0.2, 0.1, 0.1], (12, 1))}), PLAYERS, "m", ["attn0"]).iloc[0]
+    for column in ("share_percent", "cross_fitted_percent", "low", "high"):
+        assert row[column] == pytest.approx(100 * 0.4 / 0.6)
 
 
 def test_the_share_interval_ends_at_0_and_100_percent() -> None:
-    values = {"boolq": np.array([[0.9, 0.01, 0.0, 0.0], [0.1, -0.02, 0.0, 0.0], [0.0, 0.1, 0.0, 0.0]])}
-    rows = [shares.share(values, PLAYERS, "m", [player], enough=0).iloc[0] for player in ("attn0", "ffn0")]
+    values = {
+        "boolq": np.array([[0.9, 0.01, 0.0, 0.0], [0.1, -0.02, 0.0, 0.0], [0.0, 0.1, 0.0, 0.0], [0.2, -0.2, 0, 0]])
+    }
+    rows = [shares.share(of(values), PLAYERS, "m", [player]).iloc[0] for player in ("attn0", "ffn0")]
     assert rows[0]["high"] == 100
     assert rows[1]["low"] == 0
 
@@ -146,9 +145,10 @@ def test_the_share_interval_ends_at_0_and_100_percent() -> None:
     ],
 )
 def test_inputs_that_disagree_are_refused(values: dict[str, np.ndarray], top: list[str], message: str) -> None:
-    for table in (shares.share, shares.mean_drop):
-        with pytest.raises(CornerstoneError, match=message):
-            table(values, PLAYERS, "m", top)
+    with pytest.raises(CornerstoneError, match=message):
+        shares.share(of(values), PLAYERS, "m", top)
+    with pytest.raises(CornerstoneError, match=message):
+        shares.mean_drop(values, PLAYERS, "m", top)
 
 
 DROPS = {

@@ -116,10 +116,7 @@ def test_shares_and_drops_are_those_of_the_top_players(run: Run) -> None:
     found = shapley.samples(config, config.headline, {"accuracy": by_task})["accuracy"]
     top = paper.top_players(frames["cornerstones"], "tiny")
     names, clusters = [p.name for p in PLAYERS], {task: game.clusters for task, game in by_task.items()}
-    share = shares.share(
-        {task: sample.values.documents for task, sample in found.items()},
-        names, "tiny", top, seed=config.seed, repetitions=100, level=0.95, clusters=clusters,
-    )  # fmt: skip
+    share = shares.share(found, names, "tiny", top, selected=True, seed=config.seed, repetitions=100, level=0.95)
     pd.testing.assert_frame_equal(frames["share"], share)
     drops = {task: ablation.estimate(game) for task, game in by_task.items()}
     both = shares.mean_drop(drops, names, "tiny", top, level=0.95, clusters=clusters)

@@ -44,18 +44,21 @@ class Pickled:
         return os.system, ("touch ran",)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder that passes: config, tokenizer, one tensor; with code beside them that leaves a mark when it is run."""
-    made = tmp_path / "model"
+def lay(made: Path, mark: Path) -> None:
+    """A folder that passes: config, tokenizer, one tensor; with code beside them that makes `mark` when it is run."""
     made.mkdir()
     (made / "config.json").write_text(json.dumps(CONFIG))
     (made / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     (made / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     (made / "model.safetensors").write_bytes(header({"w": tensor([1], 0, 4)}, bytes(4)))
     for name in ("modeling_evil", "configuration_evil", "tokenization_evil", "generate"):
-        (made / f"{name}.py").write_text(RUN.format(mark=str(tmp_path / "ran")))
-    return made
+        (made / f"{name}.py").write_text(RUN.format(mark=str(mark)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    lay(tmp_path / "model", tmp_path / "ran")
+    return tmp_path / "model"
 
 
 def settings(folder: Path, name: str = "config.json", **changes: Any) -> None:

@@ -43,7 +43,7 @@ def test_every_missing_thing_is_named_at_once() -> None:
     with pytest.raises(PreflightError) as caught:
         preflight.require(look(configured({"models.tiny.resources": {"gpus": 2}}), how))
     said = str(caught.value)
-    assert said.startswith("5 thing(s) that jobs need are missing or wrong:")
+    assert said.startswith("missing or wrong, and jobs need it (5):")
     for part in ("there is no image", "weights of tiny", "alpha.json", "beta.json", "tiny asks for 2"):
         assert part in said
 

@@ -116,6 +116,8 @@ LINES: list[tuple[str, str, str, int | None]] = [
     ("seed: 0\n", "---\nseed: 0\n", "can't be read as YAML", 14),
     ("seed: 0\n", "sead: 0\n", "there is no such key. Did you mean `seed`?", 14),
     ("seed: 0\n", "__use_yte__: true\n", "there is no such key", 14),
+    ("seed: 0\n", '"a\\x1b[2J\\nb": 0\n', r"a\\x1b\[2J\\nb: there is no such key", 14),
+    ("seed: 0\n", '"a\\eb": 0\n"a\\eb": 1\n', r"`a\\x1bb` stands twice", 15),
     ("estimators:", "estimator:", "Did you mean `estimators`?", 4),
     ("run_tasks: [alpha]", "runtasks: [alpha]", "Did you mean `run_tasks`?", 2),
     ("chunks: 1", "chunk: 1", "Did you mean `chunks`?", 33),

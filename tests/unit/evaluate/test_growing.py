@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cornerstone.analysis import games
 from cornerstone.assets import documents as tasks
 from cornerstone.assets import fetch
 from cornerstone.engine import loading, sweep
 from cornerstone.errors import StoreError
 from cornerstone.evaluate import result as store
+from cornerstone.evaluate import stale
 from cornerstone.evaluate import table as tables
 from cornerstone.evaluate.job import Job
 from cornerstone.evaluate.wanted import Wanted
@@ -263,3 +265,46 @@ def test_more_documents_than_there_are(site: Site) -> None:
     assert site.run(99) == PLANNED
     assert site.run(None) == 0
     assert len(Wanted(TASK, 99).data.documents) == 40
+
+
+def lacking(site: Site, job: Job) -> str:
+    found = stale.Results(job.config, job.model, job.task)
+    found.documents = site.folder / "alpha.json"
+    return found.lacking(Plan(job.config, job.model, job.task).names)
+
+
+def test_a_nested_design_grows_and_each_document_has_the_coalitions_of_its_sample(site: Site) -> None:
+    """A block of 16 documents for each of two samples, then a part of the next for the first of them."""
+    drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 2, "design": "nested"}
+    changes: dict[str, Any] = {"estimators": [drawn]}
+    for limit, results in ((24, "results"), (40, "results"), (40, "straight")):
+        site.job(limit, results, changes).run_chunk(0)
+    job = site.job(40, changes=changes)
+    plan, layout = Plan(job.config, "tiny", "alpha"), Layout(job.config)
+    paths = [Path(layout.coalition("tiny", "alpha", name)) for name in plan.names]
+    other = Layout(site.job(40, "straight", changes).config)
+    for name, path in zip(plan.names, paths, strict=True):
+        found = store.read(path)["documents"]
+        assert found == store.read(Path(other.coalition("tiny", "alpha", name)))["documents"]
+        mine = plan.shares.get(name)
+        assert found["doc_id"] == [i for i in range(40) if mine is None or (i // 16) % 2 in mine]
+    assert lacking(site, job) == ""
+    assert lacking(site, site.job(40, changes={"estimators": [{**drawn, "replicates": 3}]}))
+    table = tables.table(paths, job.players, job.fingerprint, job.wanted(), job.config, plan.shares)
+    game = games.from_table(table, job.players, "acc")
+    values = job.config.headline.estimate({"alpha": game}, job.config.headline.seed_on(0, "alpha"), 0)["alpha"]
+    assert values.documents.sum(axis=1) == pytest.approx(game.full - game(0))
+    assert values.clusters is not None
+    assert values.clusters.tolist() == [str((i // 16) % 2) for i in range(40)]
+
+
+def test_a_sample_without_documents_needs_nothing(site: Site) -> None:
+    drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 5, "design": "nested"}
+    job = site.job(24, changes={"estimators": [drawn]})
+    job.run_chunk(0)
+    plan, layout = Plan(job.config, "tiny", "alpha"), Layout(job.config)
+    paths = [Path(layout.coalition("tiny", "alpha", name)) for name in plan.names]
+    assert 0 < sum(path.exists() for path in paths) < len(paths)
+    assert lacking(site, job) == ""
+    found = tables.table(paths, job.players, job.fingerprint, job.wanted(), job.config, plan.shares)
+    assert set(found["sample"]) == {0, 1}

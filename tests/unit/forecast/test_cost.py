@@ -6,6 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -24,7 +25,7 @@ from cornerstone.forecast import cost, outline
 from cornerstone.forecast import table as forecast
 from cornerstone.forecast.cost import ALL, TaskCost
 from cornerstone.forecast.flop import Arithmetic, Documents
-from cornerstone.game.coalitions import parse, window_coalitions
+from cornerstone.game.coalitions import in_sweep_order, parse, window_coalitions
 from cornerstone.game.players import alike, experts_of, heads_of, players_of
 from cornerstone.plan.plan import Plan, union
 from cornerstone.schedule import limits, memory
@@ -123,6 +124,18 @@ def test_deletion_curves_are_walked_after_the_plan() -> None:
     # 4 for drop-567 and both others, 3 for drop-012 only, and so on
     assert found.loc["deletion", "evaluations"] == 3 * 1 + 2 + 3 + 2 * 3
     assert "deletion" not in rows({"deletion.orders": []}).index
+
+
+def test_each_document_of_a_nested_design_sees_one_sample() -> None:
+    drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 4}
+    found = rows({"estimators": [{**drawn, "design": "nested"}], "deletion.orders": []})
+    name = "truncated-permutation-k8-nested-b9"
+    plan = Plan(configured({"estimators": [{**drawn, "design": "nested"}]}), "tiny", "alpha")
+    always, stages = set(union(plan.players, [])), network("llama").stages
+    each = [sweep.work(in_sweep_order(set(part) - always, plan.players), stages) for part in plan.samples[name]]
+    assert found.loc[name, "evaluations"] == pytest.approx(np.mean(each), abs=8)  # each sublayer's mean is rounded
+    assert found.loc[name, "tokens"] == found.loc[name, "new"] * 100 // 4
+    assert 4 * 5 <= found.loc[name, "new"] <= 4 * 7
 
 
 def test_results_that_are_there_are_counted(tmp_path: Path) -> None:

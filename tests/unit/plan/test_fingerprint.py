@@ -13,7 +13,7 @@ import pytest
 
 from cornerstone.assets import fetch
 from cornerstone.plan import fingerprint
-from cornerstone.plan.fingerprint import code, meaning, of_estimates, of_result
+from cornerstone.plan.fingerprint import code, forget, meaning, of_estimates, of_result
 from cornerstone.plan.layout import Layout
 from tests import tiny
 from tests.helpers import ROOT, configured, windows
@@ -47,9 +47,9 @@ class Box:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
-    code.cache_clear()
+    forget()
     yield
-    code.cache_clear()
+    forget()
 
 
 def means(folder: Path, text: str, name: str = "some.py") -> bytes:
@@ -179,7 +179,7 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    code.cache_clear()
+    forget()
 
 
 def test_code_follows_the_meaning_of_a_folder(copied: Path) -> None:
@@ -199,13 +199,13 @@ def test_code_counts_subfolders_style_sheets_and_names_of_files(copied: Path) ->
     edit(copied / "present" / "figures" / "style.mplstyle", "font.size", "# font.size")
     seen.add(code("present"))
     (copied / "present" / "tables.py").rename(copied / "present" / "charts.py")
-    code.cache_clear()
+    forget()
     seen.add(code("present"))
     assert len(seen) == 4
     compiled = copied / "present" / "__pycache__" / "charts.cpython-311.pyc"
     compiled.parent.mkdir()
     compiled.write_bytes(b"1")
-    code.cache_clear()
+    forget()
     assert code("present") in seen
 
 
@@ -215,10 +215,10 @@ def test_a_script_counts_where_it_is_named(copied: Path) -> None:
     assert before != code("present", script="figure")
     script = copied.parent / "scripts" / "tables.py"
     script.write_text(script.read_text() + "\n# the end\n")
-    code.cache_clear()
+    forget()
     assert code("present", script="tables") == before
     script.write_text(script.read_text() + "\nprint(1)\n")
-    code.cache_clear()
+    forget()
     assert code("present", script="tables") != before
     assert code("present") == alone
 
@@ -229,19 +229,25 @@ def test_files_of_editors_and_of_python_do_not_count(copied: Path, name: str) ->
     path = copied / "engine" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("anything")
-    code.cache_clear()
+    forget()
     assert code("engine") == before
+
+
+def canonical(tree: ast.AST) -> str:
+    parts: list[str] = []
+    fingerprint._canonical(tree, parts)
+    return "".join(parts)
 
 
 def test_an_empty_part_of_an_f_string_does_not_count() -> None:
     """Python 3.12.1 puts one into the tree of f"{x:{y}}", older and newer versions do not."""
     tree = ast.parse('f"{x:{y}}"')
-    before = "".join(fingerprint._canonical(tree))
+    before = canonical(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             node.values.append(ast.Constant(""))
-    assert "".join(fingerprint._canonical(tree)) == before
-    lists = ["".join(fingerprint._canonical(ast.parse(text))) for text in ('["a"]', '["a", ""]')]
+    assert canonical(tree) == before
+    lists = [canonical(ast.parse(text)) for text in ('["a"]', '["a", ""]')]
     assert lists[0] != lists[1]
 
 
@@ -263,7 +269,7 @@ def test_an_empty_part_of_an_f_string_does_not_count() -> None:
 def test_which_folders_decide_results_and_estimates(copied: Path, folder: str, result: bool, estimates: bool) -> None:
     before = of_result(configured(), "tiny", "alpha"), of_estimates(configured(), "tiny")
     (copied / folder / "__init__.py").write_text("CHANGED = True\n")
-    code.cache_clear()
+    forget()
     after = of_result(configured(), "tiny", "alpha"), of_estimates(configured(), "tiny")
     assert (before[0] != after[0], before[1] != after[1]) == (result, estimates)
 

@@ -37,3 +37,11 @@ def test_what_hides_nothing_may_stay(tmp_path: Path, monkeypatch: pytest.MonkeyP
     check_installed(ROOT)
     with pytest.raises(ConfigError, match=f"the rules of {tmp_path} are run in a Python whose cornerstone is that of"):
         check_installed(tmp_path)
+
+
+@pytest.mark.parametrize("odd", [" ", "$", ";"])
+def test_a_python_whose_path_a_shell_would_take_apart_is_refused(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snakemake puts it into the command line of each job unquoted."""
+    monkeypatch.setattr("sys.executable", f"/home/some{odd}body/.venv/bin/python")
+    with pytest.raises(ConfigError, match=r"this Python, .*Rename the folder, delete \.venv, and run make again"):
+        check_installed(ROOT)

@@ -117,9 +117,8 @@ def test_rankings_are_drawn_with_their_correlations(config: Config, tmp_path: Pa
     assert points == set(zip(mean["first_rank"], mean["second_rank"], strict=True))
     assert drawn.axes[0].yaxis_inverted()  # the highest on top
     assert not drawn.axes[0].xaxis_inverted()
-    named = drawn.axes[0].texts[0].get_text()
     best = mean.sort_values("first_rank")["player"].head(3)
-    assert f"highest in base: {', '.join(best)}" in named
+    assert drawn.axes[0].get_xlabel() == f"rank in base\nhighest: {', '.join(best)}"
     agreed = frames["agreement"].query("quantity == 'value'").set_index("task")
     labels = [text.get_text() for text in drawn.axes[1].get_yticklabels()]
     assert labels == ["alpha", "beta", "Mean over tasks"]

@@ -51,10 +51,14 @@ def test_the_interval_of_the_whole_model_by_hand() -> None:
 
 def test_places_of_a_page_are_filled_and_the_rest_stays() -> None:
     page = "a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\nold\n<!-- shares: end -->\nb\n"
-    share = pd.DataFrame([{"players": "attn0 ffn0", "share_percent": 12.34, "low": 1.0, "high": 2.0}])
-    made = findings.filled(page, [Model("tiny", {**model().tables, "share": share})])
+    share = pd.DataFrame([{"players": "attn0 ffn0", "share_percent": 12.34, "low": 1.0, "high": 20.0}])
+    few = share.assign(low=float("nan"), high=float("nan"))
+    made = findings.filled(
+        page, [Model(name, {**model().tables, "share": t}) for name, t in (("tiny", share), ("few", few))]
+    )
     assert made.startswith("a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\n\n| model |")
-    assert "| tiny | attn0 ffn0 | 12.3 |" in made  # too few documents for an interval
+    assert "| tiny | attn0 ffn0 | 12.3 (1.0 to 20.0) |" in made
+    assert "| few | attn0 ffn0 | 12.3 |" in made
     assert "old" not in made
     assert made.endswith("<!-- shares: end -->\nb\n")
 
@@ -72,3 +76,17 @@ def test_the_study_is_where_its_figures_come_from() -> None:
     for found in models:
         assert (found.tables["baselines"]["model"] == found.name).all()
         assert len(found.tables["baselines"]) == 6
+
+
+def test_the_highest_layers_are_said_by_each_value_function_with_what_is_sure_of_them() -> None:
+    rows = [("ffn0", 0.05, 1, True, True), ("attn1", 0.04, 2, False, True), ("ffn2", 0.03, 3, False, False)]
+    frame = pd.DataFrame(rows, columns=["player", "value", "rank", "cornerstone", "above_median"])
+    frame = frame.assign(low=0.01, high=0.1, rank_low=1, rank_high=6)
+    tables = {stem: frame for stem, _ in findings.FUNCTIONS.values()}
+    lines = findings.highest([Model("tiny", tables)]).splitlines()[2:]
+    assert lines[0] == "| tiny | accuracy (points) | ffn0 | 5.0 (1.0 to 10.0) | 1 to 6 | **cornerstone** |"
+    assert lines[1] == "|  |  | attn1 | 4.0 (1.0 to 10.0) | 1 to 6 | above the median layer |"
+    assert lines[3] == "|  | margin (standard deviations) | ffn0 | 0.05 (0.01 to 0.10) | 1 to 6 | **cornerstone** |"
+    assert lines[8].endswith("| ffn2 | 0.03 (0.01 to 0.10) | 1 to 6 | open |")
+    (line,) = findings.confirmed([Model("tiny", tables)]).splitlines()[2:]
+    assert line == "| tiny | 3 | " + " | ".join(["ffn0; 2 above the median"] * 3) + " |"

@@ -76,7 +76,7 @@ def test_all_count_the_same_while_a_weight_is_unknown() -> None:
 def test_a_job_knows_better_what_it_has_to_do() -> None:
     work = two_parts()
     work.parts["logs/b.log"].guessed = True
-    assert str(work) == "8 of the 20 planned coalitions, then about 8 of deletion curves"
+    assert str(work) == "8 coalitions (the plan has 20), then about 8 of deletion curves"
     now = time.time()
     for log in work.parts:
         work.begin(log, now)

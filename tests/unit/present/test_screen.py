@@ -133,7 +133,7 @@ def test_coalitions_are_announced_and_counted() -> None:
         stream.write("cornerstone: tiny arc_easy: 13 of 13 coalitions, 100% of the work, 0:00 left\n")
     watched.screen.tick()
     assert watched.lines()[:2] == [
-        "cornerstone: evaluating 26 of the 30 planned coalitions",
+        "cornerstone: evaluating 26 coalitions (the plan has 30)",
         "cornerstone: 0 of 26 coalitions, 0% of the work, ? left",
     ]
     assert watched.lines()[2].startswith("cornerstone: 13 of 26 coalitions, 50% of the work, 0:0")

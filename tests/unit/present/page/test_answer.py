@@ -9,7 +9,7 @@ import pytest
 from cornerstone.errors import StoreError
 from cornerstone.present.page import answer, power
 from cornerstone.present.page.source import Source
-from cornerstone.present.page.units import unit_of
+from cornerstone.present.page.units import mean_unit, unit_of
 from tests.helpers import configured
 from tests.pages import told
 
@@ -115,6 +115,8 @@ def test_units_follow_from_the_value_function_and_the_metric() -> None:
     assert unit_of("accuracy", config).name == "points of accuracy"
     assert unit_of("accuracy", config).factor == 100
     assert unit_of("margin", config).name == "nats per character"
+    assert mean_unit("margin", config).name == "standard deviations"
+    assert mean_unit("accuracy", config) == unit_of("accuracy", config)
     assert unit_of("log-probability", config).name == "nats"
     assert unit_of("log-probability-per-token", config).name == "nats per token"
     texts = configured({"tasks.alpha": {"metric": "word_perplexity"}, "run_tasks": ["alpha"]})

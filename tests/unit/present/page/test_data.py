@@ -182,6 +182,7 @@ def test_tables_of_the_paper_are_those_files(source: Source) -> None:
     assert shown["table1"].files["tex"] == "tables/table1.tex"
     claims = published.claims(source)
     assert [claim.verdict for claim in claims] == source.table("hypotheses")["verdict"].tolist()
+    assert [claim.task for claim in claims] == source.table("hypotheses")["task"].tolist()
     assert {claim.mark for claim in claims} <= {"✓", "✗", "?"}
 
 
