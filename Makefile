@@ -123,6 +123,7 @@ bench-gpu: .venv/ready
 
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nested
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.published --jobs $(CORES) --repetitions $(REPETITIONS)
 
 bench-comparison: .venv/ready

@@ -145,6 +145,11 @@ def write_table(path: Path, write: Callable[[Path], object], made_from: Iterable
     write_atomically(path, both)
 
 
+def write_noted(path: Path, text: str) -> None:
+    """Write UTF-8 text for readers, with a note of its checksum as tables have it."""
+    write_table(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def note_of(table: Path) -> Path:
     """The file that holds a table's checksum, in the form of `sha256sum`."""
     return table.parent / NOTES / f"{table.name}.sha256"

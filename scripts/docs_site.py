@@ -62,9 +62,11 @@ def drawn(text: str) -> str:
     from latex2mathml.converter import convert
 
     def mathml(found: re.Match[str]) -> str:
-        if found["block"]:
-            return convert(found["block"].strip(), display="block")
-        return convert(found["inline"])
+        block = found["block"]
+        made = convert(block.strip(), display="block") if block else convert(found["inline"])
+        return made.replace(
+            "&#x029F5;", "&#x02216;"
+        )  # the sign of setminus, which few fonts have, by one that all have
 
     return "".join(part if part.startswith("`") else FORMULA.sub(mathml, part) for part in CODE.split(text))
 

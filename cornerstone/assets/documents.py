@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ from cornerstone.game.functions import GREEDY, PER, SOFT, per
 Kind = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling"]
 """What lm-eval calls the output type of a task."""
 
+SEAL = "sha256"
+"""The key of the checksum."""
 EQUAL = "equal choices"
 """The remark on documents with choices of the same text in the same context: they have the same score."""
 REMARKS = {EQUAL: "equal_choices"}
@@ -178,23 +180,35 @@ class TaskDocuments:
 
 
 def write(documents: TaskDocuments, path: Path) -> None:
-    """Write a task's documents as JSON, atomically. A context that a document's choices share stands there once."""
+    """Write a task's documents as JSON, atomically. A context that a document's choices share stands there once.
+
+    The last key, `sha256`, is the checksum of what the file says before it: see `_checksum`.
+    """
     raw = asdict(documents)
     for document in raw["documents"]:
         contexts, continuations = zip(*document.pop("requests"), strict=True)
         document["contexts"] = [contexts[0]] if len(set(contexts)) == 1 else contexts
         document["continuations"] = continuations
+    raw[SEAL] = _checksum(raw)
     write_text(path, json.dumps(raw, ensure_ascii=False, indent=1) + "\n")
+
+
+def _checksum(raw: Mapping[str, Any]) -> str:
+    """SHA-256 of all keys but `sha256`, as JSON with sorted keys, without spaces, letters beyond ASCII escaped."""
+    said = {key: value for key, value in raw.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read(path: Path) -> TaskDocuments:
     """Read what `write` wrote.
 
     Raises:
-        AssetError: when the file is missing or damaged.
+        AssetError: when the file is missing, damaged, or not what was written.
     """
     try:
         raw = reading.parsed(path, reading.LARGE)
+        if raw.pop(SEAL, None) not in (None, _checksum(raw)):  # None: an older version wrote it
+            raise UnreadableError(path, "was changed after it was written: its sha256 differs")
         return TaskDocuments(**raw | {"documents": [_document(each) for each in raw["documents"]]})
     except UnreadableError as error:
         raise AssetError(error.then("Delete it and run `snakemake fetch`.")) from error

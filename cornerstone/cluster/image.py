@@ -63,6 +63,12 @@ def expected(config: Config) -> tuple[str, str] | None:
 def mismatch(config: Config) -> str | None:
     """What is wrong with the image; None when it is the one that was built and checked."""
     image = Path(config.container)
+    divided = [path for path in (ROOT, Path.cwd().resolve()) if re.search("[,:]", str(path))]
+    if divided:
+        return (
+            f"the folder {divided[0]} has `,` or `:` in its path, by which Apptainer divides the list of folders that "
+            "it shows to jobs. Rename it."
+        )
     if not image.is_file():
         return (
             f"there is no image at {image} (`container` in config.yaml). Build it with `make image` or copy it there "

@@ -173,15 +173,6 @@ def repeated(top: yaml.Node | None) -> list[tuple[Key, int, int]]:
     return sorted(found, key=lambda each: each[1])
 
 
-def plain(name: str) -> str:
-    r"""A key as it can be shown: in a message it makes no new line, and a terminal does nothing that it says.
-
-    >>> plain("a\x1b[2J\nb")
-    'a\\x1b[2J\\nb'
-    """
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
-
-
 def _check_scalar(path: Path, node: yaml.ScalarNode) -> None:
     if node.style:  # in quotes, or a block of text
         return
@@ -243,3 +234,12 @@ def near(name: str, known: Iterable[str], question: str = " Did you mean `{}`?")
     """A question for a name that is nearly one of some others; empty where none is near."""
     found = difflib.get_close_matches(name, sorted(known), 1, 0.5)
     return question.format(found[0]) if found else ""
+
+
+def plain(name: str) -> str:
+    r"""A key as it can be shown: in a message it makes no new line, and a terminal does nothing that it says.
+
+    >>> plain("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)

@@ -13,7 +13,7 @@ from cornerstone import reading
 from cornerstone.analysis import paper
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair, name_of
-from cornerstone.files import read_csv, write_text
+from cornerstone.files import read_csv, write_noted
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.present.comparisons import findings as findings_of_pair
 from cornerstone.present.figures import figure
@@ -89,7 +89,7 @@ def write(
             caption = figure(picture.stem).caption(first, baselines[first], level, both)
             parts.append(f"![{picture.stem}]({picture.relative_to(target.parent).as_posix()})\n\n*{caption}*\n")
     parts += [reading.text(path) for path in tables]
-    write_text(target, "\n".join(parts))
+    write_noted(target, "\n".join(parts))
 
 
 def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, estimator: str, level: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import paper
-from cornerstone.files import read_csv, write_csv, write_text
+from cornerstone.files import read_csv, write_csv, write_noted
 from cornerstone.game.game import MEAN
 from cornerstone.present.latex import latex
 
@@ -250,8 +250,8 @@ def write_table(frame: pd.DataFrame, stem: Path, caption: str) -> None:
     # Numbers were formatted above; tabulate must not parse them again.
     body = shown.to_markdown(index=False, disable_numparse=True, colalign=sides)
     write_csv(frame, beside(stem, "csv"))
-    write_text(beside(stem, "md"), f"{caption}\n\n{body}\n")
-    write_text(beside(stem, "tex"), latex(named, caption, f"tab:{stem.name}"))
+    write_noted(beside(stem, "md"), f"{caption}\n\n{body}\n")
+    write_noted(beside(stem, "tex"), latex(named, caption, f"tab:{stem.name}"))
 
 
 def beside(stem: Path, extension: str) -> Path:

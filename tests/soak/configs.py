@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 
 from tests.soak.lab import Lab
 from tests.soak.outcomes import Case, Ended, Outcome
@@ -13,20 +15,23 @@ NO_TEXTS: tuple[object, ...] = (5, [], {"a": "b"})
 
 
 def cases() -> list[Case]:
-    """A hundred and fifty of the corpus of the unit tests: lines, whole files, and numbers that nobody means."""
-    texts = [(f"{old.strip()} -> {new.strip()}", BASE.replace(old, new, 1)) for old, new, _, _ in LINES]
-    texts += [(repr(text), text) for text, _ in WHOLE]
-    texts += [(f"{key}: {value}", changed(key, value)) for key in NUMBERS for value in HUGE]
-    texts += [(f"{key}: {value!r}", changed(key, value)) for key in (*PATHS, *NAMES) for value in NO_TEXTS]
-    texts = sorted({text: what for what, text in reversed(texts)}.items())
+    """A hundred and fifty of the corpus of the unit tests: lines, whole files, and values that nobody means."""
+    texts: list[tuple[str, Callable[[], str]]] = []
+    for old, new, _, _ in LINES:
+        texts.append((f"{old} -> {new}", partial(BASE.replace, old, new, 1)))
+    texts += [(text, partial(str, text)) for text, _ in WHOLE]
+    values: list[tuple[str, object]] = [(key, value) for key in NUMBERS for value in HUGE]
+    values += [(key, value) for key in (*PATHS, *NAMES) for value in NO_TEXTS]
+    texts += [(f"{key}: {value!r}", partial(changed, key, value)) for key, value in values]
     random.Random("configs").shuffle(texts)
     made = []
-    for number, (text, what) in enumerate(texts[:150]):
+    for number, (what, text) in enumerate(texts[:150]):
 
-        def run(lab: Lab, text: str = text) -> Outcome:
-            return refused(lab, text)
+        def run(lab: Lab, text: Callable[[], str] = text) -> Outcome:
+            return refused(lab, text())
 
-        made.append(Case("configs", number, " ".join(repr(what.replace(str(ROOT), "HERE"))[1:-1].split())[:120], run))
+        what = " ".join(repr(what.replace(str(ROOT), "HERE"))[1:-1].split())
+        made.append(Case("configs", number, what if len(what) < 120 else f"{what[:80]}... of {len(what)} letters", run))
     return made
 
 

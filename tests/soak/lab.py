@@ -113,13 +113,13 @@ def contents(folder: Path) -> dict[str, str]:
     found = {}
     for root in ("results", "resources/documents", "model"):
         for path in (folder / root).rglob("*"):
-            name = path.relative_to(folder).as_posix()
-            hidden = path.name.startswith(".") or any(p.startswith(".") and p != NOTES for p in path.parts)
+            name = path.relative_to(folder)
+            if any(part.startswith(".") and part != NOTES for part in name.parts):
+                continue  # a killed writer may leave a hidden file
             if path.is_symlink() or path.is_file():
-                if not hidden:
-                    found[name] = summed(path)
+                found[name.as_posix()] = summed(path)
             elif not path.is_dir():
-                found[name] = "no file"
+                found[name.as_posix()] = "no file"
     return found
 
 

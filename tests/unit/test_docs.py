@@ -207,6 +207,7 @@ def test_sessions_are_the_python_blocks_with_prompts() -> None:
     [
         ("Costs 3 $ and 4 $ more, `$x$` is code", "Costs 3 $ and 4 $ more, `$x$` is code"),
         ("a $x_i$ b", r"a <math[^>]*><mrow><msub><mi>x</mi><mi>i</mi></msub></mrow></math> b"),
+        (r"$\setminus$", "<math.*&#x02216;.*</math>"),
         ("$$y$$", r"<math[^>]*display=\"block\"[^>]*>.*<mi>y</mi>.*</math>"),
     ],
 )

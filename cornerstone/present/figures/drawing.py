@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cornerstone.errors import CornerstoneError
-from cornerstone.files import write_atomically
+from cornerstone.files import write_table
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import MEAN
 from cornerstone.present.figures.rows import rows_of
@@ -76,7 +76,7 @@ def save_figure(figure: Figure, paths: Iterable[Path], title: str = "", descript
             head, start, rest = data.partition(b"<svg ")
             tag, end, inside = rest.partition(b">\n")
             data = head + start + tag + end + words + inside
-        write_atomically(path, partial(Path.write_bytes, data=data))
+        write_table(path, partial(Path.write_bytes, data=data))
 
 
 def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -236,7 +236,7 @@
     const put = (row) => { const x = places.get(row.player); return { ...row, x, from: x - 0.5, to: x + 0.5, label: top.has(row.player) ? row.player : "" }; };
     const values = rows.map(put), named = values.filter((row) => row.label).sort((a, b) => a.x - b.x);
     // Names of near neighbours would lie on one another: every second one stands higher.
-    named.forEach((row, i) => { row.raised = i > 0 && !named[i - 1].raised && row.x - named[i - 1].x < rows.length / 12; });
+    named.forEach((row, i) => { row.raised = i > 0 && !named[i - 1].raised && row.x - named[i - 1].x < rows.length / 12; row.late = row.x > 0.93 * rows.length; });
     const heat = Object.keys(data.tasks).flatMap((task) => layers(task).map(put));
     const spec = structuredClone(data.specs.map[state.function][state.order]), end = extreme(heat);
     spec.vconcat[0].layer.forEach((layer) => { if (layer.encoding.y?.title) layer.encoding.y.title = unitOf(state.function, state.task); });

@@ -112,7 +112,7 @@ def drawings(source: Source) -> dict[str, Any]:
     tasks = list(values.tasks(source).values())
     units = {function: unit_of(function, source.config).name for function in source.config.functions}
     means = {function: mean_unit(function, source.config).name for function in source.config.functions}
-    both = {name: unit if unit == means[name] else f"{unit}; the mean: {means[name]}" for name, unit in units.items()}
+    both = {name: [unit, *([f"(mean: {means[name]})"] if means[name] != unit else [])] for name, unit in units.items()}
     made: dict[str, Any] = {
         "map": {
             function: {
@@ -120,7 +120,7 @@ def drawings(source: Source) -> dict[str, Any]:
             }
             for function, unit in both.items()
         },
-        "top": {function: row_specs.forest(unit, names, "player") for function, unit in units.items()},
+        "top": {function: row_specs.forest([unit], names, "player") for function, unit in units.items()},
         "tasks": {function: row_specs.forest(unit, names, "task") for function, unit in both.items()},
     }
     if source.has("interactions"):

@@ -20,11 +20,11 @@ from cornerstone.present.page.specs import (
 )
 
 
-def forest(unit: str, names: list[str], rows: str, step: int = 18) -> Spec:
+def forest(unit: list[str], names: list[str], rows: str, step: int = 18) -> Spec:
     """A row for each entry of the data set: mark, interval, and what is said at its right edge.
 
     Args:
-        unit: of the values.
+        unit: lines that say the unit of the values.
         names: kinds of players.
         rows: field that names a row; rows stand in the order of the data.
         step: height of a row in pixels.

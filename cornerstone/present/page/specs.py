@@ -60,13 +60,15 @@ def depth_axis(axis: dict[str, Any], title: bool = True) -> Spec:
     }
 
 
-def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: list[str], by_value: bool) -> Spec:
+def atlas(
+    unit: list[str], names: list[str], axis: dict[str, Any], count: int, tasks: list[str], by_value: bool
+) -> Spec:
     """The map: a mark and interval for each player, and below it, on the same axis, the heat map of all tasks.
 
     Data sets: `values` (of the chosen task), `heat` (of all tasks), both with `x`, the place on the axis.
 
     Args:
-        unit: of the values.
+        unit: lines that say the unit of the values, the first that of a task.
         names: kinds of players.
         axis: `values.axis`; by value, places are ranks.
         count: players.
@@ -79,12 +81,13 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
     y: Spec = {
         "field": "value",
         "type": QUANTITATIVE,
-        "title": unit,
+        "title": unit[0],
         "axis": {"minExtent": LEFT, "titleLimit": 240},
     }
-    label: Spec = {"type": "text", "align": "left", "aria": False}
-    label |= {"angle": 310, "dx": 12} if by_value else {"dx": 8}
-    lift = -2 if by_value else -4
+    # A name stands beside its mark: left of it at the right end, higher where a neighbour has a name, too.
+    label: Spec = {"type": "text", "aria": False, "dy": {"expr": "datum.raised ? -17 : -4"}}
+    label |= {"align": {"expr": "datum.late ? 'right' : 'left'"}, "dx": {"expr": "datum.late ? -8 : 8"}}
+    label |= {"angle": 310, "align": "left", "dx": 12} if by_value else {}
     zoom = {
         "name": "zoom",
         "select": {"type": "interval", "encodings": ["x"], "zoom": "wheel![event.shiftKey]"},
@@ -121,14 +124,11 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
                     "description": {"field": "said"},
                 },
             },
-            *(
-                {
-                    "transform": [{"filter": f"datum.label != '' && {'' if raised else '!'}datum.raised"}],
-                    "mark": label | {"dy": lift - raised},
-                    "encoding": {"x": x, "y": y, "text": {"field": "label"}},
-                }
-                for raised in (0, 13)
-            ),
+            {
+                "transform": [{"filter": "datum.label != ''"}],
+                "mark": label,
+                "encoding": {"x": x, "y": y, "text": {"field": "label"}},
+            },
         ],
     }
     flat = {**x, "axis": None}
@@ -152,7 +152,7 @@ def atlas(unit: str, names: list[str], axis: dict[str, Any], count: int, tasks: 
                 "encoding": {
                     "x": {**flat, "field": "from"},
                     "x2": {"field": "to"},
-                    "color": heat_colour(f"{unit} (colours end at the 97th percentile)"),
+                    "color": heat_colour(*unit, "(colours end at the 97th percentile)"),
                     "tooltip": [{"field": "task"}, *TIP[:4]],
                     "description": {"field": "said"},
                 },

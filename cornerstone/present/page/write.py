@@ -7,7 +7,7 @@ from typing import Any
 
 from cornerstone import __version__
 from cornerstone.config.config import Config
-from cornerstone.files import write_text
+from cornerstone.files import write_noted
 from cornerstone.plan.layout import Layout
 from cornerstone.present.page import answer, comparison, model, render
 from cornerstone.present.page.flips import Read
@@ -57,12 +57,12 @@ def write(config: Config, read: Read) -> None:
     """
     layout = Layout(config)
     for name in config.run:
-        write_text(Path(layout.page(name)), page_of(config, name, read))
+        write_noted(Path(layout.page(name)), page_of(config, name, read))
     if len(config.run) > 1:
-        write_text(Path(layout.index), overview(config))
+        write_noted(Path(layout.index), overview(config))
     if config.pairs:
         shown = render.page("compare.html.j2", comparison.context(config), comparison.data(config))
-        write_text(Path(layout.compare_page), shown)
+        write_noted(Path(layout.compare_page), shown)
 
 
 def _links(config: Config, besides: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,27 @@ def test_damaged_documents_name_the_remedy(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(AssetError, match=rf"{path} can't be read: .*Delete it and run `snakemake fetch`"):
         tasks.read(path)
+
+
+def test_documents_that_were_changed_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    tasks.write(DATA, path)
+    written = path.read_text()
+    changes = [
+        ("q é", "q è"),
+        ('"gold": 1', '"gold": 0'),
+        ('"total": 100', '"total": 101'),
+        ('"sha256": "', '"sha256": "0'),
+    ]
+    for old, new in changes:
+        assert old in written
+        path.write_text(written.replace(old, new, 1))
+        with pytest.raises(AssetError, match=r"was changed after it was written.*Delete it and run `snakemake fetch`"):
+            tasks.read(path)
+    old_version = json.loads(written)
+    del old_version["sha256"]
+    path.write_text(json.dumps(old_version))
+    assert tasks.read(path) == DATA
 
 
 def test_documents_of_another_form_are_refused(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_the_checksum_beside_the_image(work: Path) -> None:
     assert image.mismatch(config()) is None
 
 
+@pytest.mark.parametrize("name", ["a,b", "a:b"])
+def test_a_folder_that_apptainer_would_take_for_two(work: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / name).mkdir()
+    monkeypatch.chdir(work / name)
+    assert f"{name} has `,` or `:` in its path" in str(image.mismatch(config()))
+
+
 def test_another_image(work: Path) -> None:
     found = str(image.mismatch(config(container_sha256="0" * 64)))
     assert f"some.sif has checksum {sha256(Path('some.sif'))}, but container_sha256 in config.yaml says 0000" in found

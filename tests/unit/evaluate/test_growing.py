@@ -277,7 +277,7 @@ def test_a_nested_design_grows_and_each_document_has_the_coalitions_of_its_sampl
     """A block of 16 documents for each of two samples, then a part of the next for the first of them."""
     drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 2, "design": "nested"}
     changes: dict[str, Any] = {"estimators": [drawn]}
-    for limit, results in ((24, "results"), (40, "results"), (40, "straight")):
+    for limit, results in ((32, "results"), (40, "results"), (40, "straight")):
         site.job(limit, results, changes).run_chunk(0)
     job = site.job(40, changes=changes)
     plan, layout = Plan(job.config, "tiny", "alpha"), Layout(job.config)
@@ -300,7 +300,7 @@ def test_a_nested_design_grows_and_each_document_has_the_coalitions_of_its_sampl
 
 def test_a_sample_without_documents_needs_nothing(site: Site) -> None:
     drawn = {"kind": "truncated-permutation", "removed": 8, "budget": 9, "replicates": 5, "design": "nested"}
-    job = site.job(24, changes={"estimators": [drawn]})
+    job = site.job(32, changes={"estimators": [drawn]})
     job.run_chunk(0)
     plan, layout = Plan(job.config, "tiny", "alpha"), Layout(job.config)
     paths = [Path(layout.coalition("tiny", "alpha", name)) for name in plan.names]

@@ -365,7 +365,9 @@ def test_overflow_is_an_error_and_not_a_result(job: Maker, monkeypatch: pytest.M
     monkeypatch.setattr(sweep, "choice_scores", choice_scores)
     made = job()
     bad = planned(made)[1]
-    said = rf"{bad.stem} of alpha .* nan for choice 0 of document \d+, in the block of documents 0 to 4"
+    said = (
+        rf"{bad.stem} of alpha .* no finite number: nan for choice 0 of document \d+, in the block of documents 0 to 4"
+    )
     with pytest.raises(StoreError, match=said):
         made.run_files(planned(made))
     # a quarter of the coalitions are walked together: the others of these stay

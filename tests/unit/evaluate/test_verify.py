@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -22,6 +23,7 @@ from cornerstone.evaluate import check, seal
 from cornerstone.evaluate.result import damage, read
 from cornerstone.evaluate.verify import verify
 from cornerstone.game.coalitions import full, without
+from cornerstone.present.figures import drawing
 from tests.helpers import configured
 from tests.unit.evaluate.test_result import PLAYERS, write
 
@@ -152,6 +154,22 @@ def test_all_is_looked_at(stored: Config) -> None:
     assert found.seen == {"results": 2, "tables": 2}
     assert ["2 results are of other settings" in note for note in found.notes] == [True]
     assert "looked at 2 results, 2 tables; all are what was written" in str(found)
+
+
+def test_what_readers_see_is_looked_at(stored: Config) -> None:
+    """A picture, a table as Markdown, a page: all have notes, as tables have."""
+    results = Path(stored.paths.results)
+    figure, axes = plt.subplots()
+    axes.plot([0, 1])
+    drawing.save_figure(figure, [results / "figures" / "values.png"])
+    plt.close(figure)
+    files.write_noted(results / "summary.md", "# Summary\n")
+    assert verify(stored).wrong == []
+    for path in (results / "figures" / "values.png", results / "summary.md"):
+        path.write_bytes(path.read_bytes()[:-1])
+    found = verify(stored).wrong
+    assert len(found) == 2
+    assert all(name in "".join(found) for name in ("figures/values.png", "results/summary.md"))
 
 
 SWAPS: dict[str, Callable[[Path], Any]] = {

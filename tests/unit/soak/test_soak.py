@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import psutil
 import pytest
 
 from tests.soak import configs, corruptions, kills, models, report, strings
+from tests.soak.lab import contents
 from tests.soak.outcomes import GOOD, Case, Ended, Outcome, Said, call, until
 
 EVERY = {
@@ -70,6 +73,35 @@ def test_every_damage_changes_the_file(tmp_path: Path) -> None:
         damage(path, random.Random(0), tmp_path)
         same = path.is_file() and not path.is_symlink() and path.read_bytes() == held
         assert not same or path.stat().st_mode & 0o777 == 0, name
+
+
+def test_what_differs_from_an_undisturbed_run_is_seen(tmp_path: Path) -> None:
+    """Also below a hidden folder, which is where the soak works."""
+    folder, result = tmp_path / ".cache" / "case", "results/tiny/arc_easy/coalitions/full.json"
+
+    def lay(seconds: int, score: float) -> dict[str, str]:
+        held = {"results": score, "provenance": {"jobs": [{"seconds": seconds}]}, "sha256": {"others": str(seconds)}}
+        for name, text in (
+            (result, json.dumps(held)),
+            ("model/weights", "w"),
+            ("results/.sha256/a.sha256", str(score)),
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        (folder / "results/.left.json").write_text(str(seconds))
+        return contents(folder)
+
+    assert set(lay(1, 0.5)) == {result, "model/weights", "results/.sha256/a.sha256"}
+    assert lay(1, 0.5) == lay(2, 0.5)  # but for the time that it took
+    assert {name for name in lay(1, 0.5) if lay(1, 0.5)[name] != lay(1, 0.6)[name]} == {
+        result,
+        "results/.sha256/a.sha256",
+    }
+    (folder / result).write_text("{")
+    assert contents(folder)[result] != lay(1, 0.5)[result]
+    (folder / result).unlink()
+    os.mkfifo(folder / result)
+    assert contents(folder)[result] == "no file"
 
 
 def test_a_bad_end_is_named_and_a_case_has_one_row(tmp_path: Path) -> None:
