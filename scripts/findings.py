@@ -1,6 +1,7 @@
-"""Make the tables and figures of README.md and docs/findings.md from studies/results/: `python scripts/findings.py`.
+"""Make tables and figures of README.md and the documentation from studies/results/: `python scripts/findings.py`.
 
-With the results folder of a run of studies/models.yaml as its argument, it takes that run's CSV files over first.
+With results folders of runs of studies/models.yaml and studies/removal.yaml as its arguments, it takes the CSV files of
+these runs over first.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from cornerstone.files import write_text
+from cornerstone.files import read_csv, write_text
 from cornerstone.present.figures import figure
 from cornerstone.present.figures.across import across
+from cornerstone.present.figures.agreement import agreement
 from cornerstone.present.figures.drawing import save_figure
-from cornerstone.present.findings import TABLES, Model, clearest, filled
+from cornerstone.present.findings import TABLES, Model, agreements, clearest, filled, sections
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "studies" / "results" / "models"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")
+REMOVAL = ROOT / "studies" / "results" / "removal"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "explanation" / "removal.md")
 FIGURES = ROOT / "docs" / "figures"
 
 
@@ -31,8 +35,33 @@ def order() -> list[str]:
     return [str(name) for name in study["run"]]
 
 
+AGREED = {"accuracy": "", "margin": "_margin", "log-probability": "_log-probability"}
+"""Value functions, and what the names of a comparison's CSV files end in for them."""
+
+
+def removals() -> dict[str, dict[str, pd.DataFrame]]:
+    """Model -> value function -> how far two removals agree, of the models whose CSV files are in the repository."""
+    folders = sorted(path for path in REMOVAL.glob("*--*") if path.is_dir())
+    return {
+        folder.name.partition("--")[0]: {
+            function: read_csv(folder / f"agreement{end}.csv") for function, end in AGREED.items()
+        }
+        for folder in folders
+    }
+
+
+def texts() -> dict[str, str]:
+    """What stands in the places of the pages."""
+    return sections(kept()) | {"removals": agreements(removals())}
+
+
 def take(results: Path) -> None:
-    """Copy the CSV files of a run, of those models that are finished."""
+    """Copy the CSV files of a run, of those models, or pairs of removals, that are finished."""
+    for folder in sorted((results / "compare").glob("*--*-mean")):
+        if all((folder / f"agreement{end}.csv").is_file() for end in AGREED.values()):
+            (REMOVAL / folder.name).mkdir(parents=True, exist_ok=True)
+            for source in (*folder.glob("agreement*.csv"), folder / "differences.csv"):
+                shutil.copyfile(source, REMOVAL / folder.name / source.name)
     for name in order():
         sources = [results / name / f"{stem}.csv" for stem in TABLES]
         if all(source.is_file() for source in sources):
@@ -51,8 +80,15 @@ def main(arguments: list[str]) -> None:
     for folder in arguments:
         take(Path(folder))
     models = kept()
+    made = texts()
     for page in PAGES:
-        write_text(page, filled(page.read_text(encoding="utf-8"), models))
+        write_text(page, filled(page.read_text(encoding="utf-8"), made))
+    for folder in sorted(REMOVAL.glob("*--*")):
+        model, drawn = folder.name.partition("--")[0], (folder / "differences.csv", folder / "agreement.csv")
+        save(
+            agreement(*map(read_csv, drawn), f"{model}: nothing, or the mean contribution", 6.3),
+            f"{model}-removals.png",
+        )
     ablation = {model.name: model.tables["ablation"] for model in models}
     baselines = {model.name: model.tables["baselines"] for model in models}
     save(across(ablation, baselines), "models.png")

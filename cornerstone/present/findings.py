@@ -271,18 +271,41 @@ SECTIONS: Mapping[str, Callable[[Sequence[Model]], str]] = {
 """What makes each table of the page, by the name of its place."""
 
 
-def filled(page: str, models: Sequence[Model]) -> str:
+def sections(models: Sequence[Model]) -> dict[str, str]:
+    """The text of each of `SECTIONS`."""
+    return {name: section(models) for name, section in SECTIONS.items()}
+
+
+def agreements(pairs: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
+    """How far the layer values of two removals agree, mean over tasks: a row per model and value function.
+
+    Args:
+        pairs: model -> value function -> agreement.csv of its two removals.
+    """
+    heads = ["model", "value function", "on the same documents", "each with itself", "without noise"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for model, frames in pairs.items():
+        for function, frame in frames.items():
+            row = frame[(frame["quantity"] == "value") & (frame["task"] == MEAN)].iloc[0]
+            within = f"{row['within_first']:.2f}, {row['within_second']:.2f}"
+            corrected = f"{row['corrected']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            lines.append(_row([model, function, f"{row['rank_correlation']:.2f}", within, corrected]))
+            model = ""
+    return "\n".join(lines)
+
+
+def filled(page: str, texts: Mapping[str, str]) -> str:
     """A page of Markdown whose tables between `<!-- NAME: begin -->` and `<!-- NAME: end -->` are made anew.
 
     Args:
-        page: the text; names are those of `SECTIONS`, others are left alone.
-        models: whose tables they are, in order.
+        page: the text.
+        texts: what stands there, by name; other places are left alone.
     """
 
     def made(match: re.Match[str]) -> str:
-        section = SECTIONS.get(match["name"])
-        if section is None:
-            return match[0]
-        return f"<!-- {match['name']}: begin -->\n\n{section(models)}\n\n<!-- {match['name']}: end -->"
+        text = texts.get(match["name"])
+        return (
+            match[0] if text is None else f"<!-- {match['name']}: begin -->\n\n{text}\n\n<!-- {match['name']}: end -->"
+        )
 
     return re.sub(r"<!-- (?P<name>[a-z]+): begin -->.*?<!-- (?P=name): end -->", made, page, flags=re.DOTALL)

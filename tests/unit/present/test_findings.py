@@ -53,9 +53,8 @@ def test_places_of_a_page_are_filled_and_the_rest_stays() -> None:
     page = "a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\nold\n<!-- shares: end -->\nb\n"
     share = pd.DataFrame([{"players": "attn0 ffn0", "share_percent": 12.34, "low": 1.0, "high": 20.0}])
     few = share.assign(low=float("nan"), high=float("nan"))
-    made = findings.filled(
-        page, [Model(name, {**model().tables, "share": t}) for name, t in (("tiny", share), ("few", few))]
-    )
+    models = [Model(name, {**model().tables, "share": t}) for name, t in (("tiny", share), ("few", few))]
+    made = findings.filled(page, {"shares": findings.shares(models)})
     assert made.startswith("a\n<!-- lines: begin -->x<!-- lines: end -->\n<!-- shares: begin -->\n\n| model |")
     assert "| tiny | attn0 ffn0 | 12.3 (1.0 to 20.0) |" in made
     assert "| few | attn0 ffn0 | 12.3 |" in made
@@ -66,7 +65,7 @@ def test_places_of_a_page_are_filled_and_the_rest_stays() -> None:
 @pytest.mark.parametrize("page", script.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_pages_say_what_the_csv_files_say(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert findings.filled(text, script.kept()) == text, "run `python scripts/findings.py`"
+    assert findings.filled(text, script.texts()) == text, "run `python scripts/findings.py`"
 
 
 def test_the_study_is_where_its_figures_come_from() -> None:
@@ -90,3 +89,15 @@ def test_the_highest_layers_are_said_by_each_value_function_with_what_is_sure_of
     assert lines[8].endswith("| ffn2 | 0.03 (0.01 to 0.10) | 1 to 6 | open |")
     (line,) = findings.confirmed([Model("tiny", tables)]).splitlines()[2:]
     assert line == "| tiny | 3 | " + " | ".join(["ffn0; 2 above the median"] * 3) + " |"
+
+
+def test_two_removals_agree_as_far_as_their_files_say() -> None:
+    frame = pd.DataFrame([{"quantity": q, "task": t} for q in ("value", "drop") for t in ("piqa", "mean")])
+    frame = frame.assign(
+        rank_correlation=0.5, corrected=[1, 0.75, 1, 1], low=0.25, high=1, within_first=0.8, within_second=0.9
+    )
+    lines = findings.agreements({"tiny": {"accuracy": frame, "margin": frame}}).splitlines()[2:]
+    assert lines == [
+        "| tiny | accuracy | 0.50 | 0.80, 0.90 | 0.75 (0.25 to 1.00) |",
+        "|  | margin | 0.50 | 0.80, 0.90 | 0.75 (0.25 to 1.00) |",
+    ]
