@@ -42,7 +42,7 @@ REPLICATES = 2
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, in the format that the file's ending names."""
-    drawing.save_figure(figure, [path])
+    drawing.save_figure(figure, [path], noted=False)
 
 
 def window_bias(frame: pd.DataFrame) -> Figure:

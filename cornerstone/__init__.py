@@ -1,7 +1,7 @@
 """Which layers of a language model matter, and how sure are we?
 
-Data flows one way: config -> plan -> sweep -> store -> estimate -> figures. The sweep is `engine`, the store `evaluate`,
-estimates are made by `estimators` and `analysis`, figures by `present`. The folders, the lowest first:
+Data flows one way: config -> plan -> sweep -> store -> estimate -> figures. The sweep is `engine`, the store is
+`evaluate`, estimates are made by `estimators` and `analysis`, figures by `present`. The folders, the lowest first:
 
     game        who plays, what a coalition is, a game whose values are looked up
     estimators  the mathematics: one file an estimator
@@ -20,7 +20,8 @@ estimates are made by `estimators` and `analysis`, figures by `present`. The fol
     adding      a new model's entry
     command     what the subcommands of `cornerstone` say
 
-A folder imports only from those that are listed before it (`make lint` checks that). docs/tour.md says in which order to read.
+A folder imports only from those that are listed before it (`make lint` checks that). docs/tour.md says in which order
+to read.
 """
 
 from __future__ import annotations

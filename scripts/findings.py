@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -98,10 +97,8 @@ def main(arguments: list[str]) -> None:
 
 
 def save(drawn: Figure, name: str) -> None:
-    """Save a figure of the documentation, without the note of its checksum that a figure of results has."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_figure(drawn, [Path(folder) / name])
-        shutil.copyfile(Path(folder) / name, FIGURES / name)
+    """Save a figure of the documentation."""
+    save_figure(drawn, [FIGURES / name], noted=False)
 
 
 if __name__ == "__main__":

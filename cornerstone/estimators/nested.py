@@ -39,7 +39,7 @@ def dealt(clusters: Sequence[str], samples: int, first: int = 0) -> list[int]:
         samples: how many there are.
         first: the first block's number: subtasks of a group begin with different samples.
 
-    >>> found = dealt(["a"] * 15 + ["b", "b"] + ["c"] * 20, 2)
+    >>> found = dealt([*"acdefghijklmnop", "b", "b", *map(str, range(20))], 2)
     >>> found.index(1), found.index(0, 17), len(found)
     (17, 32, 37)
     """

@@ -42,7 +42,7 @@ def test_all_kinds_of_results(disk: Disk) -> None:
         save_figure(figure, [root / "figures" / f"shares.{ending}" for ending in ("svg", "pdf", "png")])
         plt.close(figure)
     found = disk.check()
-    assert len(found) == 3 + 4 + 4 + 4
+    assert len(found) == 3 + 4 + 4 + 4 + 3
     assert set(found) <= set(disk.named)  # each appeared whole, under its name
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cornerstone.errors import CornerstoneError
-from cornerstone.files import write_table
+from cornerstone.files import write_atomically, write_table
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.game.game import MEAN
 from cornerstone.present.figures.rows import rows_of
@@ -53,12 +53,14 @@ def styled() -> Iterator[None]:
 
 
 @styled()
-def save_figure(figure: Figure, paths: Iterable[Path], title: str = "", description: str = "") -> None:
+def save_figure(
+    figure: Figure, paths: Iterable[Path], title: str = "", description: str = "", noted: bool = True
+) -> None:
     """Write a figure to files in the formats that their endings name (PNG: 200 dpi), each atomically.
 
     The same figure gives the same bytes: no dates, and identifiers from a fixed salt. The layout is frozen,
     as drawing again would move it by a hair. `title` and `description` are for who can't see the picture: as elements
-    of an SVG, and as metadata of the others.
+    of an SVG, and as metadata of the others. `noted`: with a note of its checksum beside each, as results have it.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -76,7 +78,7 @@ def save_figure(figure: Figure, paths: Iterable[Path], title: str = "", descript
             head, start, rest = data.partition(b"<svg ")
             tag, end, inside = rest.partition(b">\n")
             data = head + start + tag + end + words + inside
-        write_table(path, partial(Path.write_bytes, data=data))
+        (write_table if noted else write_atomically)(path, partial(Path.write_bytes, data=data))
 
 
 def baselines_of(baselines: pd.DataFrame, model: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:

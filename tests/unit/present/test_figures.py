@@ -142,7 +142,7 @@ def test_files_repeat_byte_for_byte(kind: str, tmp_path: Path) -> None:
         first, second = (tmp_path / folder / f"{kind}.{extension}" for folder in ("a", "b"))
         assert first.stat().st_size > 5000
         assert first.read_bytes() == second.read_bytes()
-    assert len(list((tmp_path / "a").iterdir())) == 3
+    assert len(list((tmp_path / "a").glob("[!.]*"))) == 3
     assert "<text" in (tmp_path / "a" / f"{kind}.svg").read_text()
 
 
@@ -210,7 +210,7 @@ def test_groups_stand_beside_each_other_and_are_named() -> None:
 def test_each_file_has_the_width_of_its_name_and_says_what_it_shows(tmp_path: Path) -> None:
     frames, paths = make(8), [tmp_path / f"values{ending}" for ending in PICTURES]
     figures.figure("values").write(frames, MODEL, paths, 0.9)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == sorted(path.name for path in paths)
     svg = (tmp_path / "values.svg").read_text()
     assert f'width="{72 * PAGE:g}pt"' in svg
     assert svg.index("<title>Shapley values of the sublayers of some-model") < svg.index("<metadata>")
@@ -462,7 +462,7 @@ def test_figures_are_drawn_from_the_tables_that_the_analysis_writes(config: Conf
         figure = figures.figure(kind).draw(frames, "tiny")
         assert figure.axes
         drawing.save_figure(figure, [tmp_path / f"{kind}.svg"])
-    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(kinds)
+    assert sorted(path.stem for path in tmp_path.glob("[!.]*")) == sorted(kinds)
 
 
 def test_every_kind_has_a_module_and_every_module_that_draws_a_kind() -> None:

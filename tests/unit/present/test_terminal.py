@@ -12,10 +12,14 @@ from tests.helpers import configured
 def test_names_the_top_three(tmp_path: Path) -> None:
     config = configured({"paths.results": str(tmp_path)})
     (tmp_path / "tiny").mkdir()
-    rows = ["attn1,0.067,0.04,0.09", "ffn0,0.05,0.01,0.09", "ffn2,0.04,-0.01,0.09", "attn3,0.03,0,0.1"]
-    (tmp_path / "tiny" / "cornerstones.csv").write_text("\n".join(["player,value,low,high", *rows]))
+    rows = ["attn1,0.067,0.04,0.09,True", "ffn0,0.05,0.01,0.09,False", "ffn2,0.04,-0.01,0.09,False"]
+    rows.append("attn3,0.03,0,0.1,False")
+    (tmp_path / "tiny" / "cornerstones.csv").write_text("\n".join(["player,value,low,high,cornerstone", *rows]))
     said = where(config)
-    assert said.endswith("95% intervals: attn1 6.7 (4.0 to 9.0), ffn0 5.0 (1.0 to 9.0), ffn2 4.0 (-1.0 to 9.0)")
+    assert said.endswith(
+        "95% intervals: attn1 6.7 (4.0 to 9.0), ffn0 5.0 (1.0 to 9.0), ffn2 4.0 (-1.0 to 9.0); "
+        "confirmed as cornerstones: attn1"
+    )
     assert f"page     {tmp_path}/index.html" in said
     assert f"{tmp_path}/report.html" in said
 
