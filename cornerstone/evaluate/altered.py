@@ -43,7 +43,7 @@ def have_made_again(config: Config) -> list[str]:
     results = Path(config.paths.results)
     if alone.under_way(results):
         return []  # its tables come and go; a second run is refused anyway
-    other = alone.by_another(results, notes(config, "").is_dir())
+    other = alone.by_another(results)
     if other:
         found = [path for path in [*_tables(config), *_shown(config)] if os.path.isfile(path)]
         if found:

@@ -78,13 +78,11 @@ def under_way(results: Path) -> bool:
     return False
 
 
-def by_another(results: Path, known: bool) -> str:
+def by_another(results: Path) -> str:
     """The working folder of the run that was the last to write into a folder of results, where it is not this one.
 
-    Args:
-        results: the folder.
-        known: whether this working folder has notes of it. Results that were moved or copied together with their
-            working folder, notes included, are its own.
+    Results that were moved or copied are those of the folder in which they are now: what does not fit there is found
+    by fingerprints and checksums.
 
     Returns:
         The other folder; empty where there is none, and where nobody knows.
@@ -96,5 +94,5 @@ def by_another(results: Path, known: bool) -> str:
     if len(lines) < 3:
         return ""
     folder, place = lines[1:3]
-    ours = folder == os.path.realpath(Path.cwd()) if place == os.path.realpath(results) else known
-    return "" if ours else folder
+    shared = place == os.path.realpath(results)
+    return folder if shared and folder != os.path.realpath(Path.cwd()) else ""
