@@ -45,7 +45,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-lint test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -60,12 +60,15 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Four runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Three are shown when they end.
+# Three runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Two are shown when they end.
 test: .venv/dev
+	@$(MAKE) --no-print-directory --jobs=2 test-lint test-needs
+	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
+
+test-needs: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
-	@$(MAKE) --no-print-directory --jobs=4 test-here test-lint test-workflow test-slurm
 
 test-here test-workflow: export OMP_NUM_THREADS = 1
 

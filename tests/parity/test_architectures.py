@@ -128,7 +128,7 @@ def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
 @pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # in transformers
-@pytest.mark.parametrize("name", ["llama", "mixtral"])
+@pytest.mark.parametrize("name", ["llama", pytest.param("mixtral", marks=pytest.mark.rare)])
 def test_compiled_half_precision_is_as_near_as_stock_is(name: str, compiler: None) -> None:
     half_precision(name, compiled=True)
 
@@ -160,9 +160,15 @@ def half_precision(name: str, compiled: bool) -> None:
 @pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # in transformers
-@pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral"])
-@pytest.mark.parametrize("hooks", [False, True])
-def test_compiled_equals_stock_lm_eval(name: str, hooks: bool, compiler: None) -> None:
+@pytest.mark.parametrize(
+    ("hooks", "name"),
+    [
+        *((False, name) for name in ("llama", "gpt_neox", "mixtral")),
+        (True, "llama"),
+        *(pytest.param(True, name, marks=pytest.mark.rare) for name in ("gpt_neox", "mixtral")),
+    ],
+)
+def test_compiled_equals_stock_lm_eval(hooks: bool, name: str, compiler: None) -> None:
     """With accelerate's hooks, too, as a model on several GPUs has them."""
     tokenizer, model = tiny.tokenizer(), tiny.make(name)
     if hooks:

@@ -15,6 +15,8 @@ from tests.workflow.runner import Workflow, save_model
 
 pytestmark = pytest.mark.workflow
 
+BASELINES = "results/tiny/baselines.csv"
+"""A file that is made of all values."""
 PICTURES = {"tables", "figure", "summary", "page", "package"}
 ESTIMATES = {"estimate", "interactions_tiny", "deletion_tiny", "deletion_curves", *PICTURES}
 VALUES = {"collect", *ESTIMATES}
@@ -112,12 +114,12 @@ def test_results_that_do_not_fit_are_made_again_without_notes(straight: Workflow
     workflow.write_config(config)
     assert set(workflow.planned_jobs()) == RESULTS
     before = workflow.results("arc_easy")
-    workflow.succeed()
+    workflow.succeed(BASELINES)
     after = workflow.results("arc_easy")
     assert after.keys() == before.keys()
     assert all(len(result["documents"]["doc_id"]) == LIMIT - 2 for result in after.values())
     assert pd.read_csv(workflow.folder / "results/tiny/baselines.csv")["documents"].tolist() == [LIMIT - 2] * 2
-    assert workflow.planned_jobs() == {}
+    assert workflow.planned_jobs(BASELINES) == {}
 
 
 def test_estimates_of_other_settings_are_made_again_without_notes(straight: Workflow, tmp_path: Path) -> None:
@@ -147,10 +149,10 @@ def test_weights_that_are_replaced_in_place_are_fetched_and_evaluated_again(stra
     before = workflow.results("arc_easy")
     save_model(workflow.folder / "model", BLOCKS, 32)  # random: others
     assert {"fetch_model", *RESULTS} <= set(workflow.planned_jobs())
-    workflow.succeed()
+    workflow.succeed(BASELINES)
     after = workflow.results("arc_easy")
     assert after.keys() == before.keys()
     for name, result in after.items():
         assert result["provenance"]["fingerprint"] != before[name]["provenance"]["fingerprint"]
         assert result["documents"]["loglikelihood"] != before[name]["documents"]["loglikelihood"]
-    assert workflow.planned_jobs() == {}
+    assert workflow.planned_jobs(BASELINES) == {}

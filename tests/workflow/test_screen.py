@@ -175,7 +175,6 @@ def test_a_dry_run_shows_its_jobs(workflow: Workflow) -> None:
     assert "drop-attn0-ffn0.json, " not in said
 
 
-def test_preflight_and_plan_are_shown(workflow: Workflow) -> None:
+def test_preflight_is_shown(workflow: Workflow) -> None:
     workflow.succeed("fetch")
     assert "cornerstone: ok: weights of tiny" in workflow.succeed("preflight")
-    assert "| arc_easy" in workflow.succeed("--quiet", "host", "reason", "rules", "progress", "--", "plan")

@@ -42,7 +42,8 @@ def created(real_assets: Path, tmp_path: Path) -> Workflow:
 
 
 def test_a_task_file_and_a_group(created: Workflow) -> None:
-    created.succeed()
+    targets = [f"results/tiny/{name}.csv" for name in ("baselines", "shapley_window-k1_soft-accuracy")]
+    created.succeed(*targets)
     results = created.folder / "results"
     found = pd.read_csv(results / "tiny" / "baselines.csv").set_index("task")
     assert found["documents"].to_dict() == {"mine": 5, "mmlu": 8}
@@ -56,11 +57,11 @@ def test_a_task_file_and_a_group(created: Workflow) -> None:
     (documents,) = (created.folder / "resources" / "documents" / "file").glob("mine-*.json")
     first = json.loads(documents.read_text())["documents"][0]["contexts"][0]
     assert first.startswith("[system] Be brief.\n[user] Q: What is")
-    assert created.planned_jobs() == {}
+    assert created.planned_jobs(*targets) == {}
     # other documents, and nothing else, are made again
     rows = (created.folder / "mine.jsonl").read_text().splitlines(keepends=True)
     (created.folder / "mine.jsonl").write_text("".join(rows[1:]))
-    again = created.planned_jobs()
+    again = created.planned_jobs(*targets)
     assert again["fetch_documents_file_tiny"] == 1
     assert "fetch_documents_embedded" not in again
     (created.folder / "mine.jsonl").unlink()
