@@ -82,12 +82,10 @@ def main(arguments: list[str]) -> None:
     made = texts()
     for page in PAGES:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
-    for folder in sorted(REMOVAL.glob("*--*")):
-        model, drawn = folder.name.partition("--")[0], (folder / "differences.csv", folder / "agreement.csv")
-        save(
-            agreement(*map(read_csv, drawn), f"{model}: nothing, or the mean contribution", 6.3),
-            f"{model}-removals.png",
-        )
+    for pair in sorted(REMOVAL.glob("*--*")):
+        differences, agreed = read_csv(pair / "differences.csv"), read_csv(pair / "agreement.csv")
+        of = pair.name.partition("--")[0]
+        save(agreement(differences, agreed, f"{of}: nothing, or the mean contribution", 6.3), f"{of}-removals.png")
     ablation = {model.name: model.tables["ablation"] for model in models}
     baselines = {model.name: model.tables["baselines"] for model in models}
     save(across(ablation, baselines), "models.png")
