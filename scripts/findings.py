@@ -51,7 +51,9 @@ def removals() -> dict[str, dict[str, pd.DataFrame]]:
 
 def texts() -> dict[str, str]:
     """What stands in the places of the pages."""
-    return sections(kept()) | {"removals": agreements(removals())}
+    found = removals()
+    table = agreements(found) if found else "*The study has not been run to the end yet: there is no table.*"
+    return sections(kept()) | {"removals": table}
 
 
 def take(results: Path) -> None:
