@@ -102,10 +102,11 @@ def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, estimator: str
         level: coverage of the intervals.
     """
     top = cornerstones.sort_values("rank").head(5)
+    unit = "points" if _logarithms(baselines) else "points of accuracy"
     lines = [
         f"Highest layer Shapley values, mean over {len(baselines)} tasks "
-        f"({baselines['documents'].sum()} documents; estimator: {estimator}), in points of "
-        f"accuracy with {level:.0%} intervals over documents:\n",
+        f"({baselines['documents'].sum()} documents; estimator: {estimator}), in {unit} with {level:.0%} intervals "
+        "over documents:\n",
         "| rank | layer | value | interval |",
         "|---|---|---|---|",
     ]
@@ -121,11 +122,15 @@ def findings(cornerstones: pd.DataFrame, baselines: pd.DataFrame, estimator: str
     return "\n".join(lines)
 
 
+def _logarithms(baselines: pd.DataFrame) -> list[str]:
+    """The metrics among those of the tasks that are worth the logarithm of a perplexity."""
+    return [metric for metric in LOGARITHMS if metric in set(baselines.get("metric", ()))]
+
+
 def _baselines(baselines: pd.DataFrame) -> str:
     """What the original model scores, and what is left without any sublayer, in words."""
     original, empty = (100 * baselines[column].mean() for column in ("original", "empty"))
-    logarithms = [metric for metric in LOGARITHMS if metric in set(baselines.get("metric", ()))]
-    if logarithms:
+    if logarithms := _logarithms(baselines):
         return (
             f"Points are hundredths of {'-' if logarithms[0] == 'bits_per_byte' else '-ln of '}{logarithms[0]}. The "
             f"original model has {original:.1f}; without any sublayer: {empty:.1f}."

@@ -11,6 +11,9 @@ import pytest
 from tests.hpc import container, install
 from tests.hpc.cluster import Cluster
 
+WHOLE = "CORNERSTONE_TEST_WHOLE_IMAGE"
+"""Environment variable of `make test-rare`: when set, jobs run in the image of containers/evaluate.def."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     problem = install.reason()
@@ -28,9 +31,17 @@ def apptainer() -> container.Apptainer:
 
 
 @pytest.fixture(scope="session")
-def image(apptainer: container.Apptainer) -> Path:
+def whole_image(apptainer: container.Apptainer) -> Path:
     """containers/evaluate.def, built on a stand-in base."""
     return container.evaluate(apptainer, container.CACHE)
+
+
+@pytest.fixture(scope="session")
+def image(apptainer: container.Apptainer, request: pytest.FixtureRequest) -> Path:
+    """What jobs run in: the light image, and with `make test-rare` the whole one."""
+    if os.environ.get(WHOLE):
+        return request.getfixturevalue("whole_image")
+    return container.light(apptainer, container.CACHE)
 
 
 @pytest.fixture(scope="session")

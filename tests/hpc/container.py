@@ -263,3 +263,43 @@ def evaluate(apptainer: Apptainer, folder: Path) -> Path:
         with built(target) as temporary:
             apptainer.run("build", *arguments, temporary, definition, cwd=ROOT)
     return target
+
+
+LIGHT = """\
+Bootstrap: localimage
+From: {base}
+
+%environment
+    export PATH={environment}/bin:$PATH
+    export LC_ALL=C.UTF-8
+    export TOKENIZERS_PARALLELISM=false
+    export PYTHONNOUSERSITE=1
+    export PYTHONDONTWRITEBYTECODE=1
+    export MPLCONFIGDIR=/tmp/matplotlib
+
+%labels
+    cornerstone.lock {lock}
+"""
+
+
+def light(apptainer: Apptainer, folder: Path) -> Path:
+    """The base, with this environment's packages shown in it. Built anew when the pins or this text change."""
+    lock = hashlib.sha256((ROOT / "envs" / "run.lock").read_bytes()).hexdigest()
+    text = LIGHT.format(base=base(apptainer, folder), environment=sys.prefix, lock=lock)
+    target = folder / f"light-{hashlib.sha256(text.encode()).hexdigest()[:16]}.sif"
+    if not target.is_file():
+        definition = folder / "light.def"
+        definition.write_text(text)
+        with built(target) as temporary:
+            apptainer.run("build", *COMPRESSION, temporary, definition)
+    _show(apptainer, [Path(sys.prefix), Path(sys.base_prefix)])
+    return target
+
+
+def _show(apptainer: Apptainer, folders: list[Path]) -> None:
+    """Show folders in all containers, as the administrators of a cluster do with theirs."""
+    path = apptainer.prefix / "etc/apptainer/apptainer.conf"
+    lines = path.read_text().splitlines()
+    missing = [line for folder in folders if (line := f"bind path = {folder}") not in lines]
+    if missing:
+        path.write_text("\n".join([*lines, *missing]) + "\n")

@@ -34,8 +34,9 @@ def inside(
     )
 
 
-def test_verify(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings(image)))
+@pytest.mark.rare
+def test_verify(apptainer: Apptainer, whole_image: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings(whole_image)))
     done = subprocess.run(
         [sys.executable, "-m", "cornerstone.cli", "image", "verify"],
         cwd=tmp_path,
@@ -50,20 +51,22 @@ def test_verify(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
     assert "GPUs seen: 0" in done.stdout
 
 
-def test_labels(apptainer: Apptainer, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.rare
+def test_labels(apptainer: Apptainer, whole_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", apptainer.environment["PATH"])
-    found = package.labels(image)
+    found = package.labels(whole_image)
     assert found["org.opencontainers.image.title"] == "cornerstone-evaluate"
     assert found[package.LABEL] == package.sha256(package.LOCK)
 
 
-def test_torch_compiles(apptainer: Apptainer, image: Path, tmp_path: Path) -> None:
+@pytest.mark.rare
+def test_torch_compiles(apptainer: Apptainer, whole_image: Path, tmp_path: Path) -> None:
     """What `compile: true` needs is there: a C++ compiler and Python's headers."""
     code = (
         "import torch; x = torch.arange(-4.0, 4.0); f = lambda x: torch.nn.functional.silu(x) * x\n"
         "torch.testing.assert_close(torch.compile(f)(x), f(x)); print(torch._dynamo.utils.counters['stats'])"
     )
-    done = inside(apptainer, image, "python", "-c", code, TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
+    done = inside(apptainer, whole_image, "python", "-c", code, TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "unique_graphs" in done.stdout
     assert list(tmp_path.rglob("*.so"))

@@ -24,6 +24,7 @@ ESTIMATORS = {
 }
 INTERACTIONS = {"exact-k-sii": {"kind": "exact"}, "pairs-1": {"kind": "pairs", "per_distance": 1}}
 FUNCTIONS = ("", "_margin", "_log-probability")
+TABLES = [f"results/tiny/{name}.csv" for name in ("estimators", *(f"interactions_{kind}" for kind in INTERACTIONS))]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def finished(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
     config["models"]["tiny"] |= {"feed_forward": "moe", "players": {"groups": groups}}
     workflow = Workflow.create(tmp_path_factory.mktemp("estimators") / "work", real_assets, config)
     tiny.save("mixtral", workflow.folder / "model")
-    workflow.succeed()
+    workflow.succeed(*TABLES)
     return workflow
 
 
@@ -92,4 +93,4 @@ def test_interactions_are_there(finished: Workflow, name: str, pairs: int, funct
 
 
 def test_nothing_is_done_twice(finished: Workflow) -> None:
-    assert "Nothing to be done" in finished.succeed()
+    assert "Nothing to be done" in finished.succeed(*TABLES)

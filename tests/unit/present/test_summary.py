@@ -49,6 +49,15 @@ def test_findings_name_numbers() -> None:
     assert "original model: 60.0 %; without any sublayer: 30.0 %; chance: 37.5 %" in text
 
 
+def test_findings_of_texts_are_no_accuracies() -> None:
+    texts = BASELINES.assign(metric="word_perplexity", original=-3.0, empty=-9.5)
+    text = summary.findings(ranked(), texts, "window-k4", 0.95)
+    assert "Points are hundredths of -ln of word_perplexity. The original model has -300.0" in text
+    assert "in points with 95% intervals over documents" in text
+    assert "%" not in text.split("hundredths")[1]
+    assert "accuracy" not in text
+
+
 def test_findings_say_what_is_above_the_median() -> None:
     none, two = (summary.findings(ranked(above), BASELINES, "exact", 0.9) for above in (0, 2))
     assert "Significantly above the median layer: none." in none
