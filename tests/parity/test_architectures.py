@@ -107,6 +107,10 @@ def test_experts_equal_stock_lm_eval(name: str) -> None:
     assert len(distinct) == 4
 
 
+RARELY = ((False, "gpt_neox"), (True, "gpt_neox"), (True, "mixtral"))
+"""Compiled, with and without hooks: half a minute each."""
+
+
 @pytest.fixture
 def compiler() -> Iterator[None]:
     """torch.compile as if nothing had been compiled before; an error where it would give up and go on without."""
@@ -128,7 +132,8 @@ def test_half_precision_is_as_near_as_stock_is(name: str) -> None:
 @pytest.mark.skipif(not COMPILER, reason="NO C++ COMPILER: torch.compile can't be tested")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports torch's own older modules
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # in transformers
-@pytest.mark.parametrize("name", ["llama", pytest.param("mixtral", marks=pytest.mark.rare)])
+@pytest.mark.rare
+@pytest.mark.parametrize("name", ["llama", "mixtral"])
 def test_compiled_half_precision_is_as_near_as_stock_is(name: str, compiler: None) -> None:
     half_precision(name, compiled=True)
 
@@ -163,9 +168,10 @@ def half_precision(name: str, compiled: bool) -> None:
 @pytest.mark.parametrize(
     ("hooks", "name"),
     [
-        *((False, name) for name in ("llama", "gpt_neox", "mixtral")),
+        (False, "llama"),
+        (False, "mixtral"),
         (True, "llama"),
-        *(pytest.param(True, name, marks=pytest.mark.rare) for name in ("gpt_neox", "mixtral")),
+        *(pytest.param(*rare, marks=pytest.mark.rare) for rare in RARELY),
     ],
 )
 def test_compiled_equals_stock_lm_eval(hooks: bool, name: str, compiler: None) -> None:

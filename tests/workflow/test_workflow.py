@@ -263,6 +263,7 @@ def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
     config: dict[str, Any] = configuration(blocks=16, largest=4, limit=8)
     config["run_tasks"] = ["arc_easy"]
     killed = Workflow.create(tmp_path / "killed", real_assets, config, width=128)
+    killed.succeed("fetch")
     straight = killed.copy(tmp_path / "straight")
     target = "results/tiny/arc_easy/values.parquet"
     running = subprocess.Popen(
