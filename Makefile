@@ -45,7 +45,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -60,23 +60,24 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Three runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Two are shown when they end.
+# Four runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Three are shown when they end.
 test: .venv/dev
 	@$(MAKE) --no-print-directory --jobs=2 test-lint test-needs
-	@$(MAKE) --no-print-directory --jobs=3 test-here test-workflow test-slurm
+	@$(MAKE) --no-print-directory --jobs=4 test-here test-straight test-own test-slurm
 
 test-needs: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
 
-test-here test-workflow: export OMP_NUM_THREADS = 1
+test-here test-straight test-own: export OMP_NUM_THREADS = 1
 
 test-here: .venv/dev
 	$(BIN)/python -m pytest --ignore tests/hpc --ignore tests/workflow
 
-test-workflow test-slurm: test-%: .venv/dev
-	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+test-straight test-own test-slurm: test-%: .venv/dev
+	@$(BIN)/python -m pytest $(if $(filter slurm,$*),tests/hpc,tests/workflow --runs $*) >.venv/$*.log 2>&1; code=$$?; \
+	  cat .venv/$*.log; exit $$code
 
 test-lint: .venv/dev
 	@$(MAKE) --no-print-directory lint >.venv/lint.log 2>&1; code=$$?; cat .venv/lint.log; exit $$code
