@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from benchmarks import value_functions
+from benchmarks import default_study, value_functions
 from benchmarks.value_functions import reliability
 from cornerstone.analysis.ranks import Sample
 from cornerstone.errors import CornerstoneError
@@ -38,9 +40,18 @@ def test_too_few_documents() -> None:
         reliability({"a": sample(1, 3)}, 2, 0)
 
 
-def test_the_page_says_what_was_measured() -> None:
-    text = value_functions.PAGE.read_text(encoding="utf-8")
-    frames = value_functions.measured()
+@pytest.mark.parametrize("measurement", [value_functions, default_study])
+def test_the_page_says_what_was_measured(measurement: Any) -> None:
+    text = measurement.PAGE.read_text(encoding="utf-8")
+    frames = measurement.measured()
     assert frames
-    assert value_functions.page(text, frames) == text
-    assert value_functions.page(text, {**frames, "other": next(iter(frames.values()))}) != text
+    assert measurement.page(text, frames) == text
+    assert measurement.page(text, {**frames, "other": next(iter(frames.values()))}) != text
+
+
+def test_a_smaller_study_keeps_clusters_whole() -> None:
+    twins = sample(9, 80)
+    doubled = Sample(Values(twins.values.documents.repeat(2, axis=0)), twins.clusters.repeat(2))
+    found = default_study.some({"a": doubled}, 15, np.random.default_rng(0))["a"]
+    assert len(found.clusters) == 16
+    assert (np.unique(found.clusters, return_counts=True)[1] == 2).all()
