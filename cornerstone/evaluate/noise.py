@@ -122,7 +122,7 @@ class Sample:
         Raises:
             StoreError: a log-likelihood is no finite number.
         """
-        found = {}
+        found: dict[Path, Scores] = {}
         for pieces, results in self.parts.items():
             documents = self.documents(places_of(pieces))
             order = in_sweep_order({each.coalition for each in results}, self.job.players)

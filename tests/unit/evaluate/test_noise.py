@@ -69,10 +69,12 @@ def jobs_of(saved: Path, **changes: Any) -> list[Job]:
     return found
 
 
-def measured(jobs: list[Job]) -> pd.DataFrame:
+def measured(jobs: list[Job], **changes: Any) -> Any:
+    changed = {"noise": jobs[0].config.noise.model_copy(update=changes)}
+    jobs = [dataclasses.replace(job, config=job.config.model_copy(update=changed)) for job in jobs]
     path = Path(Layout(jobs[0].config).noise("tiny")[0])
     noise.write(jobs, path)
-    return read_csv(path).set_index(["task", "change", "function"])
+    return read_csv(path).set_index(["task", "change", "function"]).sort_index()
 
 
 def scores_of(job: Job) -> np.ndarray:
@@ -93,9 +95,14 @@ def test_it_finds_what_is_there_and_loads_a_model_once(
     choice = gold[3] if not right else (gold[3] + 1) % len(rows[3])
     rows[3][choice] += 1000
     edit(hurt, "documents", loglikelihood=rows)
-    loads = []
+    loads: list[str] = []
     usual = loading.load
-    monkeypatch.setattr(loading, "load", lambda *given: loads.append(given[1]) or usual(*given))
+
+    def load(*given: Any) -> Any:
+        loads.append(given[1])
+        return usual(*given)
+
+    monkeypatch.setattr(loading, "load", load)
     threads.clear()
     found = measured(jobs)
     assert loads == ["float32"]
@@ -142,13 +149,16 @@ def test_half_precision_is_set_beside_float32(saved: Path, tmp_path: Path, monke
         said = found.loc[(one.task, "dtype", "log-likelihood")]
         assert said[["largest", "rms"]].tolist() == pytest.approx([away.max(), np.sqrt((away**2).mean())], rel=1e-3)
         assert away.max() > 1e-3
-    jobs[0].config.noise.coalitions = 2
-    some = measured(jobs)
+    some = measured(jobs, coalitions=2)
     assert set(some["coalitions"]) == {2}
-    pd.testing.assert_frame_equal(measured(jobs), some)  # the same coalitions each time
-    jobs[0].config.noise.float32 = False
-    assert "dtype" not in set(measured(jobs).index.get_level_values("change"))
+    again = measured(jobs, coalitions=2, float32=False)
+    assert "dtype" not in set(again.index.get_level_values("change"))
+    pd.testing.assert_frame_equal(again, some.loc[again.index])  # the same coalitions each time
     usual = Job.scores
-    monkeypatch.setattr(Job, "scores", lambda *given, **named: (np.array(usual(*given, **named)) * np.inf).tolist())
+
+    def overflown(*given: Any, **named: Any) -> list[list[list[float]]]:
+        return [[[np.inf] * len(row) for row in rows] for rows in usual(*given, **named)]
+
+    monkeypatch.setattr(Job, "scores", overflown)
     with pytest.raises(StoreError, match=r"alpha got a log-likelihood that is no finite number"):
         measured(jobs)

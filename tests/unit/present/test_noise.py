@@ -33,21 +33,25 @@ def table(flipped: float = 0.02) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def rounding(flipped: float = 0.02) -> pd.DataFrame:
+    """Without the rows of float32."""
+    frame = table(flipped)
+    return frame[frame["change"] != "dtype"]
+
+
 def test_the_sentences() -> None:
     said = noise.sentences(config(), table(), CORNERSTONES, BASELINES)
     assert "with other batches and threads, the same coalitions differ by at most 0.03 log-likelihood units" in said
     assert "4 points of accuracy (4 coalitions of 2 tasks, on up to 24 documents each; 1.3 % of the answers" in said
     assert "In float32 instead of bfloat16 they differ by at most 12 log-likelihood units and 12 points" in said
-    without = table()[lambda frame: frame["change"] != "dtype"]
-    assert "float32" not in noise.sentences(config(), without, CORNERSTONES, BASELINES)
+    assert "float32" not in noise.sentences(config(), rounding(), CORNERSTONES, BASELINES)
 
 
 def test_how_wide_intervals_are_beside_the_noise() -> None:
     """A difference of two means over D documents of which a share f flips: its standard deviation is sqrt(2 f / D)."""
     one, other = np.sqrt(2 * 0.02 / 100), np.sqrt(2 * 0.02 / 400)
     alone = 2 * 1.959964 * np.sqrt(one**2 + other**2) / 2
-    kept = table()[lambda frame: frame["change"] != "dtype"]
-    found = noise.wide(config(), kept, CORNERSTONES, BASELINES)
+    found = noise.wide(config(), rounding(), CORNERSTONES, BASELINES)
     assert found == pytest.approx(0.2 / alone, rel=1e-6)
     dice = np.random.default_rng(0)  # each flip is one up or one down
     flips = dice.choice([-1, 1], (2, 20_000, 100)) * (dice.random((2, 20_000, 100)) < 0.02)
@@ -55,6 +59,6 @@ def test_how_wide_intervals_are_beside_the_noise() -> None:
 
 
 def test_where_no_answer_flips() -> None:
-    said = noise.sentences(config(), table(0.0)[lambda frame: frame["change"] != "dtype"], CORNERSTONES, BASELINES)
+    said = noise.sentences(config(), rounding(0.0), CORNERSTONES, BASELINES)
     assert "none of the answers flip" in said
     assert "So the intervals of the values hold nothing of that." in said
