@@ -7,7 +7,6 @@ table's folder, checks them without this program. A table that is swapped, cut o
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornerstone import reading
+from cornerstone.disk import REMEDIES, unwritable
 from cornerstone.errors import AssetError, StoreError, UnreadableError, first_line
 from cornerstone.reading import sha256 as sha256
 
@@ -47,23 +47,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
         on_disk(path.parent)
     except OSError as error:
-        if error.errno not in _REMEDIES:
+        if error.errno not in REMEDIES:
             raise
-        remedy = _REMEDIES[error.errno]
-        raise StoreError(f"{path} can't be written: {error.strerror}. {remedy} What was there stays.") from error
+        raise StoreError(f"{unwritable(path, error.errno)} What was there stays.") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-_REMEDIES = {
-    errno.ENOSPC: "Free some space on its disk, and run the same command again.",
-    errno.EDQUOT: "Free some of your quota, and run the same command again.",
-    errno.EROFS: "Set `paths` in config.yaml to a disk that can be written to.",
-    errno.EACCES: "Have the owner of its folder let you write there, or set `paths` in config.yaml.",
-    errno.EISDIR: "A folder lies in its place: move that away, and run the same command again.",
-    errno.ENOTDIR: "A file lies in the place of its folder: move that away, and run the same command again.",
-}
-"""What to do where a file can't be written, by the system's number of the error."""
 
 
 def on_disk(path: Path) -> None:

@@ -15,12 +15,14 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from cornerstone.errors import CornerstoneError, first_line
+from cornerstone import disk, reading
+from cornerstone.errors import CornerstoneError, StoreError, UnreadableError, first_line
+from cornerstone.logfile import LogFile, aside_of
 from cornerstone.masking import masked, secrets
 from cornerstone.stopping import Stop, asked, stoppable
 
@@ -39,7 +41,8 @@ WARNING = "warning: "
 
 def log(message: str) -> None:
     """Write a line of progress: to the job's log, and with --verbose to the screen."""
-    print(masked(f"cornerstone: {message}"), file=sys.stderr, flush=True)
+    with suppress(OSError):  # a line that can't be written is no reason to stop
+        print(masked(f"cornerstone: {message}"), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -51,13 +54,14 @@ class _Masked(io.TextIOBase):
     """A stream that writes to others, without secrets. Libraries keep it, and close it when Python ends: none of the
     others is theirs."""
 
-    def __init__(self, *streams: IO[str]) -> None:
+    def __init__(self, *streams: IO[str] | LogFile) -> None:
         self.streams = streams
         self.secrets = secrets()
 
     def write(self, text: str) -> int:
         for stream in self.streams:
-            stream.write(masked(text, self.secrets))
+            with suppress(OSError):
+                stream.write(masked(text, self.secrets))
         return len(text)
 
     def fileno(self) -> int:
@@ -65,7 +69,8 @@ class _Masked(io.TextIOBase):
 
     def flush(self) -> None:
         for stream in self.streams:
-            stream.flush()
+            with suppress(OSError):
+                stream.flush()
 
     def isatty(self) -> bool:
         return False
@@ -90,16 +95,16 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
 
     Raises:
         SystemExit: with code 1, when the block raised an error. The log then ends with the message, for `failure_of`;
-            before it stands the traceback, unless it was a CornerstoneError or `Stop`: any other error is a defect.
+            before it stands the traceback, unless it was a CornerstoneError, `Stop`, or a full disk: any other error is
+            a defect. What the log can't take goes to standard error (`cornerstone.logfile`).
     """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
     usual = gc.get_threshold()
     gc.set_threshold(10_000, 50, 100)
     atexit.register(gc.freeze)
-    with path.open("w", encoding="utf-8", buffering=1) as stream, no_questions():
+    details = ""
+    with LogFile(Path(log)) as stream, no_questions():
         failure: Failure | None = None
-        with stoppable(), _both(stream) if shown or os.environ.get(VERBOSE) else _only(stream):
+        with stoppable(), _told(stream, shown or bool(os.environ.get(VERBOSE))):
             try:
                 yield
             except KeyboardInterrupt as caught:
@@ -107,28 +112,19 @@ def script(log: str, shown: bool = False) -> Iterator[None]:
             except CornerstoneError as caught:
                 failure = Failure(type(caught).__name__, str(caught), expected=True)
             except Exception as caught:
-                failure = Failure(type(caught).__name__, first_line(caught), expected=False)
-                if not asked():
-                    traceback.print_exc()
+                if problem := disk.problem(caught):
+                    failure = Failure(StoreError.__name__, problem, expected=True)
+                else:
+                    failure = Failure(type(caught).__name__, first_line(caught), expected=False)
+                    details = "" if asked() else traceback.format_exc()
+                    sys.stderr.write(details)
             finally:
                 gc.set_threshold(*usual)
             if failure is not None and failure.kind != STOPPED and (by := asked()):
                 failure = Failure(STOPPED, str(Stop(by)), expected=True)  # a library has made another error of it
-        if failure is not None:
-            stream.write(failure.block())
-        _mask(stream, path)
+        stream.end(details, failure.block() if failure else "")
     if failure is not None:
         raise SystemExit(1)
-
-
-def _mask(stream: IO[str], path: Path) -> None:
-    """Take secrets out of a log: what was started here, and what libraries wrote past Python, may have told some."""
-    stream.flush()
-    written = path.read_text(encoding="utf-8", errors="replace")
-    if (shown := masked(written)) != written:
-        stream.seek(0)
-        stream.truncate()
-        stream.write(shown)
 
 
 @contextmanager
@@ -151,13 +147,14 @@ def no_questions() -> Iterator[None]:
             os.close(before)
 
 
-def _both(stream: IO[str]) -> AbstractContextManager[object]:
-    return redirect_stderr(cast("IO[str]", _Masked(sys.stderr, stream)))
-
-
 @contextmanager
-def _only(stream: IO[str]) -> Iterator[None]:
-    """Send stderr to a file: also what libraries write past Python, and what processes started here write."""
+def _told(stream: LogFile, shown: bool) -> Iterator[None]:
+    """Send stderr to a log; unless it is shown on the screen as well, also what libraries write past Python, and what
+    processes started here write. Where there is no log, stderr stays what it is, but for secrets."""
+    if shown or not stream.is_open:
+        with redirect_stderr(cast("IO[str]", _Masked(sys.stderr, *([stream] if stream.is_open else [])))):
+            yield
+        return
     sys.stderr.flush()
     screen = os.dup(2)
     try:
@@ -192,8 +189,9 @@ _FAILURE = re.compile(r"^--- (failed|defect): (.*)\n((?:.*\n)*?)--- end$", re.MU
 
 
 def failure_of(path: Path) -> Failure | None:
-    """The failure with which a job's log ends; None where there is none, or no such file."""
-    found = _FAILURE.findall(tail(path))
+    """The failure with which a job's log ends, or which it could not take; None where there is none, or no log."""
+    aside = aside_of(path)
+    found = (_FAILURE.findall(tail(aside)) if aside else []) or _FAILURE.findall(tail(path))
     if not found:
         return None
     how, kind, message = found[-1]
@@ -201,19 +199,23 @@ def failure_of(path: Path) -> Failure | None:
 
 
 def append_failure(path: Path, failure: Failure, details: str) -> None:
-    """End a job's log with a failure that its script could not write itself, after the details that are known."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(f"\n{details.strip()}\n{failure.block()}")
+    """End a job's log with a failure that its script could not write itself, after the details that are known; on
+    standard error where the log can't be written."""
+    said = f"\n{details.strip()}\n{failure.block()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(said)
+    except OSError:
+        with suppress(OSError):
+            sys.stderr.write(said)
 
 
 def tail(path: Path) -> str:
     """The end of a log; empty where there is none."""
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
-            return stream.read().decode(errors="replace")
-    except OSError:
+        return reading.end(path, TAIL).decode(errors="replace")
+    except UnreadableError:
         return ""
 
 
@@ -282,8 +284,8 @@ def warnings_of(path: Path) -> list[str]:
     """What a job has warned of, each once; none where there is no such log."""
     start = f"cornerstone: {WARNING}"
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = reading.content(path).decode(errors="replace").splitlines()
+    except UnreadableError:
         return []
     return list(dict.fromkeys(line.removeprefix(start) for line in lines if line.startswith(start)))
 

@@ -55,6 +55,20 @@ def content(path: Path, most: int = LARGE) -> bytes:
         raise _unreadable(path, error) from error
 
 
+def end(path: Path, most: int) -> bytes:
+    """The last bytes of a regular file of any size, at most so many.
+
+    Raises:
+        UnreadableError: it is missing, is no regular file, or can't be read.
+    """
+    try:
+        with _opened(path, None) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - most))
+            return stream.read(most)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
 def text(path: Path, most: int = NOTE) -> str:
     """The text of a UTF-8 file.
 

@@ -129,6 +129,45 @@ for _model in cfg.run:
         script:
             "../scripts/deletion.py"
 
+    # Some of the plan's coalitions once more, with other batches and threads and in float32: how far numbers are exact.
+    if cfg.noise.coalitions:
+
+        rule:
+            name:
+                f"noise_{_model}"
+            input:
+                marker=layout.model_marker(_model),
+                documents=[
+                    layout.documents_for(_model, task) for task in cfg.sampled_tasks
+                ],
+                chunks=[
+                    layout.chunk(_model, task, number)
+                    for task in cfg.sampled_tasks
+                    for number in range(len(chunks[_model][task]))
+                ],
+                reference=layout.reference(_model),
+            output:
+                layout.noise(_model),
+            log:
+                f"logs/noise/{_model}.log",
+            container:
+                cfg.container
+            threads: cfg.models[_model].threads
+            resources:
+                **job_resources(cfg.models[_model], Path(layout.model_marker(_model))),
+            params:
+                model=_model,
+                fingerprints=[
+                    fingerprint.of_result(cfg, _model, task)
+                    for task in cfg.sampled_tasks
+                ],
+                noise=cfg.noise.model_dump(),
+                code=code(*fingerprint.VALUES, script="noise"),
+            message:
+                f"Noise floor of {_model}{resources_message(cfg.models[_model])}"
+            script:
+                "../scripts/noise.py"
+
 
 # Coalitions that are asked for by name, planned or not: these and no others, in one job for each model and task.
 for _asked in asked_for:

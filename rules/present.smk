@@ -78,6 +78,7 @@ rule summary:
     input:
         cornerstones=[SHOWN[model]["cornerstones"] for model in cfg.run],
         baselines=[SHOWN[model]["baselines"] for model in cfg.run],
+        noise=[path for model in cfg.run for path in layout.noise(model)],
         concentration=[shown["concentration"] for shown in COMPARED.values()],
         agreement=[
             shown["agreement"] for shown in COMPARED.values() if "agreement" in shown
@@ -130,6 +131,7 @@ rule page:
                 layout.provenance(model),
                 *layout.relations(model),
                 *layout.deletion(model),
+                *layout.noise(model),
             ]
         ],
         compared=[path for shown in COMPARED.values() for path in shown.values()],

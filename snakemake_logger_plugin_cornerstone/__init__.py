@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import traceback
 from logging import LogRecord
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -21,6 +23,7 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         stream = sys.stdout if self.common_settings.stdout else sys.stderr
+        logging.raiseExceptions = False  # no traceback for a line that Snakemake's own log can't take
         self.screen = Screen(self.common_settings, stream)
 
     def emit(self, record: LogRecord) -> None:
@@ -28,7 +31,7 @@ class LogHandler(LogHandlerBase):
         try:
             self.screen.take(record)
         except Exception:
-            self.handleError(record)
+            traceback.print_exc()
 
     def close(self) -> None:
         """Show what belongs at the end: failures, and what to do about them."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from cornerstone.config import designs, names, source
 from cornerstone.config.models import Model, names_problem
 from cornerstone.config.pairs import Pair, check_pairs
-from cornerstone.config.sections import Deletion, Intervals, Paths
+from cornerstone.config.sections import Deletion, Intervals, Noise, Paths
 from cornerstone.config.tasks import Documents, Source, Task, TaskName
 from cornerstone.errors import ConfigError
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS, Estimator, Interactions, WindowEstimator
@@ -91,6 +91,7 @@ class Config(Section):
     )
     deletion: Deletion = Field(default_factory=Deletion, description="Deletion curves.")
     intervals: Intervals = Field(default_factory=Intervals, description="Standard errors and intervals.")
+    noise: Noise = Field(default_factory=Noise, description="How far the same coalitions differ, computed again.")
     seed: int = Field(
         0, ge=0, lt=2**32, description="Seed of everything random: coalitions, halves of documents, resamples."
     )
@@ -244,6 +245,11 @@ class Config(Section):
     def scored_tasks(self) -> list[str]:
         """The tasks of lm-eval that are scored: `run_tasks`, with its groups taken apart."""
         return [member for task in self.run_tasks for member in self.members(task)]
+
+    @property
+    def sampled_tasks(self) -> list[str]:
+        """The tasks on which the noise floor is measured: of a group the first member."""
+        return [self.members(task)[0] for task in self.run_tasks]
 
     @property
     def samples(self) -> int:

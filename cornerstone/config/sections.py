@@ -38,6 +38,25 @@ class Intervals(Section):
     )
 
 
+LOG_LIKELIHOOD = "log-likelihood"
+"""In noise.csv, where value functions stand: the scores of single choices."""
+
+
+class Noise(Section):
+    """The noise floor: stored coalitions, computed again with other batches, other threads, and in float32."""
+
+    coalitions: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How many coalitions of each task, chosen at random, are computed again on up to two blocks of "
+        "their documents; of a group of tasks on its first. 0: the noise floor is not measured.",
+    )
+    float32: bool = Field(
+        True, description="Whether a model in half precision is loaded once more in float32, for twice the memory."
+    )
+
+
 class Paths(Section):
     """Where things are put, relative to the working directory."""
 

@@ -105,7 +105,7 @@ def _tables(config: Config) -> list[str]:
         for task in config.scored_tasks:
             found += [layout.values(model, task), layout.deletion_values(model, task)]
         found += [*layout.influences(model), *layout.estimates(model), *layout.relations(model)]
-        found += layout.deletion(model)
+        found += [*layout.deletion(model), *layout.noise(model)]
     for pair in config.pairs:
         found += layout.compared(pair).values()
     return [*found, *_below(f"{layout.results}/tables", ".csv")]

@@ -201,12 +201,13 @@ class Job:
             ) from error
         return loaded.rows(walked.scores)
 
-    def load(self, wanted: Wanted, lacking: Sequence[Sequence[Piece]]) -> Loaded:
+    def load(self, wanted: Wanted, lacking: Sequence[Sequence[Piece]], like: Loaded | None = None) -> Loaded:
         """The model as the job's memory allows it, and documents in its tokens.
 
         Args:
             wanted: the task.
             lacking: for each part, the pieces whose documents are encoded; each part is walked by itself.
+            like: this model, loaded for another task: it is not read again, unless it is streamed.
 
         Documents are encoded before any weight is read: how many tokens they have decides what fits.
 
@@ -221,6 +222,8 @@ class Job:
         shapes, tokenizer = loading.shapes_only(folder, entry.dtype)
         places = sorted({place for pieces in lacking for piece in pieces for place in piece.places})
         packed = tokens.encoded(f"{self.model} {self.task}", shapes, tokenizer, wanted, places)
+        if like is not None and not like.room.streamed:
+            return replace(like, packed=packed, rolling=wanted.whole.rolling, greedy=wanted.whole.greedy)
         batches = [
             batch
             for piece in {piece for pieces in lacking for piece in pieces}

@@ -173,9 +173,13 @@ class Layout:
         """The tables of deletion curves and of how well their orders rank, where the config asks for some."""
         return [self.csv(model, stem) for stem in ("deletion", "order_quality")] if self.config.deletion.orders else []
 
+    def noise(self, model: str) -> list[str]:
+        """How far the same coalitions differ, computed again; none where the config does not ask for it."""
+        return [self.csv(model, "noise")] if self.config.noise.coalitions else []
+
     def shown(self, model: str) -> dict[str, str]:
         """What figures and tables can show of a model, by name: `shapley` is that of the headline, by accuracy."""
-        paths = [*self.estimates(model), *self.relations(model), *self.deletion(model)]
+        paths = [*self.estimates(model), *self.relations(model), *self.deletion(model), *self.noise(model)]
         named = {Path(path).stem: path for path in paths}
         named["shapley"] = named[shapley(self.config.headline.name)]
         names = self.config.interaction_names(model)

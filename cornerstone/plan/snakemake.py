@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from base64 import urlsafe_b64encode
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +15,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import CornerstoneError
 from cornerstone.game import coalitions
 from cornerstone.log import failure_of
+from cornerstone.logfile import keep_aside, written
 from cornerstone.schedule.limits import Told, host, jobs_at_once, on_gpus, smallest
 
 OFFLINE = "HF_HUB_OFFLINE"
@@ -26,11 +26,12 @@ def prepare_jobs(root: Path) -> None:
     """Set what the processes of jobs inherit.
 
     They stay offline: only fetch may use the network (`online` takes it back). In the image, which does not have the
-    package, Python finds it at `root`, where it is mounted.
+    package, Python finds it at `root`, where it is mounted. What their logs can't take has a place.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ[OFFLINE] = "1"
     os.environ["APPTAINERENV_PYTHONPATH"] = str(root)
+    keep_aside()
 
 
 def share_memory(workflow: Any, config: Config, jobs: int) -> None:
@@ -92,10 +93,9 @@ def retry_no_mistakes() -> None:
 
     def restart_times(job: Any) -> int:
         for path in map(Path, map(str, job.log)):
-            with suppress(OSError):
-                # a log of an earlier run says nothing of this one
-                if path.stat().st_mtime >= started and (failure := failure_of(path)) and failure.kind in MISTAKES:
-                    return 0
+            # a log of an earlier run says nothing of this one
+            if written(path) >= started and (failure := failure_of(path)) and failure.kind in MISTAKES:
+                return 0
         return int(usual.fget(job))
 
     if not hasattr(usual.fget, "mistakes"):

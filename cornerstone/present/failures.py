@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cornerstone.disk import problem_in
 from cornerstone.log import STOPPED, Failure, failure_of, tail
+from cornerstone.logfile import written
 from cornerstone.present.jobs import JobName, folded, with_lists_folded
 
 MOST_LINES = 15
@@ -72,7 +74,7 @@ class FailedJob:
 
     def failure(self) -> Failure:
         """Why it failed: by its log, else by what SLURM says."""
-        known = (failure_of(Path(log)) for log in self.logs if _written(log) >= self.since - CLOCKS_DIFFER)
+        known = (failure_of(Path(log)) for log in self.logs if written(Path(log)) >= self.since - CLOCKS_DIFFER)
         found = next(filter(None, known), None)
         state, said = self._by_slurm()
         # of a job that was ended from outside, SLURM knows why
@@ -97,13 +99,6 @@ class FailedJob:
                     if line := pattern.search(text):
                         return known, f"{line[0].strip()}."
         return state, said
-
-
-def _written(log: str) -> float:
-    try:
-        return Path(log).stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def ended(text: str) -> Failure:
@@ -165,8 +160,10 @@ def plainly(text: str) -> str:
     """What Snakemake says about an error while it reads the rules, without its lists of files and lines.
 
     A message of our own (raised as a WorkflowError) stays alone; of anything else its kind stays, too. Of an error that
-    is not expected there, only the last line stays: its traceback is shown with --verbose.
+    is not expected there, only the last line stays: its traceback is shown with --verbose. A full disk is expected.
     """
+    if (full := problem_in(text)) and "can't be written" not in text:
+        return full
     if "Traceback (most recent call last)" in text:
         return f"unexpected error: {text.strip().splitlines()[-1]}\n{DEFECT_OF_A_RUN}"
     lines = [line for line in with_lists_folded(text).splitlines() if not _PLACE.match(line)]

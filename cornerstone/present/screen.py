@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,7 +47,11 @@ AFTER_A_FAILURE = ("At least one job did not complete", "Exiting because a job",
 
 
 class Terminal:
-    """A stream with a line at its end that is written anew, where it is a terminal."""
+    """A stream with a line at its end that is written anew, where it is a terminal.
+
+    Where it can't be written (its output goes to a file on a full disk, say), lines go to standard error; where that
+    can't be, nowhere: what is shown must not end what is done.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -55,8 +61,7 @@ class Terminal:
     def line(self, text: str) -> None:
         """Write a line that stays."""
         self._clear()
-        self.stream.write(f"{text}\n")
-        self.stream.flush()
+        self._write(f"{text}\n")
 
     def renew(self, text: str) -> None:
         """Write the line at the end anew; a line like any other where that is not possible."""
@@ -64,14 +69,20 @@ class Terminal:
             self.line(text)
             return
         self._clear()
-        self.stream.write(text[: shutil.get_terminal_size().columns - 1])
-        self.stream.flush()
+        self._write(text[: shutil.get_terminal_size().columns - 1])
         self._open = True
 
     def _clear(self) -> None:
         if self._open:
-            self.stream.write("\r\033[2K")
+            self._write("\r\033[2K")
             self._open = False
+
+    def _write(self, text: str) -> None:
+        for stream in (self.stream, sys.stderr):
+            with suppress(OSError):
+                stream.write(text)
+                stream.flush()
+                return
 
 
 class Screen:

@@ -17,6 +17,7 @@ from cornerstone.files import read_csv, write_noted
 from cornerstone.game.functions import LOGARITHMS
 from cornerstone.present.comparisons import findings as findings_of_pair
 from cornerstone.present.figures import figure
+from cornerstone.present.noise import sentences
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def write(
     tables: Sequence[Path],
     target: Path,
     comparisons: Mapping[Pair, Compared] = MappingProxyType({}),
+    noise: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> None:
     """Write what was found as one Markdown page: cornerstones with intervals, figures, tables.
 
@@ -72,12 +74,15 @@ def write(
         tables: Markdown files.
         target: the page; pictures are named relative to its folder.
         comparisons: what was found of each pair of models (`compared`).
+        noise: model -> noise.csv, where it was measured.
     """
     level = config.intervals.level
     parts = ["# What was found\n"]
     for model in config.run:
         words = findings(cornerstones[model], baselines[model], config.headline.name, level)
         parts += [f"## {model}\n", words]
+        if model in noise:
+            parts.append(f"{sentences(config, noise[model], cornerstones[model], baselines[model])}\n")
         for picture in figures[model]:
             caption = figure(picture.stem).caption(model, baselines[model], level)
             place = picture.relative_to(target.parent).as_posix()

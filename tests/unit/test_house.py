@@ -112,6 +112,7 @@ WRITES = re.compile(
 MAY_WRITE = {
     "files.py": "this is where",
     "log.py": "logs, which tell nothing of what is finished",
+    "logfile.py": "logs, where the disk takes nothing more",
     "plan/alone.py": "a lock",
     "evaluate/means.py": "given to `files.write_once`",
     "present/figures/drawing.py": "given to `files.write_atomically`",

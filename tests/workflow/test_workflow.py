@@ -203,6 +203,17 @@ def test_settings_that_decide_no_number_rerun_nothing(workflow: Workflow) -> Non
     config["models"]["tiny"] |= {"threads": 2, "memory": {"budget_gb": 2.0}, "resources": {"memory_gb": 9}}
     workflow.write_config(config)
     assert workflow.planned_jobs() == {}
+    workflow.write_config({**config, "noise": {"coalitions": 2}})
+    assert workflow.planned_jobs() == {"noise_tiny": 1, "summary": 1, "page": 1, "package": 1}
+    workflow.succeed("results/summary.md", "results/index.html")
+    for page in ("summary.md", "index.html"):  # the job had two threads
+        said = (workflow.folder / "results" / page).read_text()
+        assert "Recomputed with other batches and threads, the same coalitions differ by at most" in said
+    assert set(pd.read_csv(workflow.folder / "results" / "tiny" / "noise.csv")["how"]) > {"1 thread"}
+    changed = {**config["tasks"], "arc_easy": {"metric": "acc"}}
+    workflow.write_config({**config, "noise": {"coalitions": 2}, "tasks": changed})
+    assert "noise_tiny" not in workflow.planned_jobs()  # another metric is chosen from what was measured
+    workflow.write_config(config)
     table = workflow.folder / "results" / "tiny" / "ablation.csv"
     table.write_text(table.read_text()[:-9])  # a table that was cut is made again, though it is new
     assert workflow.planned_jobs("results/tiny/ablation.csv") == {"estimate": 1}

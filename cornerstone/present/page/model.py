@@ -167,6 +167,7 @@ def context(source: Source, read: Read) -> dict[str, Any]:
         "tables": published.tables(source),
         "estimators": trust.estimators(source),
         "not_counted": trust.not_counted(source),
+        "noise": trust.noise(source),
         "facts": provenance.facts(source, read),
         "settings": provenance.settings(source),
         "commands": provenance.commands(),

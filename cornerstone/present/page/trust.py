@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cornerstone.game.game import ACCURACY, MEAN
+from cornerstone.present.noise import sentences
 from cornerstone.present.page import removal
 from cornerstone.present.page.published import cell
 from cornerstone.present.page.source import Source
@@ -37,6 +38,13 @@ def not_counted(source: Source) -> list[str]:
     """What the intervals of a model's page do not count."""
     chosen = source.has("deletion") and not removal.cross_fitted(source)
     return [*NOT_COUNTED, *([CHOSEN] if chosen else [])]
+
+
+def noise(source: Source) -> str:
+    """How far the same coalitions differ, computed again; empty where that was not measured."""
+    if not source.has("noise"):
+        return ""
+    return sentences(source.config, source.table("noise"), source.table("cornerstones"), source.baselines)
 
 
 def estimators(source: Source) -> tuple[list[str], list[list[str]]]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from snakemake.persistence.file import FilePersistence
 
+from cornerstone import logfile
 from cornerstone.errors import CoalitionError
 from cornerstone.log import Failure
 from cornerstone.plan import snakemake as corners
@@ -58,7 +59,8 @@ def test_mistakes_are_not_retried(
     assert Job.restart_times.fget(job) == times
 
 
-def test_jobs_are_offline_and_find_the_package_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_offline_and_find_the_package_in_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(logfile.ASIDE, str(tmp_path))
     monkeypatch.setenv(corners.OFFLINE, "0")
     monkeypatch.setenv("APPTAINERENV_PYTHONPATH", "/before")
     monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)

@@ -414,3 +414,36 @@ def test_the_plugin_hands_on_and_ends(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == ""
     handler.close()
     assert capsys.readouterr().err == "\nit is wrong. Set it\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_screen_that_can_not_be_written_goes_to_standard_error(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `snakemake --stdout > file` on a full disk: what failed is told all the same, and nothing else fails."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(full, "isatty", lambda: terminal, raising=False)
+        watched = Watched(full)  # type: ignore[arg-type]
+        watched.record("Workflow has started!", event=LogEvent.WORKFLOW_STARTED)
+        watched.starts(1, log("boolq"))
+        watched.screen.tick()
+        watched.fails(1, log("boolq"))
+        watched.screen.end()
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="No space"):
+            full.close()
+    assert capsys.readouterr().err.splitlines()[-1] == "What to do: Set blocks: 3."
+
+
+def test_the_plugin_tells_of_its_own_defects_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    handler = plugin.LogHandler(MockOutputSettings(), None)
+    handler.emit(logging.LogRecord("snakemake", logging.INFO, "f.py", 1, "%d", ("no number",), None))
+    assert "TypeError" in capsys.readouterr().err
+    with open("/dev/full", "w") as full:  # as Snakemake's own log
+        logging.StreamHandler(full).emit(logging.LogRecord("snakemake", logging.INFO, "f.py", 1, "a line", (), None))
+        with pytest.raises(OSError, match="No space"):
+            full.close()
+    assert capsys.readouterr().err == ""
