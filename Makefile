@@ -45,7 +45,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -124,6 +124,9 @@ bench: .venv/ready
 bench-gpu: .venv/ready
 	$(BIN)/python -m benchmarks.gpu
 
+bench-peers: .venv/ready .venv-peers/ready
+	$(BIN)/python -m benchmarks.rivals
+
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nested
@@ -185,6 +188,16 @@ lock: .venv/bin/python
 .venv/dev: envs/dev.lock .venv/ready
 	@echo "cornerstone: installing what tests and lint need"
 	@$(call pinned,envs/dev.lock)
+	@touch $@
+
+# llama.cpp is compiled from its source package, for this processor: first what it takes, then itself.
+.venv-peers/ready: envs/peers.lock envs/llama.lock
+	@$(PYTHON) -m venv .venv-peers
+	@echo "cornerstone: compiling llama.cpp into .venv-peers (it takes a while)"
+	@for lock in peers llama; do \
+	  PATH="$(CURDIR)/.venv-peers/bin:$$PATH" .venv-peers/bin/python -m pip --disable-pip-version-check --no-input install --no-deps \
+	  --require-hashes --no-build-isolation --requirement envs/$$lock.lock >.venv-peers/install.log 2>&1 || \
+	  { cat .venv-peers/install.log >&2; exit 1; }; done
 	@touch $@
 
 .venv/tools: envs/tools.lock .venv/dev
