@@ -11,6 +11,7 @@
 # make bench-coverage    how often the intervals hold the truth, on simulated games (half an hour on two cores; REPETITIONS=50 is faster)
 # make bench-comparison  how often the intervals of a comparison of two models hold the truth (half an hour)
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
+# make bench-answers     what an answer costs: sublayer evaluations until the top three are settled, by estimator and design
 # make bench-work        error of the estimators at equal work (sublayer evaluations), on simulated games (ten minutes on two cores)
 # make mutants  tests of the tests: small errors in the code that they should find (hours); PARTS="game" is one part
 # make coverage lines and branches that the tests run (half an hour); TESTS="tests/unit/game" runs some, without a limit
@@ -45,7 +46,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-workflow soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -78,7 +79,10 @@ test-here: .venv/dev
 test-workflow test-slurm: test-%: .venv/dev
 	@$(BIN)/python -m pytest tests/$(if $(filter slurm,$*),hpc,$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
 
-test-lint: .venv/dev
+test-bench-answers: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.answers
+
+lint: .venv/dev
 	@$(MAKE) --no-print-directory lint >.venv/lint.log 2>&1; code=$$?; cat .venv/lint.log; exit $$code
 
 test-page: .venv/dev
