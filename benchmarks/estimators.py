@@ -221,7 +221,7 @@ def error_against_budget(games: Sequence[Known], budgets: Sequence[int], runs: i
 def _entries(budget: int, replicates: int) -> list[Entry]:
     settings: dict[str, Any] = {"budget": budget, "replicates": replicates}
     there = [*KINDS, *(kind for kind in NEWER if not weights.lacking(kind))]
-    made: list[Entry] = [SampledEstimator(kind=kind, **settings) for kind in there]  # type: ignore[arg-type]
+    made: list[Entry] = [SampledEstimator(kind=kind, **settings) for kind in there]
     made.append(AdjustedEstimator(kind="adjusted-msr", **settings))
     return [*made, TruncatedEstimator(kind="truncated-permutation", removed=4, **settings)]
 

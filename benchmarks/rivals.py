@@ -236,9 +236,10 @@ def words(frame: pd.DataFrame) -> str:
     facts = frame.dropna(subset=["apart"]).drop_duplicates("what").set_index("what")
     plan = frame[frame["what"] == PLAN]
     said = [f"- {line}" for line in verdicts(frame)]
-    for peer, apart in facts["apart"].items():
+    for peer in (peer for peer in GOALS if peer in facts.index):
+        name, apart = peer.partition(",")[0], facts["apart"][peer]
         said.append(
-            f"- Log-likelihoods of the whole model by {peer.partition(',')[0]} differ from the sweep's by {apart:.2f} "
+            f"- Log-likelihoods of the whole model by {name} differ from the sweep's by {apart:.2f} "
             f"nats, root mean square over choices: rounding to bfloat16. Its best setting: {facts['setting'][peer]}."
         )
     said.append(f"- The sweep walked {plan['coalitions'].sum()} coalitions of the plan, in {len(plan)} groups.")

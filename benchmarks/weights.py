@@ -67,7 +67,7 @@ def adjusted(entry: AdjustedEstimator, players: tuple[Player, ...], seed: int) -
 @lru_cache
 def lacking(kind: str) -> str:
     """Why an estimator of shapiq can't be measured here, in a few words; empty where it can."""
-    entry = SampledEstimator(kind=kind, budget=1000, replicates=2)  # type: ignore[arg-type]
+    entry = SampledEstimator(kind=kind, budget=1000, replicates=2)
     try:
         requested(entry, 8, 0, 0)
     except ConfigError:
