@@ -11,6 +11,7 @@
 # make bench-coverage    how often the intervals hold the truth, on simulated games (half an hour on two cores; REPETITIONS=50 is faster)
 # make bench-comparison  how often the intervals of a comparison of two models hold the truth (half an hour)
 # make bench-estimators  error of every estimator, on simulated games and, after make study NAME=groups, on a real model
+# make bench-answers     what an answer costs: sublayer evaluations until the top three are settled, by estimator and design
 # make bench-work        error of the estimators at equal work (sublayer evaluations), on simulated games (ten minutes on two cores)
 # make mutants  tests of the tests: small errors in the code that they should find (hours); PARTS="game" is one part
 # make coverage lines and branches that the tests run (half an hour); TESTS="tests/unit/game" runs some, without a limit
@@ -45,7 +46,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-coverage bench-comparison bench-estimators bench-work lint docs image clean lock
+.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -127,6 +128,9 @@ bench: .venv/ready
 bench-gpu: .venv/ready
 	$(BIN)/python -m benchmarks.gpu
 
+bench-peers: .venv/ready .venv-peers/ready
+	$(BIN)/python -m benchmarks.rivals
+
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nested
@@ -140,6 +144,9 @@ bench-estimators: .venv/ready
 
 bench-work: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.work
+
+bench-answers: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.answers
 
 lint: .venv/dev
 	$(BIN)/ruff check
@@ -188,6 +195,16 @@ lock: .venv/bin/python
 .venv/dev: envs/dev.lock .venv/ready
 	@echo "cornerstone: installing what tests and lint need"
 	@$(call pinned,envs/dev.lock)
+	@touch $@
+
+# llama.cpp is compiled from its source package, for this processor: first what it takes, then itself.
+.venv-peers/ready: envs/peers.lock envs/llama.lock
+	@$(PYTHON) -m venv .venv-peers
+	@echo "cornerstone: compiling llama.cpp into .venv-peers (it takes a while)"
+	@for lock in peers llama; do \
+	  PATH="$(CURDIR)/.venv-peers/bin:$$PATH" .venv-peers/bin/python -m pip --disable-pip-version-check --no-input install --no-deps \
+	  --require-hashes --no-build-isolation --requirement envs/$$lock.lock >.venv-peers/install.log 2>&1 || \
+	  { cat .venv-peers/install.log >&2; exit 1; }; done
 	@touch $@
 
 .venv/tools: envs/tools.lock .venv/dev

@@ -23,7 +23,14 @@ from tqdm import tqdm
 from benchmarks import report, weights
 from benchmarks.games import SHAPES, SimulatedGame
 from cornerstone.analysis import intervals
-from cornerstone.estimators import Estimator, ExactEstimator, SampledEstimator, TruncatedEstimator, WindowEstimator
+from cornerstone.estimators import (
+    AdjustedEstimator,
+    Estimator,
+    ExactEstimator,
+    SampledEstimator,
+    TruncatedEstimator,
+    WindowEstimator,
+)
 from cornerstone.estimators.values import Values
 from cornerstone.game.players import alike, players_of
 
@@ -34,8 +41,10 @@ PART = 50
 """Repetitions at a time, so that there is progress to see."""
 UNBIASED = ("permutation", "stratified", "svarm", "unbiased-kernelshap", "truncated-permutation")
 """Sampling estimators that their authors show to be unbiased (the last with K = N)."""
-CONSISTENT = ("kernelshap", "kadd-shap")
+CONSISTENT = ("kernelshap", "kadd-shap", "leverage-shap")
 """Regressions on sampled coalitions: their bias vanishes as the budget grows."""
+NOT_LINEAR = ("odd-shap",)
+"""What has no matrix, and is not measured here for that."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +56,46 @@ class Contestant:
     matrices: np.ndarray
     """[P, N, 2^N] a pool of replicates; of an estimator that draws nothing, one."""
     replicates: int = REPLICATES
-    """So many of the pool make an estimate."""
+    """So many of the pool make an estimate: any, or (adjusted-msr) neighbours, which were drawn together."""
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """[R, N, 2^N] the replicates of an estimate."""
+        count = len(self.matrices)
+        if count == 1:
+            return self.matrices
+        if isinstance(self.entry, AdjustedEstimator):
+            first = self.replicates * int(rng.integers(count // self.replicates))
+            return self.matrices[first : first + self.replicates]
+        return self.matrices[rng.choice(count, self.replicates, replace=False)]
 
 
-def entries(pool: int, per_replicate: int) -> list[tuple[Estimator, str]]:
+def entries(pool: int, per_replicate: int, replicates: int = REPLICATES) -> list[tuple[Estimator, str]]:
     """The estimators; those that sample with the least budget that the config accepts, and with a larger one.
 
     Args:
         pool: replicates.
         per_replicate: coalitions of a replicate at the larger budget; estimators that need more have the least only.
+        replicates: of an estimate.
     """
     found: list[tuple[Estimator, str]] = [(ExactEstimator(kind="exact"), "")]
-    for kind in (*UNBIASED, *CONSISTENT):
-        least, larger = entry_of(kind, pool), entry_of(kind, pool, per_replicate)
+    for kind in ("adjusted-msr", *UNBIASED, *(kind for kind in CONSISTENT if not weights.lacking(kind))):
+        drawn = replicates if kind == "adjusted-msr" else pool
+        least, larger = entry_of(kind, drawn), entry_of(kind, drawn, per_replicate)
         found += [(least, "least"), (larger, "larger")] if larger.budget > least.budget else [(least, "least")]
     return [*found, (WindowEstimator(kind="window", removed=4), "")]
 
 
-def entry_of(kind: str, replicates: int, each: int | None = None) -> SampledEstimator | TruncatedEstimator:
+Drawn = SampledEstimator | TruncatedEstimator | AdjustedEstimator
+
+
+def entry_of(kind: str, replicates: int, each: int | None = None) -> Drawn:
     """An estimator with so many coalitions a replicate, or with the least that it needs."""
     settings: dict[str, Any] = {"kind": kind, "budget": 4, "replicates": replicates}
-    made: SampledEstimator | TruncatedEstimator
+    made: Drawn
     if kind == "truncated-permutation":
         made = TruncatedEstimator(removed=PLAYERS, **settings)
+    elif kind == "adjusted-msr":
+        made = AdjustedEstimator(**settings)
     else:
         made = SampledEstimator(**settings)
     least = made.least_budget(PLAYERS)
@@ -81,6 +107,9 @@ def pooled(entry: Estimator, pool: int, seed: int) -> np.ndarray:
     players = players_of(alike(PLAYERS // 2))
     if isinstance(entry, ExactEstimator | WindowEstimator):
         return weights.fixed(entry, players)[None]
+    if isinstance(entry, AdjustedEstimator):
+        draws = max(1, pool // entry.replicates)
+        return np.concatenate([weights.adjusted(entry, players, seed + draw) for draw in range(draws)])
     assert isinstance(entry, SampledEstimator | TruncatedEstimator)
     return np.stack([weights.sampled(entry, players, seed, replicate) for replicate in range(pool)])
 
@@ -107,10 +136,7 @@ def repeat(
     for repetition in range(repetitions):
         scores, clusters = game.draw(rng, documents)
         for c, contestant in enumerate(contestants):
-            chosen = contestant.matrices
-            if len(chosen) > 1:
-                chosen = chosen[rng.choice(len(chosen), contestant.replicates, replace=False)]
-            estimate = intervals.of_values(values(chosen, scores), clusters, LEVEL)
+            estimate = intervals.of_values(values(contestant.draw(rng), scores), clusters, LEVEL)
             added = 1 - estimate.se_documents**2 / np.maximum(estimate.se**2, 1e-30)
             found[:, c, repetition] = (
                 (estimate.low <= truth) & (truth <= estimate.high),
@@ -148,7 +174,7 @@ def summary(game: SimulatedGame, contestants: Sequence[Contestant], found: np.nd
 def _coalitions(contestant: Contestant) -> int:
     """Coalitions that an interval rests on, as `budget` in the config counts them."""
     entry = contestant.entry
-    if isinstance(entry, SampledEstimator | TruncatedEstimator):
+    if isinstance(entry, Drawn):
         return contestant.replicates * (entry.budget // entry.replicates)
     return int((contestant.matrices[0] != 0).any(axis=0).sum())
 
@@ -188,7 +214,7 @@ def measure(
         (of the variance, that the sampled coalitions add), `bias` (largest of the players', of the mean of the pool
         on the game without document noise) and `bias_se` (its Monte-Carlo error). Fractions, not points.
     """
-    wanted = entries(pool, per_replicate)
+    wanted = entries(pool, per_replicate, replicates)
     games = [SHAPES[shape](PLAYERS) for shape in shapes]
     made = _mapped(_pool, [(entry, pool, seed) for entry, _ in wanted], jobs, "coalitions")
     contestants = [Contestant(*entry, matrices, replicates) for entry, matrices in zip(wanted, made, strict=True)]
@@ -199,13 +225,19 @@ def measure(
         for start in starts
     ]
     parts = _mapped(_part, work, jobs, f"repetitions, {PART} at a time", contestants)
-    return pd.concat(
-        [
-            summary(game, contestants, np.concatenate(parts[g * len(starts) : (g + 1) * len(starts)], axis=2))
-            for g, game in enumerate(games)
-        ],
-        ignore_index=True,
-    )
+    measured = [
+        summary(game, contestants, np.concatenate(parts[g * len(starts) : (g + 1) * len(starts)], axis=2))
+        for g, game in enumerate(games)
+    ]
+    return pd.concat([*measured, not_measured([game.name for game in games])], ignore_index=True)
+
+
+def not_measured(games: Sequence[str]) -> pd.DataFrame:
+    """A row for each game and estimator that is left out, without numbers; `budget` says why."""
+    why = {kind: weights.lacking(kind) for kind in CONSISTENT}
+    why |= {kind: weights.lacking(kind) or "not linear: not measured here" for kind in NOT_LINEAR}
+    rows = [{"estimator": kind, "budget": said, "coalitions": 0} for kind, said in why.items() if said]
+    return pd.DataFrame([{"game": game, **row} for game in games for row in rows])
 
 
 def _mapped(

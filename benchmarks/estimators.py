@@ -21,7 +21,15 @@ from benchmarks import plots, report, weights
 from benchmarks.games import SHAPES
 from cornerstone.analysis.games import read_all
 from cornerstone.config import config
-from cornerstone.estimators import SampledEstimator, TruncatedEstimator, exact, replayed, truncated, window
+from cornerstone.estimators import (
+    AdjustedEstimator,
+    SampledEstimator,
+    TruncatedEstimator,
+    exact,
+    replayed,
+    truncated,
+    window,
+)
 from cornerstone.game.coalitions import window_coalitions
 from cornerstone.game.game import Game
 from cornerstone.game.players import Player
@@ -29,6 +37,9 @@ from cornerstone.game.players import Player
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m-groups"
 KINDS = ("permutation", "stratified", "svarm", "unbiased-kernelshap", "kernelshap", "kadd-shap")
+NEWER = ("leverage-shap", "odd-shap")
+"""What newer versions of shapiq have."""
+Entry = SampledEstimator | TruncatedEstimator | AdjustedEstimator
 REPLICATES = (2, 5, 10)
 SMALL = (40, 63, 100, 160, 250, 400, 630, 1000)
 LARGE = (250, 500, 1000, 2000, 4000)
@@ -129,11 +140,19 @@ def window_bias(games: Sequence[Known], largest: Sequence[int] = (1, 2, 3, 4)) -
     return pd.DataFrame(rows)
 
 
-def one_run(
-    entry: SampledEstimator | TruncatedEstimator, games: Sequence[Known], seed: int
-) -> tuple[np.ndarray, set[int]]:
-    """One replicate of an estimator on several games of the same players: values [G, N], and what it asked for."""
+def one_run(entry: Entry, games: Sequence[Known], seed: int) -> tuple[np.ndarray, set[int]]:
+    """One replicate of an estimator on several games of the same players: values [G, N], and what it asked for.
+
+    Of adjusted-msr all replicates: they learn from each other.
+    """
     players = games[0].players
+    if isinstance(entry, AdjustedEstimator):
+        asked, one = entry.coalitions(players, seed), np.zeros(1, int)
+        tables = {
+            game.name: Game(players, dict(zip(asked, game.of(asked)[:, None], strict=True)), one, one) for game in games
+        }
+        estimates = entry.estimate(tables, seed, 0)
+        return np.stack([estimates[game.name].documents[0] for game in games]), set(asked)
     each = entry.budget // entry.replicates
     if isinstance(entry, TruncatedEstimator):
         asked, matrix = truncated.sample(players, entry.removed, each, np.random.default_rng([seed, entry.removed]))
@@ -157,27 +176,30 @@ def error_against_budget(games: Sequence[Known], budgets: Sequence[int], runs: i
 
     A replicate is run `runs` times with each budget per replicate. The mean of R replicates then has the squared
     error bias^2 + variance / R, averaged over players; variance / `runs` is taken off the squared mean error to
-    estimate bias^2.
+    estimate bias^2. Of adjusted-msr each run has all R replicates.
 
     Returns:
         A row per game, estimator, budget and number of replicates: `rmse`, its `bias` part, and the mean number of
-        distinct `coalitions` that the replicates ask for.
+        distinct `coalitions` that the replicates ask for. An estimator that the installed shapiq lacks has a row
+        without numbers for each game, whose name says what it needs.
     """
     count = len(games[0].players)
     wanted = [
         (entry, replicates) for budget in budgets for replicates in REPLICATES for entry in _entries(budget, replicates)
     ]
     usable = [(entry, r) for entry, r in wanted if entry.budget // r >= entry.least_budget(count)]
-    known: dict[tuple[str, int], tuple[np.ndarray, list[set[int]]]] = {}
-    rows = []
+    known: dict[tuple[str, int, int], tuple[np.ndarray, list[set[int]]]] = {}
+    left_out = [f"{kind} ({why})" for kind in NEWER if (why := weights.lacking(kind))]
+    rows: list[dict[str, Any]] = [{"game": game.name, "estimator": name} for name in left_out for game in games]
     rng = np.random.default_rng(seed)
     for entry, replicates in tqdm(usable, f"{count} players", unit="setting"):
-        key = weights.title(entry), entry.budget // replicates
+        together = replicates if isinstance(entry, AdjustedEstimator) else 1  # replicates of a run
+        key = weights.title(entry), entry.budget // replicates, together
         if key not in known:
             made = [one_run(entry, games, seed + run) for run in range(runs)]
             known[key] = np.stack([found for found, _ in made]), [asked for _, asked in made]
         found, asked = known[key]
-        picks = [rng.choice(runs, min(replicates, runs), replace=False) for _ in range(5)]
+        picks = [rng.choice(runs, min(replicates // together, runs), replace=False) for _ in range(5)]
         distinct = np.mean([len(set().union(*(asked[i] for i in pick))) for pick in picks])
         for game, values in zip(games, found.transpose(1, 0, 2), strict=True):
             variance = values.var(axis=0, ddof=1)
@@ -189,16 +211,18 @@ def error_against_budget(games: Sequence[Known], budgets: Sequence[int], runs: i
                     "budget": entry.budget,
                     "replicates": replicates,
                     "coalitions": distinct,
-                    "rmse": np.sqrt(np.mean(squared + variance / replicates)),
+                    "rmse": np.sqrt(np.mean(squared + variance * together / replicates)),
                     "bias": np.sqrt(np.mean(squared)),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _entries(budget: int, replicates: int) -> list[SampledEstimator | TruncatedEstimator]:
+def _entries(budget: int, replicates: int) -> list[Entry]:
     settings: dict[str, Any] = {"budget": budget, "replicates": replicates}
-    made: list[SampledEstimator | TruncatedEstimator] = [SampledEstimator(kind=kind, **settings) for kind in KINDS]
+    there = [*KINDS, *(kind for kind in NEWER if not weights.lacking(kind))]
+    made: list[Entry] = [SampledEstimator(kind=kind, **settings) for kind in there]
+    made.append(AdjustedEstimator(kind="adjusted-msr", **settings))
     return [*made, TruncatedEstimator(kind="truncated-permutation", removed=4, **settings)]
 
 

@@ -4,6 +4,8 @@
   loaded and the task objects are kept, which a run from the command line does not do.
 - P2: the best stock loop: requests built once, the model kept in lm-eval's wrapper at its best batch size, one call of
   `loglikelihood` per coalition.
+- P3: P2 with removed sublayers taken out of the model, so that they are not computed, and without a cache of keys and
+  values, which scoring does not need. For models of Llama's kind.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import multiprocessing
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,8 +56,44 @@ def without(model: Any, removed: Sequence[Player]) -> Iterator[None]:
             handle.remove()
 
 
+@contextmanager
+def cut(model: Any, removed: Sequence[Player]) -> Iterator[None]:
+    """A model of Llama's kind from which the sublayers of `removed` are taken out, for as long as it lasts."""
+    places = {place for player in removed for place, _ in player.parts}
+    whole, cached = model.model.layers, model.config.use_cache
+    left = []
+    for block, layer in enumerate(whole):
+        gone = {2 * block, 2 * block + 1} & places
+        if len(gone) < 2:
+            left.append(layer)
+        if len(gone) == 1:
+            layer.forward = _without(layer, *gone)
+    model.model.layers, model.config.use_cache = torch.nn.ModuleList(left), False
+    try:
+        yield
+    finally:
+        model.model.layers, model.config.use_cache = whole, cached
+        for layer in whole:
+            vars(layer).pop("forward", None)
+
+
+def _without(layer: Any, place: int) -> Any:
+    """A block's forward with one of its two sublayers: the feed-forward one where `place` is even."""
+
+    def feed_forward(hidden_states: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        found: torch.Tensor = hidden_states + layer.mlp(layer.post_attention_layernorm(hidden_states))
+        return found
+
+    def attention(hidden_states: torch.Tensor, *_: Any, **arguments: Any) -> torch.Tensor:
+        mixed, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden_states), **arguments)
+        found: torch.Tensor = hidden_states + mixed
+        return found
+
+    return attention if place % 2 else feed_forward
+
+
 class Peers:
-    """Both of them, for one model and the first documents of some tasks.
+    """All of them, for one model and the first documents of some tasks.
 
     Args:
         model, tokenizer: as transformers loads them.
@@ -121,7 +159,15 @@ class Peers:
     def p2(self, task: str, removed: Sequence[Player], batch: int) -> list[float]:
         """Evaluate one coalition on one task: the log-likelihood of each choice of each document."""
         with without(self.model, removed):
-            scored = self._wrapper(batch).loglikelihood(self._requests[task], disable_tqdm=True)
+            return self._scores(task, batch)
+
+    def p3(self, task: str, removed: Sequence[Player], batch: int) -> list[float]:
+        """As `p2`, with the removed sublayers taken out of the model."""
+        with cut(self.model, removed):
+            return self._scores(task, batch)
+
+    def _scores(self, task: str, batch: int) -> list[float]:
+        scored = self._wrapper(batch).loglikelihood(self._requests[task], disable_tqdm=True)
         return [float(score) for score, _ in scored]
 
 
@@ -144,7 +190,11 @@ class Apart:
 
     def scored(self, kind: str, *arguments: Any) -> tuple[float, list[float]]:
         """Seconds of one call, and the log-likelihoods of all choices (of P2)."""
-        return self._pool.submit(_scored, kind, arguments).result()
+        return self._pool.submit(_scored, kind, arguments, time.perf_counter).result()
+
+    def cpu(self, kind: str, *arguments: Any) -> tuple[float, list[float]]:
+        """As `scored`, in seconds of the processor."""
+        return self._pool.submit(_scored, kind, arguments, time.process_time).result()
 
     def close(self) -> None:
         """End the process."""
@@ -161,7 +211,7 @@ def _start(threads: int, keep_memory: bool, what: tuple[Any, ...]) -> None:
     _HERE.append(Peers.load(*what))
 
 
-def _scored(kind: str, arguments: tuple[Any, ...]) -> tuple[float, list[float]]:
-    started = time.perf_counter()
+def _scored(kind: str, arguments: tuple[Any, ...], clock: Callable[[], float]) -> tuple[float, list[float]]:
+    started = clock()
     scores = getattr(_HERE[0], kind)(*arguments)
-    return time.perf_counter() - started, scores or []
+    return clock() - started, scores or []

@@ -61,9 +61,12 @@ class Bench:
         dtype: number format.
         documents: of each task.
         compiled: as in the config.
+        names: of the tasks; all that are scored by default.
     """
 
-    def __init__(self, config: Config, dtype: str, documents: int, compiled: bool) -> None:
+    def __init__(
+        self, config: Config, dtype: str, documents: int, compiled: bool, names: Sequence[str] | None = None
+    ) -> None:
         self.entry: Model = config.models[MODEL]
         resources = ROOT / config.paths.resources
         folder = fetch.model_folder(resources / "models" / f"{MODEL}.json", self.entry)
@@ -73,11 +76,13 @@ class Bench:
         self.shapes = Shapes.of(self.network)
         scored = {
             task: tasks.read(resources / "documents" / "embedded" / f"{task}.json").first(documents).documents
-            for task in config.scored_tasks
+            for task in names or config.scored_tasks
         }
-        self.tasks = []
+        self.model, self.tasks = model, []
+        self.packed = {}
         for name, chosen in scored.items():
             packed = encoding.encode(model, tokenizer, [document.requests for document in chosen])
+            self.packed[name] = packed
             in_blocks = pieces([document.cluster for document in chosen])
             made = batches_by_piece(model, packed, in_blocks, self.entry.batch_tokens)
             self.tasks.append(Task(name, made, sum(map(len, packed))))

@@ -33,6 +33,9 @@ LINES: dict[str, tuple[str, str, Any]] = {
     "unbiased-kernelshap": (SKY, "v", "-"),
     "stratified": (GREEN, "^", "-"),
     "svarm": (PURPLE, "P", "-"),
+    "adjusted-msr": (BLACK, "p", "-"),
+    "leverage-shap": (YELLOW, "h", "-"),
+    "odd-shap": (YELLOW, "*", "--"),
     "truncated-permutation, K = 4": (GREY, "x", "--"),
 }
 KS: dict[int, tuple[str, str]] = {1: (YELLOW, "D"), 2: (SKY, "^"), 3: (ORANGE, "s"), 4: (VERMILLION, "o")}
@@ -149,6 +152,7 @@ def error_against_budget(frame: pd.DataFrame, bias: pd.DataFrame) -> Figure:
         handles = [
             Line2D([], [], color=colour, linestyle=style, marker=marker, markersize=3.5, label=name)
             for name, (colour, marker, style) in LINES.items()
+            if (frame["estimator"] == name).any()
         ]
         handles.append(Line2D([], [], color=BLACK, linestyle=":", marker="*", markersize=5, label="window, K = 1 to 4"))
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
@@ -196,6 +200,32 @@ def error_against_work(frame: pd.DataFrame) -> Figure:
             if name in there
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def answers(frame: pd.DataFrame) -> Figure:
+    """For each world and answer: what each way to it spent, as a bar; one that did not get there is empty.
+
+    Args:
+        frame: as `answers.table` returns it.
+    """
+    panels = list(dict.fromkeys(zip(frame["world"], frame["answer"], strict=True)))
+    ways = list(dict.fromkeys(frame["way"]))
+    with styled():
+        figure = Figure(figsize=(WIDTHS[""], 1.2 + 0.9 * len(panels)), layout="constrained")
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False).flatten().tolist()
+        for ax, (world, answer) in zip(axes, panels, strict=True):
+            part = frame[(frame["world"] == world) & (frame["answer"] == answer)].set_index("way")
+            for place, way in enumerate(ways):
+                if way in part.index:
+                    reached, _, runs = str(part.loc[way, "reached"]).split()
+                    filled = BLUE if reached == runs else "none"
+                    ax.barh(place, part.loc[way, "million evaluations"], color=filled, edgecolor=BLUE)
+            ax.set(xscale="log", title=f"{world}: {answer}", ylim=(len(ways) - 0.4, -0.6))
+            ax.set_yticks(range(len(ways)), ways)
+            ax.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        axes[-1].set_xlabel("million sublayer evaluations (empty: not reached in every run)")
     return figure
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from unittest.mock import patch
 
 import numpy as np
 
+from cornerstone.errors import ConfigError
 from cornerstone.estimators import (
+    AdjustedEstimator,
     Estimator,
     ExactEstimator,
     SampledEstimator,
@@ -50,6 +53,28 @@ def sampled(
             weights = replayed.replay(entry, len(players), seed, replicate, asked, np.eye(len(asked))).T
     found[:, asked] = weights
     return found
+
+
+def adjusted(entry: AdjustedEstimator, players: tuple[Player, ...], seed: int) -> np.ndarray:
+    """The matrices [R, N, 2^N] of adjusted-msr: its replicates learn from each other, so they are drawn together."""
+    units = np.eye(full(players) + 1)
+    game = Game(players, dict(enumerate(units)), np.arange(len(units)), np.arange(len(units)))
+    found = entry.estimate({0: game}, seed, 0)[0].replicates
+    assert found is not None
+    return found.transpose(0, 2, 1)
+
+
+@lru_cache
+def lacking(kind: str) -> str:
+    """Why an estimator of shapiq can't be measured here, in a few words; empty where it can."""
+    entry = SampledEstimator(kind=kind, budget=1000, replicates=2)
+    try:
+        requested(entry, 8, 0, 0)
+    except ConfigError:
+        recipe = entry.approximator
+        package = f", {recipe.package}" if recipe.package else ""
+        return f"needs shapiq {recipe.since}{package}"
+    return ""
 
 
 def requested(entry: SampledEstimator, players: int, seed: int, replicate: int) -> list[int]:

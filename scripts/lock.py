@@ -22,6 +22,8 @@ ENVS = Path(__file__).parents[1] / "envs"
 OLDEST = "3.11"
 CUDA = re.compile(r"(nvidia|cuda)-|triton==")
 """How the entries of what only torch's CUDA build needs begin."""
+COMPILED = "llama-cpp-python=="
+"""How the entry begins of what is compiled with the rest of envs/peers.lock."""
 CHECKSUM = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 
 
@@ -73,7 +75,7 @@ def checksum_of(text: str) -> str:
 
 
 def main() -> None:
-    """Write the five locks."""
+    """Write the locks."""
 
     def old(name: str) -> str:
         path = ENVS / name
@@ -96,6 +98,11 @@ def main() -> None:
     write("dev.lock", "what tests and lint need beside run.lock.", beside("dev.in", old("dev.lock"), "run.lock"))
     tools = beside("tools.in", old("tools.lock"), "run.lock", "dev.lock")
     write("tools.lock", "what sbom, audit, mutants and coverage need beside dev.lock.", tools)
+    both = ("--constraint", "envs/build.in", "--constraint", "envs/run.lock")
+    peers = entries(resolve("peers.in", old("peers.lock") + old("llama.lock"), *both))
+    compiled = [entry for entry in peers if entry.startswith(COMPILED)]
+    write("peers.lock", "see peers.in.", "".join(entry for entry in peers if entry not in compiled))
+    write("llama.lock", "see peers.in; compiled with what peers.lock has.", "".join(compiled))
 
 
 def beside(source: str, before: str, *locks: str) -> str:

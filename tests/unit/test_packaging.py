@@ -22,7 +22,7 @@ ENVS = ROOT / "envs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = ["3.11.7", "3.12.1", "3.13.0", "3.14.0"]
 SYSTEMS = [("linux", "Linux", "x86_64"), ("darwin", "Darwin", "arm64")]
-LOCKS = ["build.lock", "cuda.lock", "dev.lock", "run.lock", "tools.lock"]
+LOCKS = ["build.lock", "cuda.lock", "dev.lock", "llama.lock", "peers.lock", "run.lock", "tools.lock"]
 LEFT = {"snakemake", "snakemake-interface-logger-plugins"}
 """What only the workflow has, by the extra of that name."""
 

@@ -28,6 +28,19 @@ def test_matrices_do_what_the_estimator_does(kind: Literal["permutation", "svarm
     assert found.replicates == pytest.approx(expected.replicates)
 
 
+def test_the_matrices_of_adjusted_msr_are_those_of_one_estimate() -> None:
+    players = players_of(alike(3))
+    scores = np.random.default_rng(0).random((5, 64))
+    entry = coverage.AdjustedEstimator(kind="adjusted-msr", budget=120, replicates=4)
+    expected = entry.estimate({"": lookup(players, scores)}, 3, 0)[""]
+    matrices = np.concatenate([weights.adjusted(entry, players, seed) for seed in (3, 4)])
+    contestant = coverage.Contestant(entry, "", matrices, 4)
+    drawn = [contestant.draw(np.random.default_rng(seed)) for seed in range(9)]
+    assert {bool(np.array_equal(one, matrices[:4])) for one in drawn} == {True, False}
+    assert all(np.array_equal(one, matrices[:4]) or np.array_equal(one, matrices[4:]) for one in drawn)
+    assert coverage.values(matrices[:4], scores).documents == pytest.approx(expected.documents)
+
+
 def test_a_matrix_of_the_window_estimator() -> None:
     players = players_of(alike(3))
     scores = np.random.default_rng(0).random((5, 64))
@@ -45,12 +58,17 @@ def test_tables_have_no_negative_zero_and_no_nan() -> None:
 def test_coverage_runs(tmp_path: Path) -> None:
     frame = coverage.measure(4, 40, 12, 0, shapes=["passages"], replicates=5)
     assert set(frame["game"]) == {"passages"}
-    assert frame["coverage"].between(0, 1).all()
+    assert frame["coverage"].dropna().between(0, 1).all()
     exact = frame[frame["estimator"] == "exact"]
     assert exact["bias"].max() < 1e-12
     permutation = frame[(frame["estimator"] == "permutation") & (frame["budget"] == "least")]
     assert set(permutation["coalitions"]) == {5 * 16}
     assert exact["coverage"].min() > 0.7
+    adjusted = frame[frame["estimator"] == "adjusted-msr"]
+    assert adjusted["coverage"].min() > 0.7
+    lacking = frame[frame["estimator"] == "odd-shap"]  # a row that says why
+    assert lacking["coverage"].isna().all()
+    assert lacking["budget"].str.contains("needs shapiq|not linear").all()
     report.write(tmp_path, "coverage", frame, coverage.text(frame, "Made today.\n"))
     assert "| exact |" in (tmp_path / "coverage.md").read_text(encoding="utf-8")
 
@@ -67,6 +85,10 @@ def test_the_error_against_budget_runs(tmp_path: Path) -> None:
     games = error.simulated(10)
     frame = error.error_against_budget(games, (100, 400), 3)
     assert set(frame["game"]) == {game.name for game in games}
+    adjusted = frame[frame["estimator"] == "adjusted-msr"]
+    assert adjusted.loc[adjusted["game"].str.startswith("additive"), "rmse"].max() < 0.01
+    assert frame["estimator"].str.startswith("odd-shap").any()  # measured, or a row that says what it needs
+    frame = frame.dropna(subset=["rmse"])
     permutation = frame[(frame["estimator"] == "permutation") & frame["game"].str.startswith("additive")]
     assert permutation["rmse"].max() < 1e-9
     assert (frame["coalitions"] <= frame["budget"]).all()
