@@ -107,7 +107,7 @@ def run(
         command = snakemake(files, cores, profile, more, asked)
         return subprocess.run(command, check=False, stdout=out).returncode
 
-    if config.until is None or dry or targets not in ([], [rounds.WHOLE]):
+    if config.until is None or dry or list(targets) not in ([], [rounds.WHOLE]):
         ended = rounds.Rounds(call(targets or [rounds.WHOLE]), {})
     else:
         ended = rounds.run(files, lambda rule: call([rule]), lambda text: print(text, file=out, flush=True))
