@@ -41,7 +41,7 @@ GOALS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(EQUAL, ("top1", "0.045")),
 }
 """What is asked for in which world: the highest layers, or a half-width. Smooth has no top three that stand out: that
-never ends, and takes an hour to show."""
+never ends, and takes long to show."""
 
 Draw = Callable[[np.random.Generator], dict[str, Sample]]
 

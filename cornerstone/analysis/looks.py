@@ -8,7 +8,7 @@ all runs at most: at each look the test keeps its own rate, whatever the looks b
 intervals. Where a run stops when its intervals are narrow enough, their coverage stays what it is, up to terms that
 vanish with the half-width (Chow and Robbins 1965, "On the asymptotic theory of fixed-width sequential confidence
 intervals for the mean"): the spread over documents decides when to stop, and says nothing of where the mean is.
-docs/benchmarks/coverage.md measures both.
+benchmarks/results/looks.md has measurements of both.
 """
 
 from __future__ import annotations
