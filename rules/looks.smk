@@ -8,7 +8,7 @@ for _model in cfg.run if cfg.until else []:
         input:
             values=[layout.values(_model, task) for task in cfg.scored_tasks],
             documents=[layout.documents_for(_model, task) for task in cfg.scored_tasks],
-            note=note(cfg, _model, ESTIMATES),
+            estimates=layout.provenance(_model),
         output:
             layout.look(_model),
         log:

@@ -168,14 +168,15 @@ def _text(until: Until, look: Look, level: float, parts: Sequence[Mapping[str, A
         there = f"by {until.by}, the largest half-width is {said['half_width']:.3g}; asked for: {until.half_width:g}"
         if said["settled"]:
             return f"{at}: {there}{also}"
-    return f"not {at}{end and f', {end}'}: {there}; {_needed(said['needed'])}{also}"
+    never = "layers at the border are equal so far" if until.top else "the sampled coalitions alone are too uncertain"
+    return f"not {at}{end and f', {end}'}: {there}; {_needed(said['needed'], never)}{also}"
 
 
-def _needed(guesses: Sequence[float | None]) -> str:
+def _needed(guesses: Sequence[float | None], never: str) -> str:
     """What it would take, in words."""
     known = [guess for guess in guesses if guess is not None]
     if not known:
-        return "no number of documents would do with these coalitions and values"
+        return f"how many it would take can't be said: {never}"
     if len(known) < len(guesses):
-        return f"it would take about {known[0]:,.0f}, or more than any number"
+        return f"it would take about {known[0]:,.0f} or many more"
     return f"it would take about {known[0]:,.0f}{f' to {known[-1]:,.0f}' if known[-1] > known[0] else ''}"

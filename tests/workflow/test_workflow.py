@@ -208,7 +208,7 @@ def test_the_next_look_computes_the_new_documents_only(workflow: Workflow, monke
     config = workflow.config()
     config["until"] = {"settled": "top3", "at_most": LIMIT + 2}
     workflow.write_config(config)
-    assert workflow.planned_jobs("looks") == {"look_tiny": 1}
+    assert workflow.planned_jobs("looks") == {"look_tiny": 1, "looks": 1}
     workflow.succeed("looks")
     before, now = workflow.results("arc_easy"), load_files([Path("config.yaml")])
     found = looks.read(now, "tiny")
