@@ -44,7 +44,8 @@ class Snakemake:
     """Writes the verdicts of the present look, as the rules would; `enough`: documents by which a model is settled."""
 
     def __init__(self, **enough: int) -> None:
-        self.enough, self.calls, self.dies = enough, [], 0
+        self.enough, self.dies = enough, 0
+        self.calls: list[tuple[Any, ...]] = []
 
     def __call__(self, rule: str) -> int:
         config = load_files(FILES)
@@ -119,7 +120,12 @@ def test_other_settings_begin_anew_and_say_so() -> None:
 
 def test_a_snakemake_that_was_told_to_do_something_else_is_one_run() -> None:
     calls: list[str] = []
-    assert rounds.run(FILES, lambda rule: calls.append(rule) or 0, lambda text: None).verdicts == {}
+
+    def other(rule: str) -> int:
+        calls.append(rule)
+        return 0
+
+    assert rounds.run(FILES, other, lambda text: None).verdicts == {}
     assert calls == ["all"]
 
 
