@@ -37,10 +37,10 @@ pip = { $(PIP) $(1) >$(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; }; }
 # Only what a lock names, with the checksum it has there.
 pinned = $(call pip,install --no-compile --no-deps --require-hashes --no-build-isolation --requirement $(1))
 
-# The workflow, then the report that can be sent to somebody, made anew when the summary is newer, then where it all is:
+# The workflow (in rounds where the config has `until`; what Snakemake says is on stderr), then the report that can be sent to somebody, made anew when the summary is newer, then where it all is:
 # $(call results,CONFIG FILES,SNAKEMAKE OPTIONS)
 define results
-$(BIN)/snakemake --cores $(CORES) $(2) --quiet host reason -- all && \
+$(BIN)/cornerstone run $(addprefix --config ,$(1)) --cores $(CORES) --json >/dev/null && \
 folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 { [ "$$folder/report.html" -nt "$$folder/summary.md" ] || $(BIN)/snakemake $(2) --quiet all --report "$$folder/report.html"; } && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
@@ -134,6 +134,7 @@ bench-peers: .venv/ready .venv-peers/ready
 bench-coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --jobs $(CORES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nested
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.looks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.published --jobs $(CORES) --repetitions $(REPETITIONS)
 
 bench-comparison: .venv/ready

@@ -16,6 +16,7 @@ include: "rules/assets.smk"
 include: "rules/plan.smk"
 include: "rules/evaluate.smk"
 include: "rules/estimate.smk"
+include: "rules/looks.smk"
 include: "rules/compare.smk"
 include: "rules/present.smk"
 include: "rules/preflight.smk"
@@ -34,6 +35,7 @@ rule all:
         FIGURE_FILES,
         COMPARISON_TABLE_FILES,
         COMPARISON_FIGURE_FILES,
+        layout.looks,
         layout.summary,
         layout.pages,
         layout.package,

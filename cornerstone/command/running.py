@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cornerstone import reading
+from cornerstone.command import rounds
 from cornerstone.command.said import Said, duration, rows
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError, CornerstoneError
@@ -84,7 +85,7 @@ def run(
     targets: Sequence[str] = (),
     as_json: bool = False,
 ) -> Said:
-    """Run the workflow; Snakemake shows how far it is.
+    """Run the workflow; Snakemake shows how far it is. Where the config has `until`, in rounds (`rounds.run`).
 
     Args:
         config: the configuration.
@@ -99,14 +100,26 @@ def run(
         Where the results are; Snakemake's exit code.
     """
     need_workflow()
-    command = snakemake(files, cores, profile, more, targets or ["all"])
-    code = subprocess.run(command, check=False, stdout=sys.stderr if as_json else None).returncode
+    dry = any(option in ("-n", "--dry-run", "--dryrun") for option in more)
+    out = sys.stderr if as_json else None
+
+    def call(asked: Sequence[str]) -> int:
+        command = snakemake(files, cores, profile, more, asked)
+        return subprocess.run(command, check=False, stdout=out).returncode
+
+    if config.until is None or dry or list(targets) not in ([], [rounds.WHOLE]):
+        ended = rounds.Rounds(call(targets or [rounds.WHOLE]), {})
+    else:
+        ended = rounds.run(files, lambda rule: call([rule]), lambda text: print(text, file=out, flush=True))
     layout = Layout(config)
     page = Path(layout.results) / "index.html"
     best = str(page) if page.is_file() else layout.summary
-    dry = any(option in ("-n", "--dry-run", "--dryrun") for option in more)
-    text = "" if code or dry or targets else f"The results are in {layout.results}; begin with {best}."
-    return Said(text, {"code": code, "results": layout.results, "page": best, "command": command}, code)
+    text = "" if ended.code or dry or targets else f"The results are in {layout.results}; begin with {best}."
+    command = snakemake(files, cores, profile, more, targets or [rounds.WHOLE])
+    data = {"code": ended.code, "results": layout.results, "page": best, "command": command}
+    if config.until is not None:
+        data["verdicts"] = list(ended.verdicts.values())
+    return Said(text, data, ended.code)
 
 
 def plan(config: Config, files: Sequence[Path], cores: int | None = None) -> Said:

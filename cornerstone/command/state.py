@@ -13,6 +13,7 @@ from cornerstone.errors import UnreadableError
 from cornerstone.evaluate.stale import Results
 from cornerstone.log import failure_of
 from cornerstone.plan.plan import Plan
+from cornerstone.present import looks
 from cornerstone.present.jobs import JobName
 from cornerstone.present.progress import status, weight_of
 
@@ -63,6 +64,7 @@ def state(config: Config) -> Said:
             )
         if part.beyond:
             lines.append(f"{where}: {len(part.beyond)} files are beyond the plan, such as {part.beyond[0]}; they stay")
+    lines += looks.lines(config)
     lines += [f"failed: {each['job']}: {each['message']} ({each['log']})" for each in failed]
     data = {
         "done": done,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from cornerstone.config import designs, names, source
+from cornerstone.config import designs, looks, names, source
+from cornerstone.config.messages import explain, place
 from cornerstone.config.models import Model, names_problem
 from cornerstone.config.pairs import Pair, check_pairs
 from cornerstone.config.sections import Deletion, Intervals, Noise, Paths
@@ -81,6 +81,7 @@ class Config(Section):
         description="Temperature of `soft-accuracy`: log-likelihoods per character are divided by it. The lower, the "
         "nearer it is to accuracy.",
     )
+    until: looks.Until | None = Field(None, description="Run until it is settled (docs/how-to/until-settled.md).")
     include_path: list[names.AnyPath] = Field(
         [], description="Folders of task files (YAML) of your own, beside those of lm-eval. Python in them is run."
     )
@@ -106,6 +107,7 @@ class Config(Section):
     )
     tasks: dict[TaskName, Task] = Field(description="Tasks that can be run, by their name in lm-eval.")
     models: dict[Name, Model] = Field(description="Models that can be run, by a name of your choice.")
+    _looks: dict[str, looks.Look] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Config:
@@ -156,6 +158,11 @@ class Config(Section):
         single = [task for task in self.run_tasks if self.members(task) == [task]]
         designs.check(self.estimators, {task: self.limit(model, task) for model in self.run for task in single})
         check_pairs(self.compare, self.models, self.run, self._scored_on)
+        players = {model: len(self.models[model].all_players()) for model in self.run}
+        metrics = {self.tasks[task].metric for task in self.run_tasks}
+        looks.check(
+            self.until, self.functions, metrics, {model: self.first_limits(model) for model in self.run}, players
+        )
         self._add_up()
         return self
 
@@ -268,10 +275,29 @@ class Config(Section):
         """Where the documents of a model's tasks come from, where they are no file of the user's."""
         return self.models[model].documents.source or self.documents.source
 
+    def look(self, model: str) -> looks.Look:
+        """At which look a model is, where `until` is set."""
+        return self._looks.get(model) or looks.first(self.first_limits(model))
+
     def limit(self, model: str, task: str) -> int | None:
-        """How many documents of a task a model is scored on: the model's, else the task's, else all's."""
+        """How many documents of a task a model is scored on: as many as are asked for, or as the present look has."""
+        limit = self._first_limit(model, task)
+        if limit is None or model not in self._looks:
+            return limit
+        return looks.scaled(limit, looks.first(self.first_limits(model)), self._looks[model])
+
+    def first_limits(self, model: str) -> dict[str, int | None]:
+        """How many documents of each scored task are asked for: those of the first look where `until` is set."""
+        return {task: self._first_limit(model, task) for task in self.scored_tasks}
+
+    def _first_limit(self, model: str, task: str) -> int | None:
+        """The model's, else the task's, else all's."""
         candidates = (self.models[model].documents.limit, self.task(task).limit, self.documents.limit)
         return next((limit for limit in candidates if limit is not None), None)
+
+    def made_for(self, model: str) -> str:
+        """16 hexadecimal digits of the settings for which a model's looks count."""
+        return looks.made_for(self.until, self.first_limits(model), self.intervals.level)
 
 
 def windows_name(largest: int) -> str:
@@ -291,10 +317,16 @@ def load(raw: dict[str, Any], where: str = "config.yaml", written: source.Source
         ConfigError: one message that lists each wrong key, its value, and what is allowed.
     """
     try:
-        return Config.model_validate(raw, strict=True)
+        config = Config.model_validate(raw, strict=True)
     except ValidationError as error:
-        lines = [_explain(problem, _place(problem, where, written)) for problem in error.errors()]
+        lines = [explain(problem, place(problem, where, written), _keys()) for problem in error.errors()]
         raise ConfigError("\n  ".join(["the configuration is wrong:", *lines])) from None
+    if config.until is not None:
+        found = looks.present(
+            looks.path_in(config.paths.results), {model: config.made_for(model) for model in config.run}
+        )
+        config._looks.update(found)
+    return config
 
 
 def load_files(paths: list[Path]) -> Config:
@@ -307,40 +339,9 @@ def load_files(paths: list[Path]) -> Config:
     return load(written.values, " + ".join(str(path) for path in paths), written)
 
 
-def _place(problem: Any, where: str, written: source.Source | None) -> str:
-    """The file and line that an error is about, as near as can be said."""
-    said = re.match(r"(?:Value error, )?`([\w.-]+)`", problem["msg"])
-    parts = [*problem["loc"], *(said[1].split(".") if said else ())]
-    return (written.place(parts) if written else "") or where
-
-
 @lru_cache
 def _keys() -> frozenset[str]:
     """All keys that any section has."""
     schema = Config.model_json_schema()
     sections = [schema, *schema["$defs"].values()]
     return frozenset(key for section in sections for key in section.get("properties", ()))
-
-
-def _explain(problem: Any, where: str) -> str:
-    unseen = ("[key]", "[name]", "[runs]", "[groups]", "[mean]")
-    key = ".".join(source.plain(str(part)) for part in problem["loc"] if part not in unseen) or "(top level)"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        near = source.near(str(problem["loc"][-1]), _keys())
-        return f"{where}: {key}: there is no such key.{near} Remove it, or see docs/configuration.md for the keys."
-    if problem["type"] == "value_error":
-        return f"{where}: {key}: {message}."
-    if problem["type"] == "union_tag_invalid":
-        wrong, kinds = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
-        return f"{where}: {key}.kind: there is no {wrong!r}; choose {kinds}. See docs/configuration.md."
-    if problem["type"] == "union_tag_not_found" and key.endswith("players"):
-        return (
-            f"{where}: {key}: {problem['input']!r} says no players; write sublayers, blocks, experts, heads, "
-            "{blocks: 3} or {groups: {name: [attn0, ...]}}. See docs/configuration.md."
-        )
-    if problem["type"] == "union_tag_not_found":
-        return f"{where}: {key}.kind: is missing in {problem['input']!r}. See docs/configuration.md for the kinds."
-    if problem["type"] == "missing":
-        return f"{where}: {key}: is missing. See docs/configuration.md."
-    return f"{where}: {key}: {message}; it is {problem['input']!r}. See docs/configuration.md."

@@ -162,6 +162,15 @@ class Layout:
         stems += ["orders"] if self.config.deletion.orders else []
         return [self.csv(model, stem) for stem in stems]
 
+    def look(self, model: str) -> str:
+        """JSON file of what a model's present look at the documents says, where the config has `until`."""
+        return f"{self.results}/{model}/looks/{self.config.look(model).documents}.json"
+
+    @property
+    def looks(self) -> list[str]:
+        """These files of all models; none where the config has no `until`."""
+        return [self.look(model) for model in self.config.run] if self.config.until else []
+
     def relations(self, model: str) -> list[str]:
         """The tables of interactions, and of the paper's assumptions and hypotheses."""
         names = self.config.interaction_names(model)

@@ -11,13 +11,14 @@ from cornerstone.config.config import Config
 from cornerstone.errors import StoreError, UnreadableError
 from cornerstone.files import MADE_AGAIN, check
 from cornerstone.plan.layout import Layout, cornerstones
+from cornerstone.present import looks
 
 
 def where(config: Config) -> str:
     """Where the results are, and the top layers of each model.
 
     Raises:
-        StoreError: a model's cornerstones are missing.
+        StoreError: a model's cornerstones are missing, or the verdict of its look is damaged.
     """
     layout = Layout(config)
     results = layout.results
@@ -48,4 +49,4 @@ def where(config: Config) -> str:
         )
         level = f"{config.intervals.level:.0%}"
         lines.append(f"{model}: highest layer Shapley values, in points with {level} intervals: {top}; {verdict}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *looks.lines(config)])

@@ -14,7 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cornerstone.command import rounds
+from cornerstone.config.config import load_files
+from cornerstone.present import looks
 from tests.helpers import windows
+from tests.workflow.conftest import LIMIT
 from tests.workflow.runner import Workflow, configuration
 
 pytestmark = pytest.mark.workflow
@@ -196,6 +200,31 @@ def test_limits_that_grow_and_shrink(workflow: Workflow, tmp_path: Path) -> None
     pd.testing.assert_frame_equal(run(fresh, 24), whole, check_exact=True)
     for name, result in fresh.results("arc_easy").items():
         assert result["documents"] == after[name]["documents"]
+
+
+def test_the_next_look_computes_the_new_documents_only(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run goes on that was killed after it had raised the number of documents: from 6 to 8, the most allowed."""
+    monkeypatch.chdir(workflow.folder)
+    config = workflow.config()
+    config["until"] = {"settled": "top3", "at_most": LIMIT + 2}
+    workflow.write_config(config)
+    assert workflow.planned_jobs("looks") == {"look_tiny": 1, "looks": 1}
+    workflow.succeed("looks")
+    before, now = workflow.results("arc_easy"), load_files([Path("config.yaml")])
+    found = looks.read(now, "tiny")
+    assert found
+    assert (found["settled"], found["last"]) == (False, False)
+    rounds.raise_limits(now, rounds.unsettled(now, {"tiny": found}))
+    workflow.succeed("looks")
+    assert f"{PLANNED} lack 2 of 8 documents" in workflow.log("evaluate/tiny/arc_easy.0")
+    for name, result in before.items():
+        lines = workflow.results("arc_easy")[name]["documents"]["loglikelihood"]
+        assert lines[:LIMIT] == result["documents"]["loglikelihood"]
+    found = looks.read(load_files([Path("config.yaml")]), "tiny")
+    assert found
+    assert (found["last"], found["documents_by_task"]) == (True, {"arc_easy": 8, "openbookqa": 8})
+    assert {path.name for path in Path("results/tiny/looks").glob("*.json")} == {"6.json", "8.json"}
+    assert not [job for job in workflow.planned_jobs() if job.startswith(("evaluate_tiny", "look"))]
 
 
 def test_settings_that_decide_no_number_rerun_nothing(workflow: Workflow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis import games, paper, shapley, shares, write
+from cornerstone.analysis import games, looks, paper, shapley, shares, write
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.config.config import Config
 from cornerstone.engine import sweep
@@ -173,3 +174,26 @@ def test_values_of_other_documents_are_refused(run: Run) -> None:
     other = {task: data.first(len(data.documents) - 1) for task, data in DATA.items()}
     with pytest.raises(StoreError, match=r"alpha/values\.parquet was made from other documents\. Delete it"):
         write.estimates(run.config, "tiny", run.values, other)
+
+
+def test_the_verdict_of_a_model_is_read_off_its_tables(tmp_path: Path) -> None:
+    changes = {"until": {"settled": "top1", "by": "margin", "at_most": 40}, "documents.limit": 9}
+    run = Run(tmp_path, changes)
+    for task, path in zip(run.config.run_tasks, run.values, strict=True):
+        frame = pd.read_parquet(path)
+        frame.attrs["documents"] = DATA[task].digest
+        frame.to_parquet(path, index=False)
+    said = looks.verdict(run.config, "tiny", run.values, DATA)
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    by_name = {part["value_function"]: part for part in said["value_functions"]}
+    assert [name for name, part in by_name.items() if part["decides"]] == ["margin"]
+    assert said["settled"] == by_name["margin"]["settled"]
+    assert said["last"]  # the tasks have no more than these documents
+    assert (said["look"], said["documents"], said["level"]) == (1, 9, 0.95)
+    assert said["made_from"]["settings"] == run.config.made_for("tiny")
+    headline = run.estimates()["shapley_window-k2_margin"].query("task == 'mean'").sort_values("rank")
+    rows = pd.DataFrame(by_name["margin"]["players"])
+    assert rows["player"].tolist() == headline["player"].tolist()
+    assert rows["value"].to_numpy() == pytest.approx(headline["value"].to_numpy())
+    word = "settled" if said["settled"] else "not settled"
+    assert said["text"].startswith(f"tiny: {word} at 9 documents a task")
