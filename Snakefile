@@ -25,6 +25,7 @@ include: "rules/preflight.smk"
 localrules:
     all,
     fetch,
+    looks,
 
 
 # Everything: the tables and figures of all active models and comparisons.
@@ -46,3 +47,9 @@ rule fetch:
     input:
         [layout.model_marker(model) for model in cfg.run],
         [layout.documents(recipe) for _, made in recipes.values() for recipe in made],
+
+
+# The verdicts where the config has `until`: a round of `cornerstone run`, without figures and deletion curves.
+rule looks:
+    input:
+        layout.looks,

@@ -25,10 +25,3 @@ for _model in cfg.run if cfg.until else []:
             f"Looking whether {_model} is settled at {cfg.look(_model).documents} documents a task"
         script:
             "../scripts/look.py"
-
-
-# One round of `cornerstone run`, but the last: no figures, no deletion curves.
-rule looks:
-    input:
-        layout.looks,
-    localrule: True
