@@ -262,9 +262,8 @@ def words(frame: pd.DataFrame, performance: pd.DataFrame, found: pd.DataFrame | 
     for way in WAYS[1:]:
         own = shown.loc[shown["way"] == way, "times less"]
         there = own.dropna()
-        factors = f": {there.min():.1f} to {there.max():.1f} times fewer evaluations than the paper's way" * bool(
-            len(there)
-        )
+        fewer = " to ".join(dict.fromkeys(f"{each:.1f}" for each in (there.min(), there.max())))
+        factors = f": {fewer} times fewer evaluations than the paper's way" * bool(len(there))
         text += f"- *{way}* got to {len(there)} of {len(own)} answers in every run{factors}.\n"
     if found is not None:
         shown = found.drop(columns="evaluations").rename(

@@ -43,6 +43,16 @@ GOALS: Mapping[str, tuple[str, ...]] = {
 """What is asked for in which world: the highest layers, or a half-width. Smooth has no top three that stand out: that
 never ends, and takes long to show."""
 
+PAGE = report.RESULTS.parents[1] / "docs" / "how-to" / "until-settled.md"
+BEGIN, END = "<!-- looks: begin -->", "<!-- looks: end -->"
+WORLDS = {
+    "sparse": "three layers stand out",
+    "collapse": "the model collapses without a quarter of its layers",
+    "smooth": "values fall evenly",
+    **{name: f"{name.split()[1]} equal layers" for name in EQUAL},
+}
+"""The worlds in words."""
+
 Draw = Callable[[np.random.Generator], dict[str, Sample]]
 
 
@@ -147,8 +157,32 @@ def text(frame: pd.DataFrame, origin: str) -> str:
     )
 
 
+def page(before: str, frame: pd.DataFrame) -> str:
+    """The page of the documentation with the table of what was measured.
+
+    Args:
+        before: the page as it is.
+        frame: what `measure` returned, or its CSV file.
+    """
+    said = {"settled": "settled, %", "wrong": "wrongly, %", "unspent": "wrongly if every look had 5 %, %"}
+    shown = pd.DataFrame({"world": frame["world"].map(WORLDS)})
+    tops = frame["until"].str.startswith("top")
+    goals = zip(frame["until"], tops, strict=True)
+    shown["asked for"] = [f"`{goal}`" if top else f"`half_width: {goal}`" for goal, top in goals]
+    shown["runs"] = frame["runs"]
+    for column, name in said.items():
+        shown[name] = 100 * frame[column]
+        if column != "settled":  # a half-width can't be wrong
+            shown.loc[~tops, name] = np.nan
+    shown["documents, mean"] = frame["documents"]
+    shown["intervals that hold the truth at the end, %"] = 100 * frame["covered"]
+    formats = dict.fromkeys(shown.columns[3:], ".1f") | {"documents, mean": ",.0f"}
+    start, rest = before.split(BEGIN)
+    return f"{start}{BEGIN}\n\n{report.markdown(shown, formats)}\n{END}{rest.split(END)[1]}"
+
+
 def main() -> None:
-    """Run the benchmark and write its file."""
+    """Run the benchmark and write its file, and the page of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -157,6 +191,8 @@ def main() -> None:
     frame = measure(chosen.repetitions, seed=chosen.seed)
     settings = {"repetitions": chosen.repetitions, "seed": chosen.seed}
     report.write(chosen.results, "looks", frame, text(frame, report.origin(settings)))
+    if chosen.results == report.RESULTS:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), frame), encoding="utf-8")
 
 
 if __name__ == "__main__":
