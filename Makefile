@@ -46,7 +46,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
+.PHONY: run study named plan test test-here test-parity test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -61,24 +61,29 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Four runs side by side, so on one thread each; those of SLURM mostly wait for its clocks. Three are shown when they end.
+# Five runs side by side, so on one thread each, and none much longer than the others; those of SLURM mostly wait for its
+# clocks. All but the first are shown when they end.
 test: .venv/dev
 	@$(MAKE) --no-print-directory --jobs=2 test-lint test-needs
-	@$(MAKE) --no-print-directory --jobs=4 test-here test-straight test-own test-slurm
+	@$(MAKE) --no-print-directory --jobs=5 test-here test-parity test-straight test-own test-slurm
 
 test-needs: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
 
-test-here test-straight test-own: export OMP_NUM_THREADS = 1
+test-here test-parity test-straight test-own: export OMP_NUM_THREADS = 1
 
 test-here: .venv/dev
-	$(BIN)/python -m pytest --ignore tests/hpc --ignore tests/workflow
+	$(BIN)/python -m pytest $(addprefix --ignore tests/,hpc page parity workflow)
 
-test-straight test-own test-slurm: test-%: .venv/dev
-	@$(BIN)/python -m pytest $(if $(filter slurm,$*),tests/hpc,tests/workflow --runs $*) >.venv/$*.log 2>&1; code=$$?; \
-	  cat .venv/$*.log; exit $$code
+test-parity test-straight test-own test-slurm: test-%: .venv/dev
+	@$(BIN)/python -m pytest $(SUITE-$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+
+SUITE-parity := tests/parity tests/page
+SUITE-straight := tests/workflow --runs straight
+SUITE-own := tests/workflow --runs own
+SUITE-slurm := tests/hpc
 
 test-lint: .venv/dev
 	@$(MAKE) --no-print-directory lint >.venv/lint.log 2>&1; code=$$?; cat .venv/lint.log; exit $$code

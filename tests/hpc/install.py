@@ -80,7 +80,7 @@ def main() -> int:
     if problem is None:
         try:
             packages()
-            container.install(container.CACHE / "apptainer")
+            container.light(container.install(container.CACHE / "apptainer"), container.CACHE)
         except container.Failed as error:
             problem = f"the set-up failed: {error}"
     STATE.parent.mkdir(parents=True, exist_ok=True)
