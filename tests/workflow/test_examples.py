@@ -19,7 +19,7 @@ from tests.workflow.runner import Workflow
 pytestmark = pytest.mark.workflow
 
 
-@pytest.mark.parametrize("name", ["llama", "mixtral"])
+@pytest.mark.parametrize("name", ["llama", pytest.param("mixtral", marks=pytest.mark.rare)])
 def test_the_engine_on_any_model(name: str, tmp_path: Path) -> None:
     folder = tiny.save(name, tmp_path)
     script = ROOT / "examples" / "sweep.py"

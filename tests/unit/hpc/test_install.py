@@ -25,6 +25,7 @@ def _suited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(install, "STATE", tmp_path / "state.json")
     monkeypatch.setattr(install, "packages", lambda: None)
     monkeypatch.setattr(container, "install", lambda prefix: None)
+    monkeypatch.setattr(container, "light", lambda apptainer, folder: folder / "light.sif")
 
 
 def test_suited() -> None:
