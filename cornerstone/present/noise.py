@@ -39,7 +39,7 @@ def sentences(config: Config, noise: pd.DataFrame, cornerstones: pd.DataFrame, b
     ]
     ratio = wide(config, found, cornerstones, baselines)
     said.append(
-        "So the intervals of the values hold nothing of that."
+        "No accuracy differs, so this adds nothing to the intervals of the values."
         if np.isinf(ratio)
         else f"The intervals of the values (mean over tasks) are {_few(ratio)} times as wide as that alone would make "
         "them."
@@ -50,7 +50,7 @@ def sentences(config: Config, noise: pd.DataFrame, cornerstones: pd.DataFrame, b
         dtype = config.models[str(noise["model"].iloc[0])].dtype
         said.append(
             f"In float32 instead of {dtype} they differ by at most {_few(largest)} log-likelihood units and "
-            f"{_few(points)} {unit}{_flips(exact, '; ')}."
+            f"{_few(points)} {unit}{_flips(exact)}."
         )
     return " ".join(said)
 
@@ -86,13 +86,13 @@ def _largest(rows: pd.DataFrame) -> tuple[float, float]:
     return float(rows.loc[choices, "largest"].max()), 100 * float(rows.loc[~choices, "largest"].max())
 
 
-def _flips(rows: pd.DataFrame, before: str = "; ") -> str:
+def _flips(rows: pd.DataFrame) -> str:
     """How many answers flip; nothing where the metrics have no answers."""
     flipped = rows[["flipped", "documents", "coalitions"]].dropna()
     if flipped.empty:
         return ""
     share = np.average(flipped["flipped"], weights=flipped["documents"] * flipped["coalitions"])
-    return f"{before}{f'{_few(100 * share)} % of' if share else 'none of'} the answers flip"
+    return f"; {f'{_few(100 * share)} % of' if share else 'none of'} the answers flip"
 
 
 def _few(value: float) -> str:

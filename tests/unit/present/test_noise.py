@@ -61,4 +61,4 @@ def test_how_wide_intervals_are_beside_the_noise() -> None:
 def test_where_no_answer_flips() -> None:
     said = noise.sentences(config(), rounding(0.0), CORNERSTONES, BASELINES)
     assert "none of the answers flip" in said
-    assert "So the intervals of the values hold nothing of that." in said
+    assert "No accuracy differs, so this adds nothing to the intervals of the values." in said
