@@ -39,11 +39,11 @@ from cornerstone.estimators.values import Values
 from cornerstone.game.game import MEAN, Game
 from cornerstone.game.players import Player
 from cornerstone.game.work import evaluations
+from cornerstone.present.findings import filled
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "answers.md"
 FIGURE = ROOT / "docs" / "figures" / "answers.png"
-BEGIN, END = "<!-- answers: begin -->", "<!-- answers: end -->"
 LEVEL, WIDTH = 0.95, 0.01
 PRECISE = 8_000
 BLOCK = 16
@@ -282,8 +282,7 @@ def words(frame: pd.DataFrame, performance: pd.DataFrame, found: pd.DataFrame | 
 
 def page(text: str, body: str) -> str:
     """The page of the documentation with other tables between its two marks."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}"
+    return filled(text, {"answers": body.rstrip()})
 
 
 def stored(name: str) -> pd.DataFrame | None:

@@ -25,12 +25,12 @@ from cornerstone.errors import CornerstoneError
 from cornerstone.estimators import WindowEstimator
 from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
+from cornerstone.present.findings import filled
 
 DRAWS = 10
 DOCUMENTS = (8, 12, 16, 24, 36)
 WINDOWS = (1, 2, 4)
 PAGE = report.RESULTS.parents[1] / "docs" / "benchmarks" / "default-study.md"
-BEGIN, END = "<!-- few documents: begin -->", "<!-- few documents: end -->"
 FORMATS = {
     "work": ".2f", "half-width": ".2g", "rank correlation": ".2f", "confirmed": ".1f", "of them others": ".2f",
     "above the median": ".1f",
@@ -119,15 +119,12 @@ def page(text: str, frames: Mapping[str, pd.DataFrame]) -> str:
         text: the page as it is.
         frames: model -> `table`.
     """
-    before, rest = text.split(BEGIN)
-    tables = "\n".join(f"**{model}**\n\n{report.markdown(frame, FORMATS)}" for model, frame in frames.items())
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}"
+    return filled(text, {"few": report.sections(frames, FORMATS)})
 
 
 def measured() -> dict[str, pd.DataFrame]:
     """Model -> its table, of those in benchmarks/results/."""
-    paths = sorted(report.RESULTS.glob("default_study-*.csv"))
-    return {path.stem.partition("-")[2]: pd.read_csv(path) for path in paths}
+    return report.of_models("default_study")
 
 
 def main() -> None:

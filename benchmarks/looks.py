@@ -26,6 +26,7 @@ from cornerstone.analysis.ranks import Sample
 from cornerstone.config.looks import Look, Until
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import MEAN
+from cornerstone.present.findings import filled
 
 LEVEL, START, MOST = 0.95, 24, 768
 FIXED = 500
@@ -44,7 +45,6 @@ GOALS: Mapping[str, tuple[str, ...]] = {
 never ends, and takes long to show."""
 
 PAGE = report.RESULTS.parents[1] / "docs" / "how-to" / "until-settled.md"
-BEGIN, END = "<!-- looks: begin -->", "<!-- looks: end -->"
 WORLDS = {
     "sparse": "three layers stand out",
     "collapse": "the model collapses without a quarter of its layers",
@@ -177,8 +177,7 @@ def page(before: str, frame: pd.DataFrame) -> str:
     shown["documents, mean"] = frame["documents"]
     shown["intervals that hold the truth at the end, %"] = 100 * frame["covered"]
     formats = dict.fromkeys(shown.columns[3:], ".1f") | {"documents, mean": ",.0f"}
-    start, rest = before.split(BEGIN)
-    return f"{start}{BEGIN}\n\n{report.markdown(shown, formats)}\n{END}{rest.split(END)[1]}"
+    return filled(before, {"looks": report.markdown(shown, formats).rstrip()})
 
 
 def main() -> None:

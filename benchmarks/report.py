@@ -60,3 +60,14 @@ def write(folder: Path, name: str, frame: pd.DataFrame, text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def of_models(name: str) -> dict[str, pd.DataFrame]:
+    """Model -> its table, of the files NAME-MODEL.csv in benchmarks/results/."""
+    paths = sorted(RESULTS.glob(f"{name}-*.csv"))
+    return {path.stem.removeprefix(f"{name}-"): pd.read_csv(path) for path in paths}
+
+
+def sections(frames: Mapping[str, pd.DataFrame], formats: Mapping[str, str]) -> str:
+    """Their tables below each other, each under the name of its model."""
+    return "\n".join(f"**{model}**\n\n{markdown(frame, formats)}" for model, frame in frames.items()).rstrip()

@@ -35,10 +35,10 @@ from benchmarks.performance import ROOT, Bench, machine, typical_difference
 from cornerstone.config.config import load_files
 from cornerstone.game.coalitions import removed_from
 from cornerstone.log import log
+from cornerstone.present.findings import filled
 from cornerstone.schedule.malloc import keep_freed_memory
 
 PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- rivals: begin -->", "<!-- rivals: end -->"
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 LLAMA, LM_EVAL = "llama.cpp, whole model", "lm-eval, sublayers taken out"
 PLAN, PLAN_EAGER = "sweep, compiled, coalitions of the plan", "sweep, eager, coalitions of the plan"
@@ -248,8 +248,7 @@ def words(frame: pd.DataFrame) -> str:
 
 def page(text: str, body: str) -> str:
     """The page of the documentation with another table and text between its two marks."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}"
+    return filled(text, {"rivals": body.rstrip()})
 
 
 def main() -> None:

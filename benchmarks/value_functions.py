@@ -24,10 +24,10 @@ from cornerstone.config.config import Config, load_files
 from cornerstone.errors import CornerstoneError
 from cornerstone.game.game import ACCURACY
 from cornerstone.plan.layout import Layout
+from cornerstone.present.findings import filled
 
 SPLITS = 200
 PAGE = report.RESULTS.parents[1] / "docs" / "benchmarks" / "value-functions.md"
-BEGIN, END = "<!-- reliability: begin -->", "<!-- reliability: end -->"
 FORMATS = {"reliability": ".3f", "rank correlation of halves": ".2f", "documents for accuracy's reliability": ".2g"}
 
 
@@ -81,15 +81,12 @@ def page(text: str, frames: Mapping[str, pd.DataFrame]) -> str:
         text: the page as it is.
         frames: model -> `table`.
     """
-    before, rest = text.split(BEGIN)
-    tables = "\n".join(f"**{model}**\n\n{report.markdown(frame, FORMATS)}" for model, frame in frames.items())
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}"
+    return filled(text, {"reliability": report.sections(frames, FORMATS)})
 
 
 def measured() -> dict[str, pd.DataFrame]:
     """Model -> its table, of those in benchmarks/results/."""
-    paths = sorted(report.RESULTS.glob("value_functions-*.csv"))
-    return {path.stem.partition("-")[2]: pd.read_csv(path) for path in paths}
+    return report.of_models("value_functions")
 
 
 def main() -> None:
