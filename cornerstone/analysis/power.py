@@ -39,6 +39,8 @@ RANGE = (0.1, 0.9)
 """Quantiles of the draws between which an answer is given."""
 SIZES = (100, 300, 1000)
 """Documents for which half-widths and chances are foretold, beside those of the pilot."""
+MOST = 10**9
+"""More documents than any task has: a forecast beyond it is that no number is enough."""
 POINT, SHARE = 0.01, 0.1
 """Half-widths that are asked for: a point of accuracy; else, a tenth of a standard deviation over documents."""
 
@@ -165,9 +167,11 @@ class Pilot:
 
 
 def _needed(variance: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """Documents at which a variance of one document has shrunk to the room that there is; infinite where none is."""
+    """Documents at which a variance of one document has shrunk to the room that there is; infinite where none is, and
+    beyond `MOST`."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variance <= 0, 1.0, np.where(room > 0, np.maximum(1.0, variance / room), np.inf))
+        needed = np.where(variance <= 0, 1.0, np.where(room > 0, np.maximum(1.0, variance / room), np.inf))
+    return np.where(needed > MOST, np.inf, needed)
 
 
 def _of_pairs(covariance: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -149,3 +149,10 @@ def test_a_prior_that_is_stated_serves_as_well() -> None:
     assert second / first == pytest.approx(np.full(3, 25), rel=0.01)
     assert needed[0]["plug_in"].isna().all()
     assert needed[0].query("question == 'half_width'")["documents"].tolist() == [100, 300, 1000]
+
+
+def test_two_layers_that_are_all_but_equal_take_no_number_of_documents() -> None:
+    """Not 3,699,999,999,999,856,274,429,882,400,768 of them."""
+    pilot = power.Pilot.stated(4, 0.02, 0.3)
+    assert np.isfinite(pilot.documents_for_top(np.array([0.3, 0.2, 0.1, 0.0]), 1, 0.95))
+    assert pilot.documents_for_top(np.array([0.3, 0.3 - 1e-15, 0.1, 0.0]), 1, 0.95) == np.inf
