@@ -142,6 +142,9 @@ class Settings:
     documents: int
     context: int = 80
     threads: int = 2
+    gpus: int = 0
+    host_gb: float = 0.0
+    batch_tokens: int = 1024
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Outcome:
         walks: over the weights; 0 where they are resident.
         read: bytes read from files during the walks.
         from_disk: bytes that the process fetched from storage, page cache aside.
-        peak: the most memory that the process held, bytes.
+        peak: the most memory that the process held, bytes; with a GPU, what it held of the GPU's.
         tokens: of the documents, packed and padded.
         scores: digest of all log-likelihoods.
     """
@@ -207,9 +210,10 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
         "source": "folder",
         "id": str(folder),
         "blocks": settings.blocks,
-        "batch_tokens": 1024,
+        "batch_tokens": settings.batch_tokens,
         "threads": settings.threads,
-        "memory": {"weights": settings.weights, "budget_gb": settings.budget_gb},
+        "memory": {"weights": settings.weights, "budget_gb": settings.budget_gb, "host_gb": settings.host_gb},
+        "resources": {"gpus": settings.gpus},
     }
     checked = load(
         {
@@ -262,7 +266,7 @@ def job(folder: Path, settings: Settings, scratch: Path) -> Outcome:
         walks=traffic.walks if traffic else 0,
         read=traffic.bytes if traffic else 0,
         from_disk=_from_disk(),
-        peak=_peak(),
+        peak=torch.cuda.max_memory_allocated() if settings.gpus else _peak(),
         tokens=sum(tokens),
         scores=digest,
     )

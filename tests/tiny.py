@@ -18,6 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from cornerstone.engine.network import Network
 from cornerstone.engine.weights import Weights
 from cornerstone.game.players import Player, alike, players_of
+from tests.device import DEVICE
 
 TEXT = (
     "Question: Which of these is a renewable source of energy?\nAnswer: the wind and the sun. "
@@ -126,7 +127,7 @@ def make(name: str, seed: int = 0) -> Any:
     tiny = TINY[name]
     torch.manual_seed(seed)
     config = CONFIG_MAPPING[tiny.model_type](**tiny.settings)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(DEVICE).eval()
 
 
 def network(

@@ -17,6 +17,8 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from tests.device import DEVICE
+
 TYPES: tuple[str, ...] = tuple(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
 BLOCKS = 4
 
@@ -119,7 +121,7 @@ def make(model_type: str, seed: int = 0) -> Any:
         for name, parameter in model.named_parameters():
             if parameter.ndim <= 1 and "bias" not in name:
                 parameter += 0.1 * torch.randn_like(parameter)
-    return model
+    return model.to(DEVICE)
 
 
 MIXERS = (

@@ -62,7 +62,7 @@ def mean_outputs(model: Any, paths: Sequence[str], texts: Iterable[Sequence[int]
     handles = [model.get_submodule(path).register_forward_hook(note(path)) for path in paths]
     with torch.inference_mode():
         for tokens in texts:
-            model(input_ids=torch.tensor([list(tokens)]))
+            model(input_ids=torch.tensor([list(tokens)], device=model.device))
     for handle in handles:
         handle.remove()
     return {path: torch.cat(parts).mean(0) for path, parts in seen.items()}

@@ -16,6 +16,7 @@ from cornerstone.engine.network import Network
 from cornerstone.game import coalitions
 from cornerstone.game.players import alike, experts_of, groups_of, players_of
 from tests import tiny
+from tests.device import DEVICE, NAME
 from tests.parity import stock
 
 REQUESTS = [
@@ -204,7 +205,7 @@ def spread_out(model: Any) -> None:
         name for name, module in model.named_modules()
         if name and not name.startswith(blocks) and not blocks.startswith(name) and not list(module.children())
     ]  # fmt: skip
-    accelerate.dispatch_model(model, dict.fromkeys([*parts, *rest], "cpu"), force_hooks=True)
+    accelerate.dispatch_model(model, dict.fromkeys([*parts, *rest], NAME), force_hooks=True)
     assert hasattr(model.get_submodule(blocks)[0], "_hf_hook")
 
 
@@ -218,7 +219,7 @@ def test_hooks_of_accelerate_stay(name: str) -> None:
     packed = tries.batches(encoding.encode(model, tokenizer, REQUESTS), 100)
     wanted = [coalitions.without(removed, players) for removed in REMOVED]
     plain = sweep.choice_scores(Network(model, players, alike(tiny.BLOCKS, kind)), packed, wanted)
-    before = model(torch.tensor([[3, 4, 5]])).logits
+    before = model(torch.tensor([[3, 4, 5]], device=DEVICE)).logits
     spread_out(model)
     hooked = sweep.choice_scores(Network(model, players, alike(tiny.BLOCKS, kind)), packed, wanted)
     for one, other in zip(plain, hooked, strict=True):
@@ -226,4 +227,4 @@ def test_hooks_of_accelerate_stay(name: str) -> None:
     block = structure.blocks_of(model)[1][0]
     assert hasattr(block, "_hf_hook")
     assert "forward" in vars(block)
-    assert torch.equal(model(torch.tensor([[3, 4, 5]])).logits, before)
+    assert torch.equal(model(torch.tensor([[3, 4, 5]], device=DEVICE)).logits, before)

@@ -21,6 +21,7 @@ from cornerstone.errors import ModelError
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player, heads_of, players_of
 from tests import tiny, types
+from tests.device import DEVICE, NAME
 from tests.parity import stock
 from tests.parity.test_architectures import REQUESTS
 
@@ -128,8 +129,8 @@ def test_all_heads_are_the_sublayer(name: str) -> None:
 @pytest.mark.parametrize("name", ["gpt_neox"])
 def test_company_changes_no_bit_and_neither_does_streaming(name: str, tmp_path: Path) -> None:
     tiny.save(name, tmp_path)
-    resident, tokenizer = loading.load(tmp_path, "bfloat16", "cpu")
-    shapes, _, weights = streamed.load(tmp_path, "bfloat16", torch.device("cpu"))
+    resident, tokenizer = loading.load(tmp_path, "bfloat16", NAME)
+    shapes, _, weights = streamed.load(tmp_path, "bfloat16", DEVICE)
     kinds = structure.kinds_of(resident)
     net, there = network(resident), Network(shapes, heads_of(kinds, HEADS), kinds, weights)
     packed = encoding.encode(resident, tokenizer, REQUESTS[1:4])
@@ -186,7 +187,7 @@ def mean_inputs(model: Any, paths: list[str], texts: list[list[int]]) -> dict[st
     ]
     with torch.inference_mode():
         for tokens in texts:
-            model(input_ids=torch.tensor([tokens]))
+            model(input_ids=torch.tensor([tokens], device=model.device))
     for handle in handles:
         handle.remove()
     return {path: torch.cat(parts).mean(0) for path, parts in seen.items()}

@@ -25,6 +25,7 @@ from cornerstone.engine.network import Network
 from cornerstone.engine.proof import prove
 from cornerstone.evaluate.scoring import Scores
 from cornerstone.game import coalitions
+from tests.device import NAME
 from tests.helpers import ROOT
 from tests.parity import stock
 
@@ -80,7 +81,7 @@ def real(request: pytest.FixtureRequest, real_assets: Path) -> Real:
     )
     assert done.returncode == 0, done.stderr
     folder = fetch.model_folder(real_assets / "models" / f"{name}.json", entry)
-    model, tokenizer = loading.load(ROOT / folder, "float32")
+    model, tokenizer = loading.load(ROOT / folder, "float32", NAME)
     return Real(entry, model, tokenizer, Network(model, entry.all_players(), entry.kinds()))
 
 

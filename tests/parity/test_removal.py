@@ -19,6 +19,7 @@ from cornerstone.engine.streaming import streamed
 from cornerstone.game import coalitions
 from cornerstone.game.players import Player, alike, groups_of, players_of
 from tests import tiny, types
+from tests.device import DEVICE, NAME
 from tests.parity import stock
 from tests.parity.test_architectures import REQUESTS
 
@@ -58,7 +59,9 @@ def test_equals_stock_lm_eval(name: str) -> None:
     texts = [[*context, *continuation[:-1]] for context, continuation in (lm._encode_pair(*text) for text in TEXTS)]
     means = stock.mean_outputs(model, paths(name), texts)
     for place, path in enumerate(paths(name)):
-        torch.testing.assert_close(network.means.contributions[place].double(), means[path], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            network.means.contributions[place].double().cpu(), means[path].cpu(), rtol=1e-4, atol=1e-5
+        )
     packed = encoding.encode(model, tokenizer, REQUESTS[1:4])
     wanted = [coalitions.without(removed, network.players) for removed in REMOVED]
     ours = sweep.choice_scores(network, tries.batches(packed, 100), wanted)
@@ -94,8 +97,8 @@ def test_a_removed_group_adds_the_means_of_its_members() -> None:
 @pytest.mark.parametrize("name", ["gpt_neox"])
 def test_company_changes_no_bit_and_neither_does_streaming(name: str, tmp_path: Path) -> None:
     tiny.save(name, tmp_path)
-    resident, tokenizer = loading.load(tmp_path, "bfloat16", "cpu")
-    shapes, _, weights = streamed.load(tmp_path, "bfloat16", torch.device("cpu"))
+    resident, tokenizer = loading.load(tmp_path, "bfloat16", NAME)
+    shapes, _, weights = streamed.load(tmp_path, "bfloat16", DEVICE)
     packed = tries.batches(encoding.encode(resident, tokenizer, REQUESTS[1:4]), 100)
     here, there = tiny.network(resident, name), tiny.network(shapes, name, weights=weights)
     here.means, there.means = averaged(here, tokenizer), averaged(there, tokenizer)
