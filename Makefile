@@ -4,6 +4,7 @@
 # make test   environment, lint, all tests
 # make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, most of the 189 model types
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
+# make test-gpu     parity with stock lm-eval, streaming and all model types on a GPU
 # make test-page  the page in a headless Chromium, which it installs where it can (Debian and Ubuntu, as root)
 # make soak   breaks runs in 510 ways: kills, damaged files, bad configs, hostile strings and models (two hours on two cores)
 # make bench  speed: the sweep against its peers and the machine's limit, streaming, the workflow (an hour on two cores)
@@ -46,7 +47,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-here test-parity test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
+.PHONY: run study named plan test test-gpu test-here test-parity test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -98,6 +99,10 @@ test-rare: .venv/dev
 	CORNERSTONE_TEST_WHOLE_IMAGE=1 $(BIN)/python -m pytest -m rare tests
 	CORNERSTONE_TEST_WHOLE_IMAGE=1 $(BIN)/python -m pytest tests/hpc
 
+test-gpu: export CORNERSTONE_TEST_DEVICE = cuda:0
+test-gpu: .venv/dev
+	$(BIN)/python -m pytest -m "not models" -W ignore::UserWarning tests/parity
+
 test-models: .venv/dev
 	$(BIN)/python -m pytest -m models tests/parity
 
@@ -132,6 +137,7 @@ bench: .venv/ready
 
 bench-gpu: .venv/ready
 	$(BIN)/python -m benchmarks.gpu
+	$(BIN)/python -m benchmarks.gpu_streaming
 
 bench-peers: .venv/ready .venv-peers/ready
 	$(BIN)/python -m benchmarks.rivals

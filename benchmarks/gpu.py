@@ -10,6 +10,8 @@ does not fit 80 GB); documents of ARC-Easy with the tokens of SmolLM2. All on on
   after the sweep, and scaled to the number of coalitions.
 - *Useful FLOP* and *product rate*: as in benchmarks/performance.py.
 
+docs/performance.md shows the table, and what of `make test-gpu` passed (benchmarks/results/gpu_tests.csv, by hand).
+
 `--device cpu --scale 32` runs the same on narrower models without a GPU: it shows that the command works, no speed.
 """
 
@@ -41,6 +43,7 @@ from cornerstone.game.coalitions import removed_from, window_coalitions
 from cornerstone.game.players import alike, players_of
 from cornerstone.log import log
 from cornerstone.plan.plan import union
+from cornerstone.present.findings import filled
 from cornerstone.schedule.groups import groups_within
 
 TASK = "arc_easy"
@@ -49,6 +52,7 @@ VOCABULARY = 49_152
 BATCHES = (8, 16, 32, 64, 128, 256)
 """Batch sizes among which P2 may choose."""
 PARITY_BLOCKS = 2
+PAGE = ROOT / "docs" / "performance.md"
 
 
 def shapes(scale: int = 1) -> dict[str, PreTrainedConfig]:
@@ -213,6 +217,14 @@ def trials(
     return rows, pd.DataFrame(table)
 
 
+def page(text: str) -> str:
+    """The page of the documentation with the tables in benchmarks/results/, if there are any."""
+    made = {"gpu": (report.RESULTS / "gpu.md").read_text(encoding="utf-8").partition("\n\n")[2].rstrip()}
+    tests = pd.read_csv(report.RESULTS / "gpu_tests.csv")
+    made["gputests"] = report.markdown(tests, {}).rstrip()
+    return filled(text, made)
+
+
 def _free(device: torch.device) -> None:
     torch.compiler.reset()  # or the limit of compilations of one function would be reached by one model after another
     gc.collect()
@@ -242,6 +254,8 @@ def main() -> None:
         + report.markdown(pd.DataFrame(rows), {"value": ".3g"})
     )
     report.write(chosen.output, "gpu", table, text)
+    if chosen.output == report.RESULTS:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     print(text)
 
 

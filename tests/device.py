@@ -8,3 +8,5 @@ import torch
 
 NAME = os.environ.get("CORNERSTONE_TEST_DEVICE", "cpu")
 DEVICE = torch.device(NAME)
+if DEVICE.type == "cuda" and not torch.cuda.is_available():
+    raise SystemExit(f"torch sees no GPU here, and CORNERSTONE_TEST_DEVICE={NAME} asks for one. Unset it.")

@@ -60,8 +60,10 @@ def test_other_layouts_equal_resident(name: str, tmp_path: Path) -> None:
     network = Network(model, players, kinds, weights)
     prove_streamed(network, documents)
     found = sweep.choice_scores(network, packed, wanted)
+    # on a GPU, a Mamba model's scores depend in the last digits on where in memory its weights lie
+    far = 1e-3 if name == "mamba" and DEVICE.type == "cuda" else 0
     for ours, theirs in zip(found, expected, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        torch.testing.assert_close(torch.cat(ours), torch.cat(theirs), rtol=0, atol=far)
 
 
 @pytest.mark.parametrize("block", [0, 1])  # a dense one and a mixture

@@ -137,3 +137,8 @@ def test_shapes_are_those_of_the_models() -> None:
         sizes = [sum(p.numel() for p in gpu.AutoModelForCausalLM.from_config(c).parameters()) for c in (llama, mixtral)]
     assert sizes[0] == 8_030_261_248  # https://huggingface.co/meta-llama/Meta-Llama-3-8B
     assert 17e9 < sizes[1] < 19e9
+
+
+def test_the_page_shows_what_was_measured_on_a_gpu() -> None:
+    text = gpu.PAGE.read_text(encoding="utf-8")
+    assert gpu.page(text) == text
