@@ -32,7 +32,7 @@ HOSTILE = "</script><script>alert(1)</script> & <b>“q”</b>"
 def config_of(folder: Path, models: int = 1, blocks: int = 6, **changes: Any) -> Config:
     """A config of one model, or of two that are compared."""
     tiny = raw()["models"]["tiny"] | {"blocks": blocks}
-    entries = {"base": tiny, "tuned": tiny | {"id": "/elsewhere"}}
+    entries = {"base": tiny, "tuned-1.5b": tiny | {"id": "/elsewhere"}}
     names = list(entries)[:models]
     settings = {
         "run": names,

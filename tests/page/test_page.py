@@ -101,7 +101,7 @@ def visit(chromium: Browser, config: Config) -> Iterator[Any]:
 
 def labels(page: Page, chart: str) -> list[str]:
     """What the marks of a chart say to who can't see them."""
-    found = page.locator(f"#chart-{chart} svg [aria-label]").evaluate_all("all => all.map(e => e.ariaLabel)")
+    found = page.locator(f'[id="chart-{chart}"] svg [aria-label]').evaluate_all("all => all.map(e => e.ariaLabel)")
     return [str(label) for label in found]
 
 
@@ -320,13 +320,14 @@ def test_a_narrow_screen_is_filled_and_no_wider(visit: Any) -> None:
 
 def test_models_are_set_side_by_side(visit: Any, compared: Config) -> None:
     page = visit(path=Layout(compared).compare_page).drawn()
-    name = "base--tuned"
-    page.wait_for_selector(f"#chart-ranks-{name} svg")
+    name = "base--tuned-1.5b"  # a dot means something else in a CSS selector
+    page.wait_for_selector(f'[id="chart-ranks-{name}"] svg')
     said = [label for label in labels(page, f"difference-{name}") if "points of accuracy" in label]
     assert any(label.startswith("ffn0: ") for label in said)
-    before = page.locator(f"#chart-difference-{name} svg").inner_html()
+    before = page.locator(f'[id="chart-difference-{name}"] svg').inner_html()
     page.get_by_role("button", name="drop when removed alone").click()
     page.wait_for_function(
-        "before => document.querySelector('#chart-difference-base--tuned svg').innerHTML !== before", arg=before
+        "before => document.querySelector('[id=\"chart-difference-base--tuned-1.5b\"] svg').innerHTML !== before",
+        arg=before,
     )
     assert [label for label in labels(page, f"difference-{name}") if "points of accuracy" in label] != said

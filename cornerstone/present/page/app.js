@@ -43,7 +43,7 @@
     const { spec, sets } = charts.get(name);
     const made = structuredClone(spec);
     made.datasets = sets;
-    made.description = $(`#chart-${name}`).getAttribute("aria-label");
+    made.description = document.getElementById(`chart-${name}`).getAttribute("aria-label");
     if (made.vconcat) made.vconcat.forEach((view) => { view.width = Math.max(160, width - 104 - (width < 600 ? 24 : 70)); });
     else {
       const step = made.height.step, field = made.encoding?.y?.field;
@@ -54,7 +54,7 @@
   }
 
   async function draw(name, spec, sets, columns, rows) {
-    const place = $(`#chart-${name}`);
+    const place = document.getElementById(`chart-${name}`);
     if (!place) return;
     const turn = {};
     charts.set(name, { spec, sets, columns, rows, turn, view: charts.get(name)?.view });
@@ -122,7 +122,7 @@
     copied([...$("table", button.closest(".tabled")).rows].map(cells).join("\n") + "\n", button);
   });
   $$("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
-    await copied($(`#${button.dataset.copy}`).textContent, button);
+    await copied(document.getElementById(button.dataset.copy).textContent, button);
   }));
   async function copied(text, button) {
     try {

@@ -141,11 +141,11 @@ def test_several_models_have_a_page_each_and_an_overview(compared: Config) -> No
     write.write(compared, pages.reader(compared))
     layout = Layout(compared)
     names = [Path(path).name for path in layout.pages]
-    assert names == ["index.html", "base.html", "tuned.html", "compare.html"]
+    assert names == ["index.html", "base.html", "tuned-1.5b.html", "compare.html"]
     texts = {path.name: path.read_text() for path in map(Path, layout.pages)}
     for other in names[1:]:
         assert f'href="{other}"' in texts["index.html"]
-    assert 'href="tuned.html"' in texts["base.html"]
+    assert 'href="tuned-1.5b.html"' in texts["base.html"]
     assert "second less first" in texts["compare.html"].lower()
     assert all(len(text.encode()) < LARGEST for text in texts.values())
 
