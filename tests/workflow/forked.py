@@ -15,7 +15,6 @@ import json
 import os
 import runpy
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -148,18 +148,19 @@ def serve_scripts(number: int) -> None:
         waiting.register(listening, selectors.EVENT_READ)
         if all(key.fileobj is listening for key, _ in waiting.select()):  # only where a script is started at all
             serve(SCRIPTS)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while all(key.fileobj is listening for key, _ in waiting.select()):
             with listening.accept()[0] as connection:
                 if not os.fork():
                     waiting.close()
                     listening.close()
                     return script(connection)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
 
 
 def script(connection: socket.socket) -> None:
     """Run the script that a connection asks for, and say how it ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, screens, _, _ = socket.recv_fds(connection, 1, 3)
     python, arguments, folder, variables = json.loads(connection.makefile().readline())
     child = os.fork()
