@@ -62,7 +62,7 @@ with tempfile.TemporaryDirectory() as folder:
     AutoModelForCausalLM.from_pretrained(folder)
 
 ROOT = Path(__file__).parents[1]
-for name in ("cornerstone", "scripts", "snakemake_logger_plugin_cornerstone"):
-    compileall.compile_dir(ROOT / name, quiet=1)
-for module in (ROOT / "cornerstone").rglob("*.py"):
-    meaning(module)
+for ours in ("cornerstone", "scripts", "snakemake_logger_plugin_cornerstone"):
+    compileall.compile_dir(ROOT / ours, quiet=1)
+    for path in (ROOT / ours).rglob("*.py"):
+        meaning(path)

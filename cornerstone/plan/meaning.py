@@ -44,7 +44,7 @@ def meaning(path: Path) -> bytes:
 
 
 def _keep(path: Path, what: bytes) -> None:
-    """Write a file in one step, as processes do it side by side; one that a failure of the machine cuts is made anew."""
+    """Write a file in one step, as processes do it side by side. One that a crash cuts does not fit its checksum."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(what)

@@ -198,9 +198,7 @@ def end(act: Callable[..., object], *arguments: object) -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # type: ignore[attr-defined]  # it ends the threads of pools and waits for all others
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
