@@ -15,6 +15,7 @@ import json
 import os
 import runpy
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,8 @@ ONLINE = ("fetch_outline.py",)
 LAUNCHER = "python-forked"
 ADDRESS = "CORNERSTONE_TEST_SCRIPTS"
 """Environment variable: the socket of the server of scripts."""
+LONGEST = 900
+"""Seconds after which a Snakemake that goes on and on is ended."""
 
 _servers: list[subprocess.Popen[str]] = []
 
@@ -133,6 +136,7 @@ def serve_snakemake() -> None:
         child = os.fork()
         if not child:
             nothing, screen = os.open(os.devnull, os.O_RDONLY), os.open(said, os.O_WRONLY)
+            signal.alarm(LONGEST)
             python = str(Path(python).with_name(LAUNCHER))
             become(python, folder, {**variables, ADDRESS: address}, (nothing, screen, screen))
             sys.path.insert(0, folder)

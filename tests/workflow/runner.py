@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
@@ -117,6 +118,8 @@ class Workflow:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it said (stdout and stderr together). It is forked, so that it starts soon."""
+        if sys.platform != "linux":  # where libraries do not take well to a fork
+            return self.start(*arguments)
         return forked.run(self.command(*arguments), self.folder, dict(os.environ))
 
     def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:
