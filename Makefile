@@ -47,7 +47,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-gpu test-here test-parity test-lint test-needs test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
+.PHONY: run study named plan test test-gpu test-here test-parity test-lint test-needs test-numbers test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -62,29 +62,32 @@ named:
 plan: .venv/ready
 	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
 
-# Five runs side by side, so on one thread each, and none much longer than the others; those of SLURM mostly wait for its
-# clocks. All but the first are shown when they end.
+# All side by side, so on one thread each; most are shown when they end. What reads assets waits until they are fetched.
 test: .venv/dev
-	@$(MAKE) --no-print-directory --jobs=2 test-lint test-needs
-	@$(MAKE) --no-print-directory --jobs=5 test-here test-parity test-straight test-own test-slurm
+	@$(MAKE) --no-print-directory --jobs=8 test-lint $(addprefix test-,here $(SUITES))
 
 test-needs: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	$(BIN)/python -m tests.page.browser
 	$(BIN)/snakemake --cores $(CORES) --quiet all -- fetch
 
-test-here test-parity test-straight test-own: export OMP_NUM_THREADS = 1
-
-test-here: .venv/dev
-	$(BIN)/python -m pytest $(addprefix --ignore tests/,hpc page parity workflow)
-
-test-parity test-straight test-own test-slurm: test-%: .venv/dev
-	@$(BIN)/python -m pytest $(SUITE-$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
-
+# None is much longer than the others; SLURM's mostly waits for its clocks.
+SUITES := numbers parity straight own slurm
+SUITE-numbers := $(addprefix tests/unit/,assets benchmarks engine estimators evaluate forecast)
 SUITE-parity := tests/parity tests/page
 SUITE-straight := tests/workflow --runs straight
 SUITE-own := tests/workflow --runs own
 SUITE-slurm := tests/hpc
+
+test-here $(addprefix test-,$(filter-out slurm,$(SUITES))): export OMP_NUM_THREADS = 1
+
+test-here: .venv/dev
+	$(BIN)/python -m pytest $(addprefix --ignore ,$(SUITE-numbers)) $(addprefix --ignore tests/,hpc page parity workflow)
+
+$(addprefix test-,$(SUITES)): test-%: .venv/dev
+	@$(BIN)/python -m pytest $(SUITE-$*) >.venv/$*.log 2>&1; code=$$?; cat .venv/$*.log; exit $$code
+
+$(addprefix test-,parity straight own slurm): test-needs
 
 test-lint: .venv/dev
 	@$(MAKE) --no-print-directory lint >.venv/lint.log 2>&1; code=$$?; cat .venv/lint.log; exit $$code

@@ -1,12 +1,11 @@
 """What decides a number, as a hash: settings and code. What it does not hold may change without a rerun.
 
-Code counts by its meaning: comments, docstrings and formatting are left out. It counts by folder, as a folder is a
-promise about what it decides (see its `__init__`).
+Code counts by its meaning (`meaning`). It counts by folder, as a folder is a promise about what it decides (see its
+`__init__`).
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from functools import lru_cache
@@ -22,6 +21,7 @@ from cornerstone.config.pairs import Pair
 from cornerstone.errors import UnreadableError
 from cornerstone.game.functions import SOFT
 from cornerstone.plan.layout import Layout
+from cornerstone.plan.meaning import meaning
 
 PACKAGE = Path(__file__).parents[1]
 SCRIPTS = PACKAGE.parent / "scripts"
@@ -44,9 +44,6 @@ DESCRIBED = ("outputs",)
 
 COUNTED = (".py", ".mplstyle", ".j2", ".css", ".js", "description.yaml")
 """Endings and names of files that count; others, such as those of editors and of Python itself, come and go."""
-
-_UNSAID = {"ctx", "kind", "type_comment", "type_ignores"}
-"""Fields of a syntax tree that say nothing of what a program does."""
 
 DECISIVE = {
     *("source", "id", "revision", "file", "sha256", "blocks", "feed_forward", "sublayers", "experts", "players"),
@@ -174,53 +171,6 @@ def _parts(folder: str) -> tuple[bytes, ...]:
         raise FileNotFoundError(f"the package has no folder {folder} to take a fingerprint of")
     names = [f"{path.relative_to(PACKAGE).as_posix()}\0".encode() for path in paths]
     return tuple(part for name, path in zip(names, paths, strict=True) for part in (name, meaning(path)))
-
-
-def meaning(path: Path) -> bytes:
-    """What of a file counts: of Python the program without comments, docstrings and formatting; else every byte."""
-    content = path.read_bytes()
-    if path.suffix != ".py":
-        return content
-    parts: list[str] = []
-    _canonical(ast.parse(content), parts)
-    return "".join(parts).encode()
-
-
-def _canonical(node: object, parts: list[str]) -> None:
-    """Append a syntax tree as text: names of nodes and their fields, without positions and docstrings.
-
-    Written here because `ast.dump` gives other text in other versions of Python: fields that are empty are left out.
-    """
-    if isinstance(node, ast.AST):
-        parts.append(f"({type(node).__name__}")
-        for field, value in ast.iter_fields(node):
-            if field in _UNSAID or value is None:
-                continue
-            if isinstance(node, ast.JoinedStr) and field == "values":
-                value = [part for part in value if not _is_nothing(part)]
-            if value != []:
-                parts.append(f" {field}=")
-                _canonical(value, parts)
-        parts.append(")")
-    elif isinstance(node, list):
-        parts.append("[")
-        for item in node:
-            if not _is_remark(item):
-                _canonical(item, parts)
-                parts.append(",")
-        parts.append("]")
-    else:
-        parts.append(repr(node))
-
-
-def _is_remark(node: object) -> bool:
-    """Whether a statement is nothing but a string: the docstring of a module, class, function or attribute."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_nothing(node: object) -> bool:
-    """Whether a part of an f-string is empty: Python 3.12.1 has one where others have none."""
-    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _short(*parts: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from cornerstone import files
 from tests.hpc.cluster import Cluster, wait
 from tests.hpc.container import Apptainer
+from tests.workflow import forked
 from tests.workflow.runner import Workflow, configuration
 
 QUICK = [
@@ -88,16 +89,7 @@ class Site:
             )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.workflow.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=500,
-        )
+        return forked.run(self.command(*arguments), self.workflow.folder, self.environment)
 
     def succeed(self, *arguments: str) -> str:
         done = self.run(*arguments)

@@ -39,5 +39,7 @@ def straight(real_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
     folder = tmp_path_factory.mktemp("straight") / "work"
     workflow = Workflow.create(folder, real_assets, configuration(BLOCKS, LARGEST, LIMIT))
     workflow.succeed("--force", "fetch_documents_embedded")  # they are there; now Snakemake has notes of them
-    (folder / SAID).write_text(workflow.succeed(*QUIET))
+    done = workflow.start(*QUIET)
+    assert done.returncode == 0, done.stdout
+    (folder / SAID).write_text(done.stdout)
     return workflow

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from tests import tiny
 from tests.helpers import windows
+from tests.workflow import forked
 
 ROOT = Path(__file__).parents[2]
 CODE = (
@@ -79,7 +82,7 @@ class Workflow:
         for name in CODE:
             source = ROOT / name
             if source.is_dir() and not source.is_symlink():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.sif"))
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.sif"))
             else:
                 shutil.copy(source, folder / name, follow_symlinks=False)
         workflow = cls(folder)
@@ -97,6 +100,7 @@ class Workflow:
     def _install(self) -> None:
         """Make the copy of the code the one that is installed, as `pip install -e .` does."""
         (site_packages(self.folder / ENVIRONMENT) / "_copy.pth").write_text(f"{self.folder}\n")
+        forked.launcher(self.folder / ENVIRONMENT)
 
     @property
     def python(self) -> str:
@@ -113,7 +117,13 @@ class Workflow:
         return [self.python, "-m", "snakemake", "--cores", "2", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake and return what it said (stdout and stderr together)."""
+        """Run Snakemake and return what it said (stdout and stderr together). It is forked, so that it starts soon."""
+        if sys.platform != "linux":  # where libraries do not take well to a fork
+            return self.start(*arguments)
+        return forked.run(self.command(*arguments), self.folder, dict(os.environ))
+
+    def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same in a process of its own, as people start it."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,

@@ -13,6 +13,7 @@ import pytest
 
 from cornerstone.assets import fetch
 from cornerstone.plan import fingerprint
+from cornerstone.plan import meaning as kept
 from cornerstone.plan.fingerprint import code, forget, meaning, of_estimates, of_result
 from cornerstone.plan.layout import Layout
 from tests import tiny
@@ -169,7 +170,7 @@ def test_code_of_no_folder_is_an_error() -> None:
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package and its scripts, of which fingerprints are taken."""
     for folder in ("cornerstone", "scripts"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.pyc"))
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "cornerstone")
     monkeypatch.setattr(fingerprint, "SCRIPTS", tmp_path / "scripts")
     return tmp_path / "cornerstone"
@@ -203,7 +204,7 @@ def test_code_counts_subfolders_style_sheets_and_names_of_files(copied: Path) ->
     seen.add(code("present"))
     assert len(seen) == 4
     compiled = copied / "present" / "__pycache__" / "charts.cpython-311.pyc"
-    compiled.parent.mkdir()
+    compiled.parent.mkdir(exist_ok=True)
     compiled.write_bytes(b"1")
     forget()
     assert code("present") in seen
@@ -235,8 +236,44 @@ def test_files_of_editors_and_of_python_do_not_count(copied: Path, name: str) ->
 
 def canonical(tree: ast.AST) -> str:
     parts: list[str] = []
-    fingerprint._canonical(tree, parts)
+    kept._canonical(tree, parts)
     return "".join(parts)
+
+
+def test_a_meaning_is_kept_as_long_as_file_and_code_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    asked, keep = [], kept._keep
+
+    def counted(path: Path, what: bytes) -> None:
+        asked.append(path)
+        keep(path, what)
+
+    monkeypatch.setattr(kept, "_keep", counted)
+    first = means(tmp_path, "x = 1\n")
+    (path,) = (tmp_path / "__pycache__").iterdir()
+    assert means(tmp_path, "x = 1\n") == first
+    assert len(asked) == 1
+    assert means(tmp_path, "x = 2\n") == first.replace(b"1", b"2")
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], b"", whole.replace(b"Assign", b"Assigm"), bytes(32)):
+        path.write_bytes(damaged)
+        assert means(tmp_path, "x = 2\n") == first.replace(b"1", b"2")
+        assert path.read_bytes() == whole
+    assert len(asked) == 6
+    monkeypatch.setattr(kept, "_own", lambda: b"another way to find it")
+    means(tmp_path, "x = 2\n")
+    assert len(asked) == 7
+
+
+def test_where_python_writes_no_bytecode_no_meaning_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    means(tmp_path, "x = 1\n")
+    assert not (tmp_path / "__pycache__").exists()
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    (tmp_path / "__pycache__").write_text("a file in its place")
+    assert means(tmp_path, "x = 1\n")
 
 
 def test_an_empty_part_of_an_f_string_does_not_count() -> None:
