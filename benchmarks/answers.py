@@ -11,7 +11,7 @@ The ways to it, on the games of `benchmarks.worlds` (60 players, six tasks), who
 - *nested permutations, until settled*: each block of 16 documents has a random permutation of its own;
 - *nested adjusted-msr, until settled*: each block has the fewest coalitions that adjusted-msr takes.
 
-Where there are looks, the error rate is shared out among them in equal parts. From a finished run of a real model (an
+Where there are looks, they share out the error rate as `until` does (`cornerstone.config.looks.Look.spent`). From a finished run of a real model (an
 argument), `cornerstone.analysis.power` says how many documents the same windows would take.
 
     python -m benchmarks.answers --repetitions 5
@@ -34,6 +34,7 @@ from benchmarks import plots, report
 from benchmarks.worlds import LARGEST, TASKS, WORLDS, Drawn, World
 from cornerstone.analysis import ranks
 from cornerstone.analysis.ranks import CHOSEN, Sample
+from cornerstone.config.looks import Look
 from cornerstone.estimators import AdjustedEstimator, TruncatedEstimator, window
 from cornerstone.estimators.values import Values
 from cornerstone.game.game import MEAN, Game
@@ -124,8 +125,9 @@ def runs(name: str, way: str, repetitions: int, goals: Sequence[str], seed: int 
     for repetition in range(repetitions):
         rng = np.random.default_rng([seed, repetition])
         open_goals, spent = list(goals), LOOKS[-1]
-        for documents, samples in zip(LOOKS[-looks:], grown(way, world, rng), strict=True):
-            there, top = answered(samples, 1 - (1 - LEVEL) / looks)
+        for number, samples in enumerate(grown(way, world, rng), 1):
+            documents = LOOKS[number - 1 - looks]
+            there, top = answered(samples, LEVEL if way in FIXED else 1 - Look(number, documents).spent(LEVEL))
             now = ranks.estimates(samples, LEVEL)[MEAN]
             held = float(((now.low <= true) & (true <= now.high)).mean())
             for goal in [goal for goal in open_goals if there[goal] or documents == spent]:
