@@ -14,8 +14,8 @@ The ways to it, on the games of `benchmarks.worlds` (60 players, six tasks), who
 Where there are looks, they share out the error rate as `until` does (`cornerstone.config.looks.Look.spent`). From a finished run of a real model (an
 argument), `cornerstone.analysis.power` says how many documents the same windows would take.
 
-    python -m benchmarks.answers --repetitions 5
-    python -m benchmarks.answers --repetitions 5 --real smollm2-135m --configs config.yaml studies/models.yaml
+    python -m benchmarks.answers --repetitions 20
+    python -m benchmarks.answers --repetitions 20 --real smollm2-135m --configs config.yaml studies/models.yaml
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ def stored(name: str) -> pd.DataFrame | None:
 def main() -> None:
     """Run it; write benchmarks/results/answers.{csv,md}, the figure and the page of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
     parser.add_argument("--real", nargs="*", default=[], help="models of a finished run")
     parser.add_argument("--configs", nargs="+", type=Path, default=[ROOT / "config.yaml"])
