@@ -11,8 +11,9 @@ The ways to it, on the games of `benchmarks.worlds` (60 players, six tasks), who
 - *nested permutations, until settled*: each block of 16 documents has a random permutation of its own;
 - *nested adjusted-msr, until settled*: each block has the fewest coalitions that adjusted-msr takes.
 
-Where there are looks, they share out the error rate as `until` does (`cornerstone.config.looks.Look.spent`). From a finished run of a real model (an
-argument), `cornerstone.analysis.power` says how many documents the same windows would take.
+Where there are looks, they share out the error rate as `until` does (`cornerstone.config.looks.Look.spent`). From a
+finished run of a real model (an argument), `cornerstone.analysis.power` says how many documents the same windows would
+take.
 
     python -m benchmarks.answers --repetitions 20
     python -m benchmarks.answers --repetitions 20 --real smollm2-135m --configs config.yaml studies/models.yaml
@@ -308,7 +309,7 @@ def main() -> None:
         report.write(
             report.RESULTS, "answers_real", found, "# Documents that real models take\n\n" + report.markdown(found, {})
         )
-    frame = measure(chosen.repetitions, chosen.worlds)
+    frame = report.rounded(measure(chosen.repetitions, chosen.worlds))
     body = words(frame, performance, stored("answers_real"))
     origin = report.origin({"repetitions": chosen.repetitions, "level": LEVEL, "looks": LOOKS})
     report.write(report.RESULTS, "answers", frame, f"# What an answer costs\n\n{origin}\n{body}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import io
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import pandas as pd
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scipy", "shapiq")
 """What estimates depend on."""
+DIGITS = "%.6g"
 MODEL_PACKAGES = ("torch", "transformers", "lm_eval")
 """What the speed of models depends on."""
 
@@ -55,10 +57,15 @@ def origin(settings: Mapping[str, object], packages: Sequence[str] = PACKAGES) -
     )
 
 
+def rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as it is read again from its CSV file, so that what is made of either is the same."""
+    return pd.read_csv(io.StringIO(frame.to_csv(index=False, float_format=DIGITS)))
+
+
 def write(folder: Path, name: str, frame: pd.DataFrame, text: str) -> None:
     """Write `name`.csv and `name`.md."""
     folder.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    frame.to_csv(folder / f"{name}.csv", index=False, float_format=DIGITS)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
