@@ -33,7 +33,9 @@ from cornerstone.estimators import (
 )
 from cornerstone.estimators.values import Values
 from cornerstone.game.players import alike, players_of
+from cornerstone.present.findings import filled
 
+PAGE = report.RESULTS.parents[1] / "docs" / "benchmarks" / "coverage.md"
 PLAYERS = 8
 REPLICATES = 10
 LEVEL = 0.95
@@ -254,26 +256,36 @@ def _mapped(
         return list(tqdm(executor.map(function, work), label, len(work)))
 
 
+def by_game(frame: pd.DataFrame) -> str:
+    """Coverage in percent: a row for each estimator and budget, a column for each game."""
+    percent = frame.assign(coverage=100 * frame["coverage"])
+    wide = percent.pivot(index=["estimator", "budget", "coalitions"], columns="game", values="coverage")
+    order = percent.drop_duplicates(["estimator", "budget"])[["estimator", "budget", "coalitions"]]
+    wide = wide.loc[[tuple(row) for row in order.to_numpy()], list(dict.fromkeys(percent["game"]))].reset_index()
+    return report.markdown(wide, dict.fromkeys(wide.columns[3:], ".1f"))
+
+
 def text(frame: pd.DataFrame, origin: str) -> str:
     """The Markdown file: coverage by game, and then every number."""
     percent = frame.copy()
     shares = ["coverage", "coverage_se", "worst_player", "coalition_share"]
     points = ["width", "bias", "bias_se"]
     percent[shares + points] *= 100
-    wide = percent.pivot(index=["estimator", "budget", "coalitions"], columns="game", values="coverage")
-    order = percent.drop_duplicates(["estimator", "budget"])[["estimator", "budget", "coalitions"]]
-    wide = wide.loc[[tuple(row) for row in order.to_numpy()], list(dict.fromkeys(percent["game"]))].reset_index()
-    formats = dict.fromkeys(wide.columns[3:], ".1f")
     error = percent["coverage_se"].max()
     return (
         "# Coverage of the 95 % intervals\n\n"
         f"{origin}\nMean over players, in percent; Monte-Carlo standard errors up to {error:.1f}.\n\n"
-        f"{report.markdown(wide, formats)}\n"
+        f"{by_game(frame)}\n"
         "All numbers: coverage, its Monte-Carlo error, that of the worst player and the share of the variance that "
         "the sampled coalitions add in percent; the width of the interval and the largest bias of a player in "
         "points.\n\n"
         f"{report.markdown(percent, dict.fromkeys(shares, '.1f') | dict.fromkeys(points, '.2f'))}"
     )
+
+
+def page(text: str, frame: pd.DataFrame) -> str:
+    """The page of the documentation with the coverage of every estimator."""
+    return filled(text, {"estimators": by_game(frame.fillna({"budget": ""})).rstrip()})
 
 
 def main() -> None:
@@ -296,7 +308,7 @@ def main() -> None:
         "replicates": f"{chosen.replicates} from a pool of {chosen.pool}",
         "seed": chosen.seed,
     }
-    frame = measure(
+    found = measure(
         chosen.repetitions,
         chosen.documents,
         chosen.pool,
@@ -305,7 +317,9 @@ def main() -> None:
         chosen.jobs,
         replicates=chosen.replicates,
     )
-    report.write(chosen.results, "coverage", frame, text(frame, report.origin(settings)))
+    report.write(chosen.results, "coverage", found, text(found, report.origin(settings)))
+    if chosen.results == report.RESULTS:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), report.rounded(found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

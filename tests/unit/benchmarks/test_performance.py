@@ -118,3 +118,8 @@ def test_without_the_grouped_model_there_are_simulated_games_only(
 ) -> None:
     assert error.real(tmp_path) == []
     assert "make study NAME=groups" in capsys.readouterr().out
+
+
+def test_the_page_shows_the_coverage_that_was_measured() -> None:
+    text = coverage.PAGE.read_text(encoding="utf-8")
+    assert coverage.page(text, pd.read_csv(report.RESULTS / "coverage.csv")) == text
