@@ -155,7 +155,7 @@ def test_embedded_default(
     (site.workflow.folder / "resources").symlink_to(real_assets)  # on another disk, as often on a cluster
     local = site.workflow.copy(tmp_path / "local")
     site.succeed(OFFLINE)
-    assert len(site.submitted()) == 4  # a task: its coalitions, and those of its deletion curves
+    assert len(site.submitted()) == 5  # a task: its coalitions, those of its deletion curves; and the noise floor
     local.succeed("results/smollm2-135m/deletion.csv")
     results = [w.folder / "results" for w in (site.workflow, local)]
     for task in config["run_tasks"]:
