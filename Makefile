@@ -104,7 +104,7 @@ test-rare: .venv/dev
 
 test-gpu: export CORNERSTONE_TEST_DEVICE = cuda:0
 test-gpu: .venv/dev
-	$(BIN)/python -m pytest -m "not models" -W ignore::UserWarning tests/parity
+	$(BIN)/python -m pytest -m "not models" -o filterwarnings= tests/parity
 
 test-models: .venv/dev
 	$(BIN)/python -m pytest -m models tests/parity

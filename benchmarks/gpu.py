@@ -10,7 +10,8 @@ does not fit 80 GB); documents of ARC-Easy with the tokens of SmolLM2. All on on
   after the sweep, and scaled to the number of coalitions.
 - *Useful FLOP* and *product rate*: as in benchmarks/performance.py.
 
-docs/performance.md shows the table, and what of `make test-gpu` passed (benchmarks/results/gpu_tests.csv, by hand).
+docs/performance.md shows the table, and which tests of parity passed on the GPU
+(benchmarks/results/gpu_tests.csv, counted by hand in what pytest said).
 
 `--device cpu --scale 32` runs the same on narrower models without a GPU: it shows that the command works, no speed.
 """

@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache", help="where the model is written")
     parser.add_argument("--blocks", type=int, default=8)
-    parser.add_argument("--budget", type=float, default=2.5, help="of the GPU's memory, GiB")
+    parser.add_argument("--budget", type=float, default=3.0, help="of the GPU's memory, GiB")
     parser.add_argument("--documents", type=int, default=100)
     parser.add_argument("--output", type=Path, default=report.RESULTS)
     chosen = parser.parse_args()

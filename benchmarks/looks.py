@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     chosen = parser.parse_args()
-    frame = measure(chosen.repetitions, seed=chosen.seed)
+    frame = report.rounded(measure(chosen.repetitions, seed=chosen.seed))
     settings = {"repetitions": chosen.repetitions, "seed": chosen.seed}
     report.write(chosen.results, "looks", frame, text(frame, report.origin(settings)))
     if chosen.results == report.RESULTS:

@@ -267,7 +267,7 @@ def main() -> None:
     settings = {"task": chosen.task, "documents": chosen.documents, "threads": 1, "machine": machine()}
 
     def save(frame: pd.DataFrame) -> None:
-        body = words(frame)
+        body = words(report.rounded(frame))
         text = f"# The sweep against its strongest peers\n\n{report.origin(settings, report.MODEL_PACKAGES)}\n{body}"
         report.write(report.RESULTS, "rivals", frame, text)
         PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), body), encoding="utf-8")
