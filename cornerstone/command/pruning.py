@@ -21,6 +21,7 @@ def prune(
     layers: str | None,
     overwrite: bool,
     keep_blocks: bool,
+    speed: bool,
 ) -> Said:
     """Choose the layers, write the folder, and say what was done.
 
@@ -34,13 +35,14 @@ def prune(
         choice = choose.named(config, model, [name.strip() for name in layers.split(",") if name.strip()])
     else:
         choice = choose.ranked(config, model, remove or 0, order)
-    made = writer.prune(config, model, choice, out, overwrite, keep_blocks)
+    made = writer.prune(config, model, choice, out, overwrite, keep_blocks, speed)
     before, after = made.parameters
     lines = [
         f"{out}: {model} without {', '.join(choice.names)}",
         f"  {after:,} of {before:,} parameters ({after / before:.1%}), {made.silent:,} of them zero; "
         f"{len(made.blocks)} blocks taken out",
         f"  the same log-likelihoods as the coalition (largest relative deviation {made.deviation:.1g})",
+        *([f"  {made.speed.words()}"] if made.speed else []),
         f"  {out / 'README.md'} says how to use it",
     ]
     return Said("\n".join(lines), reading.parsed(out / card.FACTS) | {"folder": str(out)})

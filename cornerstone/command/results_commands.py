@@ -106,6 +106,9 @@ def prune(
     keep_blocks: Annotated[
         bool, typer.Option("--keep-blocks", help="Take no block out: set projections to zero everywhere.")
     ] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Time the pruned model beside the original; the card says how fast it is.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that this command wrote.")] = False,
     configs: Configs = None,
     study: Study = None,
@@ -119,7 +122,7 @@ def prune(
     from cornerstone.command import pruning
 
     config = config_of(configs, study)
-    say(pruning.prune(config, model, out, remove, order, layers, overwrite, keep_blocks), as_json)
+    say(pruning.prune(config, model, out, remove, order, layers, overwrite, keep_blocks, speed), as_json)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -55,6 +55,7 @@ def facts_of(config: Config, model: str, made: Pruned) -> dict[str, Any]:
         "zeroed": {name: list(parameters) for name, parameters in made.zeroed.items()},
         "parameters": {"before": made.parameters[0], "after": made.parameters[1], "zero": made.silent},
         "largest_deviation": made.deviation,
+        "speed": made.speed.facts() if made.speed else None,
         "prune_layers": prune_layers(made),
     }
 
@@ -177,6 +178,7 @@ def text(config: Config, model: str, made: Pruned, recipe: bool) -> str:
         )
     lines += [
         f"- Parameters: {after:,} of {before:,} ({after / before:.1%}); {made.silent:,} of them are zero.",
+        *([f"- {made.speed.words()}"] if made.speed else []),
         "- It was not trained after the removal.",
         "- transformers, which loaded this folder anew, gave it the log-likelihoods of the measured coalition "
         f"(largest relative deviation {made.deviation:.1g}).",

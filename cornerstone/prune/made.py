@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cornerstone.prune.choose import Choice
+from cornerstone.prune.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Pruned:
         parameters: number of them before and after (those that are zero are still counted).
         silent: of those that are there, how many belong to zeroed projections.
         deviation: of the log-likelihoods from the engine's, the largest, relative.
+        speed: beside the original's; None where it was not measured.
     """
 
     folder: Path
@@ -29,3 +31,4 @@ class Pruned:
     parameters: tuple[int, int]
     silent: int
     deviation: float
+    speed: Speed | None = None

@@ -20,6 +20,7 @@ from cornerstone.plan.layout import Layout
 from cornerstone.prune import card
 from cornerstone.prune.choose import Choice, need_kinds
 from cornerstone.prune.made import Pruned
+from cornerstone.prune.speed import measured
 
 REQUESTS = (
     ("Question: What do bees make?\nAnswer:", (" honey", " steel", " paper money")),
@@ -29,7 +30,13 @@ REQUESTS = (
 
 
 def prune(
-    config: Config, model: str, choice: Choice, out: Path, overwrite: bool = False, keep_blocks: bool = False
+    config: Config,
+    model: str,
+    choice: Choice,
+    out: Path,
+    overwrite: bool = False,
+    keep_blocks: bool = False,
+    speed: bool = False,
 ) -> Pruned:
     """Write a model without some of its sublayers.
 
@@ -44,6 +51,7 @@ def prune(
         out: the folder to write.
         overwrite: replace a folder that `prune` wrote before.
         keep_blocks: take no block out, set projections to zero everywhere.
+        speed: time both models, side by side.
 
     Raises:
         AssetError: the weights are not there, the folder exists, or the disk is full.
@@ -55,6 +63,9 @@ def prune(
     need_space(out.resolve().parent, sum(path.stat().st_size for path in source.glob("*.safetensors")))
     with _appearing(out) as temporary:
         made = _write(entry, model, source, choice, temporary, keep_blocks)
+        if speed:
+            log("timing the original and the pruned model in turns")
+            made = replace(made, speed=measured(source, temporary))
         card.write(config, model, source, made, temporary)
         for path in temporary.iterdir():
             readable(path)

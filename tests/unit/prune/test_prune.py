@@ -301,6 +301,16 @@ def test_mergekit_scales_what_is_zero_and_llama_cpp_can_not_say_it(make: Make, t
         {"filter": "down_proj", "value": 0.0}, {"filter": "o_proj", "value": 0.0}, {"value": 1.0}
     ]  # fmt: skip
     assert "llama-quantize" not in (tmp_path / "out" / "README.md").read_text()
+    assert facts["speed"] is None
+
+
+def test_the_card_says_how_fast_it_is_where_that_was_measured(make: Make, tmp_path: Path) -> None:
+    config, _ = make("llama")
+    made = pruned(config, tmp_path / "out", ["block1", "block2"], speed=True)
+    facts = json.loads((tmp_path / "out" / "prune.json").read_text())
+    assert made.speed is not None
+    assert 0 < facts["speed"]["reading"][0] == made.speed.reading[0]
+    assert f"- {made.speed.words()}" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_where_mergekit_can_not_say_it_there_is_no_recipe(make: Make, tmp_path: Path) -> None:
