@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cornerstone.analysis import ranks
 from cornerstone.analysis.intervals import Estimate, variance_of_mean
@@ -88,7 +89,7 @@ def interactions(
                 "se_documents": estimate.se_documents,
                 "se_coalitions": estimate.se_coalitions,
                 "p": estimate.p_differs(),
-                "q": ranks.benjamini_hochberg(estimate.p_differs()),
+                "q": stats.false_discovery_control(estimate.p_differs()),  # Benjamini and Hochberg (1995)
                 "documents": documents_of(games, task),
             }
         )

@@ -134,22 +134,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """p-values [N] adjusted for their false discovery rate (Benjamini and Hochberg 1995).
-
-    Of those at most q, a share of q is expected to be wrong at most, where the tests are independent or depend on each
-    other positively.
-
-    >>> benjamini_hochberg(np.array([0.01, 0.5, 0.02])).tolist()
-    [0.03, 0.5, 0.03]
-    """
-    order = np.argsort(p, kind="stable")[::-1]
-    stepped = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(stepped)
-    adjusted[order] = np.minimum(1, stepped)
-    return adjusted
-
-
 def median_contrast(values: np.ndarray) -> np.ndarray:
     """Weights [N, N] of "player less the median player" for values [N].
 

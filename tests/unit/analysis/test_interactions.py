@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cornerstone.analysis import interactions, ranks
+from cornerstone.analysis import interactions
 from tests.helpers import game
 from tests.unit.analysis.test_hypotheses import DOCUMENTS, PLAYERS, N, additive, config, games
 
@@ -122,9 +122,16 @@ def test_the_noise_of_contributions_counts_clusters() -> None:
     assert clustered.tolist() == pytest.approx(plain.tolist())
 
 
-def test_pairs_that_interact_have_a_small_false_discovery_rate() -> None:
-    found = ranks.benjamini_hochberg(np.array([0.001, 0.02, 0.03, 0.9]))
-    assert found.tolist() == pytest.approx([0.004, 0.04, 0.04, 0.9])
+def test_the_false_discovery_rate_is_that_of_each_tasks_pairs() -> None:
+    """Benjamini and Hochberg (1995) by hand: the smallest of p_(j) * m / j over all j from the pair's rank on."""
     rng = np.random.default_rng(5)
-    any_found = [ranks.benjamini_hochberg(rng.random(200)).min() <= 0.05 for _ in range(200)]
-    assert np.mean(any_found) <= 0.1  # where nothing interacts, it is the chance of any discovery
+    noise = {c: rng.normal(0, 0.1, DOCUMENTS) for c in range(1 << N)}
+    made, by_task = config(), games(lambda c: both(c) + noise[c])
+    pairs, found = interactions.measured(made, "tiny", "windows-k3", by_task)
+    frame = interactions.interactions(made, "tiny", "windows-k3", pairs, found, by_task)
+    for _, rows in frame.groupby("task"):
+        p = rows["p"].to_numpy()
+        ranks_of = p.argsort().argsort() + 1
+        expected = [min(1, (p[p >= each] * len(p) / ranks_of[p >= each]).min()) for each in p]
+        assert rows["q"].to_numpy() == pytest.approx(expected)
+    assert frame["q"].min() < 0.05 < frame["q"].max()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cornerstone.analysis.intervals import Estimate, of_values, over_documents, over_tasks
+from cornerstone.analysis.intervals import Estimate, of_values, over_documents, over_tasks, variance_of_mean
 from cornerstone.errors import CornerstoneError
 from cornerstone.estimators.values import Values
 
@@ -372,3 +372,35 @@ def test_intervals_of_the_mean_cover_where_tasks_share_their_draws() -> None:
     )
     assert 0.935 <= np.mean((found.low <= 0) & (found.high >= 0)) <= 0.97
     assert np.mean((naive.low <= 0) & (naive.high >= 0)) < 0.9
+
+
+def test_another_unit_divides_all_that_has_it() -> None:
+    rng = np.random.default_rng(20)
+    shared = Values(rng.normal(size=(10, 3)), rng.normal(size=(4, 10, 3)), shared=True)
+    found = of_values(shared, distinct(10), 0.95, None)
+    twice = of_values(
+        replace(shared, documents=shared.documents / 2, replicates=shared.replicates / 2), distinct(10), 0.95, None
+    )
+    halved = found.divided(2)
+    assert halved.common is not None
+    assert twice.common is not None
+    for name in ("value", "se", "low", "high", "df", "se_documents", "se_coalitions"):
+        assert getattr(halved, name) == pytest.approx(getattr(twice, name))
+    for name in ("replicates", "twice", "df_documents"):
+        assert getattr(halved.common, name) == pytest.approx(getattr(twice.common, name))
+    assert found.divided(1) is found
+    assert over_documents(shared.documents, distinct(10), 0.95).divided(4).common is None
+
+
+def test_two_sided_p_values_are_students() -> None:
+    scores = np.random.default_rng(21).normal(0.2, 1, (15, 40))
+    found = over_documents(scores, distinct(15), 0.95).p_differs()
+    assert found == pytest.approx(stats.ttest_1samp(scores, 0).pvalue)
+
+
+def test_the_variance_of_a_mean_is_that_of_the_estimate() -> None:
+    scores, labels = np.random.default_rng(22).normal(size=(12, 3)), np.arange(12).astype(str)
+    labels[:4] = "together"
+    variance, df = variance_of_mean(scores, labels)
+    assert variance == pytest.approx(over_documents(scores, labels, 0.95).se ** 2)
+    assert df == 8

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from cornerstone.analysis import moderated
 from cornerstone.analysis import ranks as ranking
 from cornerstone.analysis.intervals import of_values, over_tasks
 from cornerstone.analysis.ranks import (
@@ -355,3 +357,62 @@ def test_too_few_clusters_in_any_task_or_no_linear_estimator_have_no_halves() ->
     rows = samples["task0"].values.documents
     bent = Sample(Values(rows, None, np.zeros((100, 6))), samples["task0"].clusters, None)
     assert held_out({**samples, "task0": bent}, 0.95, 0) is None
+
+
+def test_some_documents_of_a_sample_keep_their_groups() -> None:
+    labels = np.array(list("abcd"))
+    whole = Sample(Values(np.arange(8.0).reshape(4, 2)), labels, group=np.array(list("xxyy")))
+    part = whole.of(whole.values, np.array([1, 2]))
+    assert part.units.tolist() == ["x", "y"]
+    assert part.clusters.tolist() == ["b", "c"]
+    assert part.values.documents.tolist() == [[2, 3], [4, 5]]
+    assert replace(whole, group=None).of(whole.values, np.array([0, 3])).units.tolist() == ["a", "d"]
+
+
+def test_what_was_not_seen_is_the_mean_square_of_what_was() -> None:
+    """By hand, on two tasks; a nested design's values are those of its samples of coalitions."""
+    alone = Sample(Values(np.array([[1.0, 0.0], [0.0, 0.0], [0.5, 0.0]])), np.array(list("abc")))
+    nested = Sample(
+        Values(np.array([[1.0, 0.0], [0.0, 0.2], [0.3, 0.0], [0.5, 0.0]]), clusters=np.array(list("aabb"))),
+        np.array(list("abcd")),
+    )
+    of_alone = [(1 - 0.5) ** 2, (0.5 - 0.5) ** 2]
+    means = np.array([[0.5, 0.1], [0.4, 0.0]])
+    of_nested = [(0.5 - 0.45) ** 2, (0.1 - 0.05) ** 2, (0.4 - 0.45) ** 2]
+    assert means.mean(axis=0).tolist() == [0.45, 0.05]
+    assert ranking._square({"a": alone}, ["a"]) == pytest.approx(np.mean(of_alone))
+    assert ranking._square({"b": nested}, ["b"]) == pytest.approx(np.mean(of_nested))
+    both = ranking._square({"a": alone, "b": nested}, ["a", "b"])
+    assert both == pytest.approx(np.mean(of_alone + of_nested))
+    nothing = Sample(Values(np.zeros((3, 2))), np.array(list("abc")))
+    assert ranking._square({"a": nothing}, ["a"]) == 0
+
+
+def test_tasks_are_drawn_together_only_where_their_units_are_one() -> None:
+    """Bounded values of all tasks are of one kind; without a bound, a task's variances come from it alone."""
+    rng = np.random.default_rng(3)
+    quiet, loud = rng.normal(0, 0.1, (20, 12)), rng.normal(0, 10, (20, 12))
+    labels = np.arange(20).astype(str)
+
+    def variances(bound: float | None, *tasks: np.ndarray) -> list[np.ndarray]:
+        found = ranking.drawn({str(i): Sample(Values(rows), labels, bound) for i, rows in enumerate(tasks)})
+        return [variance for variance, _ in found.values()]
+
+    alone = variances(None, quiet)[0]
+    assert variances(None, quiet, loud)[0] == pytest.approx(alone)
+    assert (variances(1, quiet, loud / 20)[0] > alone * 1.01).any()
+    some = variances(None, np.zeros((20, 12)), quiet)  # nothing to learn from the first; the second still is drawn
+    assert len(some) == 1
+    assert some[0] == pytest.approx(alone)
+
+
+def test_a_drawn_variance_by_hand() -> None:
+    """Each variance is that of one document more, as far off as what was seen, then moderated."""
+    rng = np.random.default_rng(8)
+    rows, labels = rng.normal(0, 1, (10, 9)), np.arange(10).astype(str)
+    sample = Sample(Values(rows), labels)
+    per_document = rows.var(axis=0, ddof=1) + ranking._square({"a": sample}, ["a"]) / 10
+    expected, df = moderated.moderated(per_document, np.full(9, 9.0))
+    found, found_df = ranking.drawn({"a": sample})["a"]
+    assert found == pytest.approx(expected / 10)
+    assert found_df == pytest.approx(df)
