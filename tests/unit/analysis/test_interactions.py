@@ -126,7 +126,8 @@ def test_the_false_discovery_rate_is_that_of_each_tasks_pairs() -> None:
     """Benjamini and Hochberg (1995) by hand: the smallest of p_(j) * m / j over all j from the pair's rank on."""
     rng = np.random.default_rng(5)
     noise = {c: rng.normal(0, 0.1, DOCUMENTS) for c in range(1 << N)}
-    made, by_task = config(), games(lambda c: both(c) + noise[c])
+    noisy = game(PLAYERS, lambda c: both(c) + noise[c])
+    made, by_task = config(), {"alpha": noisy, "beta": noisy}
     pairs, found = interactions.measured(made, "tiny", "windows-k3", by_task)
     frame = interactions.interactions(made, "tiny", "windows-k3", pairs, found, by_task)
     for _, rows in frame.groupby("task"):

@@ -376,11 +376,10 @@ def test_intervals_of_the_mean_cover_where_tasks_share_their_draws() -> None:
 
 def test_another_unit_divides_all_that_has_it() -> None:
     rng = np.random.default_rng(20)
-    shared = Values(rng.normal(size=(10, 3)), rng.normal(size=(4, 10, 3)), shared=True)
+    rows, replicates = rng.normal(size=(10, 3)), rng.normal(size=(4, 10, 3))
+    shared = Values(rows, replicates, shared=True)
     found = of_values(shared, distinct(10), 0.95, None)
-    twice = of_values(
-        replace(shared, documents=shared.documents / 2, replicates=shared.replicates / 2), distinct(10), 0.95, None
-    )
+    twice = of_values(Values(rows / 2, replicates / 2, shared=True), distinct(10), 0.95, None)
     halved = found.divided(2)
     assert halved.common is not None
     assert twice.common is not None
@@ -389,7 +388,7 @@ def test_another_unit_divides_all_that_has_it() -> None:
     for name in ("replicates", "twice", "df_documents"):
         assert getattr(halved.common, name) == pytest.approx(getattr(twice.common, name))
     assert found.divided(1) is found
-    assert over_documents(shared.documents, distinct(10), 0.95).divided(4).common is None
+    assert over_documents(rows, distinct(10), 0.95).divided(4).common is None
 
 
 def test_two_sided_p_values_are_students() -> None:
