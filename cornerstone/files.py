@@ -251,3 +251,12 @@ def _umask() -> int:
 def readable(path: Path) -> None:
     """Give a file the mode that a file has that is simply written: temporary ones are readable by their owner alone."""
     path.chmod(0o666 & ~_umask())
+
+
+def state(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is written: its size, its date, and when the file system last saw it change (ns).
+
+    A date can be set back, by a copy that keeps dates or by a damaged disk's repair. The last of the three can't.
+    """
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -2,7 +2,7 @@
 
 Weights from the hub or a wheel are pinned. A folder or a GGUF file on disk is not: it may be replaced in place. So its
 content is part of the fingerprint of results, and it is compared when weights are loaded. Checksums are kept beside
-what was fetched, with each file's size and time of change, so that a file is read once, and again when it has changed.
+what was fetched, with each file's size and times (`files.state`): a file is read once, and again when it has changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from cornerstone import reading
 from cornerstone.config.weights import Weights
 from cornerstone.errors import AssetError, UnreadableError
-from cornerstone.files import sha256, size, write_text
+from cornerstone.files import sha256, size, state, write_text
 from cornerstone.log import log
 
 CONFIG = "config.json"
@@ -131,17 +131,17 @@ def checksums(paths: list[Path], cache: Path) -> dict[str, str]:
     known = known if isinstance(known, dict) else {}
     for path in paths:
         reading.size(path)  # says what is wrong where one is no file
-    stats = {path: path.stat() for path in paths}
-    keys = {path: f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats.items()}
+    states = {path: state(path) for path in paths}
+    keys = {path: " ".join(map(str, (path.resolve(), *found))) for path, found in states.items()}
     new = [path for path in paths if keys[path] not in known]
     if new:
-        total = sum(stats[path].st_size for path in new)
+        total = sum(states[path][0] for path in new)
         if total >= LONG:
             log(f"taking checksums of {len(new)} files ({size(total)}) in {new[0].parent}: once, as they are new")
         with ThreadPoolExecutor(4) as pool:
             known |= dict(zip([keys[path] for path in new], pool.map(sha256, new), strict=True))
         with suppress(OSError):  # a compute node may see the folder read-only; then files are read again next time
-            there = {key: value for key, value in known.items() if Path(key.rsplit(" ", 2)[0]).exists()}
+            there = {key: value for key, value in known.items() if Path(key.rsplit(" ", 3)[0]).exists()}
             write_text(cache, json.dumps(there, indent=0) + "\n")
     return {path.name: known[keys[path]] for path in paths}
 

@@ -302,7 +302,7 @@ def model_folder(marker: Path, model: Model) -> Path:
 def _refuse_change(folder: Path, known: object, marker: Path) -> None:
     """Compare the files of a model with their checksums when they were fetched; older versions took none.
 
-    A file is read again only where its size or date has changed.
+    A file is read again only where its size or times have changed (`files.state`).
     """
     if not isinstance(known, dict):
         return

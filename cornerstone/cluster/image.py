@@ -18,7 +18,7 @@ from typing import Any
 from cornerstone import reading
 from cornerstone.config.config import Config
 from cornerstone.errors import ImageError, UnreadableError
-from cornerstone.files import sha256, write_text
+from cornerstone.files import sha256, state, write_text
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "envs" / "run.lock"
@@ -35,9 +35,8 @@ def note_of(image: Path) -> Path:
 
 
 def checksum(image: Path) -> str:
-    """SHA-256 of an image; remembered, as it takes a while for several GB, until size or date change."""
-    facts = image.stat()
-    key = [str(image.resolve()), facts.st_size, facts.st_mtime_ns]
+    """SHA-256 of an image; remembered, as it takes a while for several GB, until its size or times change."""
+    key = [str(image.resolve()), *state(image)]
     with contextlib.suppress(UnreadableError, TypeError, KeyError):
         known = reading.parsed(CHECKSUM)
         if known["key"] == key:

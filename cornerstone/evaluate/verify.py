@@ -24,6 +24,8 @@ from cornerstone.plan.layout import Layout
 
 FOLDERS = ("coalitions", "deletion")
 """Folders of results below that of a task: see `Layout`."""
+UNNOTED = {"README.md", "report.html", "plan.md"}
+"""Files beside tables that nothing is made from, or that Snakemake writes itself."""
 _FROM = re.compile(r"^# from ([0-9a-f]{64}) (.+)$", re.MULTILINE)
 
 
@@ -75,6 +77,12 @@ def verify(config: Config) -> Verified:
                 found.notes.append(problem)
         except UnreadableError as error:
             found.wrong.append(error.then(MADE_AGAIN))
+    for path in _without_note(results):
+        found.count("tables")
+        found.wrong.append(
+            f"{path} has no note of its checksum in {NOTES}, as its neighbours have: whether it is what was written "
+            "can't be told. If the workflow made it, delete it and run the workflow, which makes it again."
+        )
     _assets(config, found)
     if unsealed:
         found.notes.append(
@@ -98,6 +106,16 @@ def _tables(folder: Path) -> Iterator[Path]:
     """The tables that have a note of their checksum, there or not."""
     for note in sorted(folder.rglob(f"{NOTES}/*.sha256")):
         yield note.parents[1] / note.name.removesuffix(".sha256")
+
+
+def _without_note(folder: Path) -> Iterator[Path]:
+    """Files without a note where others of their kind, in the same folder, have one."""
+    for notes in sorted(folder.rglob(NOTES)):
+        noted_there = {note.name.removesuffix(".sha256") for note in notes.glob("*.sha256")}
+        kinds = {Path(name).suffix for name in noted_there}
+        for path in sorted(notes.parent.glob("[!.]*")):
+            if path.suffix in kinds and path.name not in noted_there | UNNOTED and not path.is_dir():
+                yield path
 
 
 def _misplaced(config: Config, path: Path, sections: dict[str, object]) -> str:

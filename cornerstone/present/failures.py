@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cornerstone.config.source import read
 from cornerstone.disk import problem_in
+from cornerstone.errors import ConfigError
 from cornerstone.log import STOPPED, Failure, failure_of, tail
 from cornerstone.logfile import written
+from cornerstone.plan.snakemake import config_files
 from cornerstone.present.jobs import JobName, folded, with_lists_folded
 
 MOST_LINES = 15
@@ -154,6 +157,8 @@ _HEAD = re.compile(r"^(\w+)(?: in rule \S+?)?(?: in file \".*\", line \d+)?[:.]$
 _PLACE = re.compile(r"^\s*File \".*\", line \d+(, in .*)?$")
 OURS = ("WorkflowError", "InputFunctionException", "RuleException")
 """Errors of Snakemake around a message that was written for users."""
+NO_CONFIG = ("Config file is not valid JSON or YAML", "Config file must be given as JSON or YAML")
+"""What Snakemake, which reads configuration files before the rules, says of one: neither which it is nor where."""
 
 
 def plainly(text: str) -> str:
@@ -164,6 +169,8 @@ def plainly(text: str) -> str:
     """
     if (full := problem_in(text)) and "can't be written" not in text:
         return full
+    if any(said in text for said in NO_CONFIG) and (named := _wrong_config()):
+        return named
     if "Traceback (most recent call last)" in text:
         return f"unexpected error: {text.strip().splitlines()[-1]}\n{DEFECT_OF_A_RUN}"
     lines = [line for line in with_lists_folded(text).splitlines() if not _PLACE.match(line)]
@@ -175,3 +182,12 @@ def plainly(text: str) -> str:
             lines = [line.removeprefix("    ") for line in lines[1 : min(ends, default=len(lines))]]
             lines = lines[1:] if lines[0].strip() == "WorkflowError:" else lines
     return "\n".join(lines).strip()
+
+
+def _wrong_config() -> str:
+    """File, line and fault of the configuration file that can't be read; empty where all can."""
+    try:
+        read(config_files())
+    except ConfigError as error:
+        return str(error)
+    return ""

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from cornerstone.files import NOTES
 from tests.soak.lab import Lab
 from tests.soak.outcomes import Case, Ended, Outcome
 from tests.workflow.runner import Workflow
@@ -19,7 +20,7 @@ SUMMARY = "results/summary.md"
 ONE = "results/tiny/arc_easy/coalitions/drop-attn1.json"
 FIGURE = "results/figures/tiny/ablation.png"
 FILES: dict[str, tuple[str, str, str]] = {
-    # what it is: (its path; what is deleted, so that it must be read; what is asked for)
+    # what it is: (its path; what is deleted, so that it must be read, one or more; what is asked for)
     "a result": ("results/tiny/arc_easy/coalitions/drop-ffn0.json", "results/tiny/arc_easy/values.parquet", ESTIMATES),
     "the whole model's result": (
         "results/tiny/openbookqa/coalitions/full.json",
@@ -28,7 +29,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     ),
     "a result of a deletion curve": (
         "results/tiny/arc_easy/deletion/*.json",
-        "results/tiny/arc_easy/deletion.parquet",
+        "results/tiny/arc_easy/deletion.parquet results/tiny/deletion.csv",
         "results/tiny/deletion.csv",
     ),
     "a task's table of values": ("results/tiny/arc_easy/values.parquet", ESTIMATES, ESTIMATES),
@@ -47,7 +48,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "cornerstones": ("results/tiny/cornerstones.csv", "results/tables/table3.csv", "results/tables/table3.csv"),
     "orders of a deletion curve": (
         "results/tiny/orders.csv",
-        "results/tiny/arc_easy/deletion.parquet",
+        "results/tiny/arc_easy/deletion.parquet results/tiny/deletion.csv",
         "results/tiny/deletion.csv",
     ),
     "hypotheses": ("results/tiny/hypotheses.csv", "results/tables/hypotheses.csv", "results/tables/hypotheses.csv"),
@@ -158,8 +159,8 @@ def damaged(lab: Lab, file: str, damage: str, dated: bool, rng: random.Random) -
     DAMAGES[damage](path, rng, lab.base.folder)
     if dated:
         os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    if reader:
-        (workflow.folder / reader).unlink()
+    for made in reader.split():
+        (workflow.folder / made).unlink()
     if damage == "no permission" and os.geteuid() == 0 and shutil.which("setpriv") is None:
         return Outcome(Ended.SKIPPED, "this is root, and there is no setpriv")
     before = UNPRIVILEGED if damage == "no permission" and os.geteuid() == 0 else ()
@@ -179,12 +180,16 @@ def damaged(lab: Lab, file: str, damage: str, dated: bool, rng: random.Random) -
 
 
 def _mended(lab: Lab, workflow: Workflow, name: str, target: str, refused: Outcome) -> Outcome:
-    """Whether what was refused is right after the file is deleted (a result) or put back (an asset)."""
+    """Whether what was refused is right after the file is deleted (a result) or put back (an asset).
+
+    A result that nothing else needed (a table for readers, say) is asked for by its own name, too.
+    """
     path = workflow.folder / name
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     if not name.startswith("results"):
         shutil.copy2(lab.base.folder / name, path)
-    said = lab.run(workflow, target)
+    asked = [target] if NOTES in name or not name.startswith("results") else list(dict.fromkeys((target, name)))
+    said = lab.run(workflow, *asked)
     wrong = said.refusal("")
     if wrong is not None:
         return Outcome(wrong.ended if wrong.ended != Ended.NAMED else Ended.WRONG, f"after mending: {said.last()}")

@@ -200,6 +200,23 @@ def test_weights_that_are_replaced_in_place_are_noticed(saved: Path, tmp_path: P
     assert get(tmp_path, model) == saved
 
 
+def test_weights_that_are_damaged_and_keep_their_date_are_noticed_and_may_be_put_back(
+    saved: Path, tmp_path: Path
+) -> None:
+    """A copy that keeps dates, or a disk: size and date are those of before."""
+    model = folder_model(saved)
+    get(tmp_path, model)
+    marker, weights = tmp_path / "resources" / "models" / "m.json", saved / "model.safetensors"
+    facts, held = weights.stat(), weights.read_bytes()
+    for changed in (held[:-9] + b"\x11" + held[-8:], held):
+        weights.write_bytes(changed)
+        os.utime(weights, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        if changed != held:
+            with pytest.raises(AssetError, match="has changed since it was fetched"):
+                model_folder(marker, model)
+    assert model_folder(marker, model) == saved
+
+
 def test_checksums_of_files_are_taken_once(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, cache = folder_model(saved), tmp_path / ".contents.json"
     first = contents.content(model, cache)

@@ -195,6 +195,17 @@ def test_what_was_swapped_or_changed_is_named(
     assert "1 of them are not what was written" in capsys.readouterr().out
 
 
+def test_a_table_whose_note_is_gone_is_named_and_other_files_are_not(stored: Config) -> None:
+    folder = Path(stored.paths.results) / "tiny"
+    files.write_csv(pd.DataFrame({"a": [1.0]}), folder / "share.csv")
+    (folder / "thoughts.txt").write_text("mine")
+    assert verify(stored).wrong == []
+    files.note_of(folder / "ablation.csv").unlink()
+    (wrong,) = verify(stored).wrong
+    assert wrong.startswith(f"{folder / 'ablation.csv'} has no note of its checksum in .sha256")
+    assert "delete it and run the workflow" in wrong
+
+
 @pytest.mark.parametrize("gone", [-1, -5, -40, 0, 1])
 def test_a_table_that_was_cut_is_not_read(tmp_path: Path, gone: int) -> None:
     path = tmp_path / "a.csv"

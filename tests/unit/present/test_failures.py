@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
 
 from cornerstone.log import STOPPED, Failure
-from cornerstone.present.failures import DEFECT_OF_A_RUN, FailedJob, blocks, ended, plainly, remedy
+from cornerstone.present.failures import DEFECT_OF_A_RUN, NO_CONFIG, FailedJob, blocks, ended, plainly, remedy
 from cornerstone.present.jobs import JobName
 
 
@@ -193,3 +195,30 @@ def test_the_remedy_is_what_tells_the_reader_to_do_something(tmp_path: Path, mes
 )
 def test_errors_of_the_rules_are_said_plainly(text: str, plain: str | None) -> None:
     assert plainly(text) == (plain or text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("run\n", "config.yaml:1: a configuration has keys"),
+        ("- run\n- tasks\n", "config.yaml:1: a configuration has keys"),
+        ("run: [a]\na: b: c\n", "config.yaml:2: can't be read as YAML: mapping values are not allowed"),
+        ("<<<<<<< HEAD\nrun: [a]\n=======\n", "config.yaml:"),
+        ("run: [a]\n---\nrun: [b]\n", "config.yaml:2: can't be read as YAML: "),
+        ("seed: 'open\n", "config.yaml:"),
+        ("\0", "config.yaml"),
+    ],
+)
+def test_a_configuration_that_snakemake_can_not_read_is_named_with_its_line(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake itself says neither which file it is nor where."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(text)
+    with pytest.raises(WorkflowError) as caught:
+        load_configfile(tmp_path / "config.yaml")
+    assert any(part in str(caught.value) for part in NO_CONFIG)
+    shown = plainly(f'WorkflowError in file "Snakefile", line 8:\n{caught.value}')
+    assert shown.startswith(said)
+    assert "Correct it" in shown
+    assert "\n" not in shown
