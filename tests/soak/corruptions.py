@@ -21,10 +21,14 @@ ONE = "results/tiny/arc_easy/coalitions/drop-attn1.json"
 FIGURE = "results/figures/tiny/ablation.png"
 FILES: dict[str, tuple[str, str, str]] = {
     # what it is: (its path; what is deleted, so that it must be read, one or more; what is asked for)
-    "a result": ("results/tiny/arc_easy/coalitions/drop-ffn0.json", "results/tiny/arc_easy/values.parquet", ESTIMATES),
+    "a result": (
+        "results/tiny/arc_easy/coalitions/drop-ffn0.json",
+        f"results/tiny/arc_easy/values.parquet {ESTIMATES}",
+        ESTIMATES,
+    ),
     "the whole model's result": (
         "results/tiny/openbookqa/coalitions/full.json",
-        "results/tiny/openbookqa/values.parquet",
+        f"results/tiny/openbookqa/values.parquet {ESTIMATES}",
         ESTIMATES,
     ),
     "a result of a deletion curve": (
