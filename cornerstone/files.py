@@ -155,8 +155,9 @@ def noted(table: Path) -> str | None:
         if error.missing:
             return None
         raise
-    digest, _, name = (lines[-1] if lines else "").partition("  ")
-    if name != table.name or len(digest) != 64:
+    *sources, last = lines or [""]
+    digest, _, name = last.partition("  ")
+    if name != table.name or len(digest) != 64 or not all(line.startswith("# from ") for line in sources):
         raise UnreadableError(note_of(table), "is truncated, or no note of a table's checksum")
     return digest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -67,6 +68,8 @@ FILES: dict[str, tuple[str, str, str]] = {
     "a picture": (FIGURE, "", FIGURE),
     "the summary": (SUMMARY, "", SUMMARY),
 }
+MODEL = ("a model's config.json", "a tokenizer", "weights")
+"""What a user may replace in place: the tests' model is a folder on disk, which nothing pins."""
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """Runs a command of root's for which permissions hold."""
 
@@ -175,12 +178,18 @@ def damaged(lab: Lab, file: str, damage: str, dated: bool, rng: random.Random) -
     differ = lab.differences(workflow)
     if not differ:
         return Outcome(Ended.RIGHT, "made again" if name.startswith("results") else "")
+    if file in MODEL and set(differ) <= {name, ONE} and _fingerprint(workflow.folder) != _fingerprint(lab.base.folder):
+        return Outcome(Ended.RIGHT, "taken for another model, whose results stand apart by their fingerprint")
     if set(differ) - {name}:
         return Outcome(Ended.USED, f"others differ: {', '.join(sorted(set(differ) - {name})[:3])}")
     found = lab.verify(workflow).refusal(path.name)
     if found is None:
         return Outcome(Ended.USED, "it stays, and `results verify` finds nothing")
     return Outcome(Ended.VERIFY, found.said) if found.ended == Ended.NAMED else found
+
+
+def _fingerprint(folder: Path) -> str:
+    return str(json.loads((folder / ONE).read_text())["provenance"]["fingerprint"])
 
 
 def _mended(lab: Lab, workflow: Workflow, name: str, target: str, refused: Outcome) -> Outcome:

@@ -195,6 +195,13 @@ def test_what_was_swapped_or_changed_is_named(
     assert "1 of them are not what was written" in capsys.readouterr().out
 
 
+def test_a_note_that_says_more_than_a_note_does_is_damaged(stored: Config) -> None:
+    note = files.note_of(Path(stored.paths.results) / "tiny" / "ablation.csv")
+    assert len(note.read_text().splitlines()) == 2  # what it was made from, and its own checksum
+    note.write_text(2 * note.read_text())
+    assert [str(note) in wrong for wrong in verify(stored).wrong] == [True]
+
+
 def test_a_table_whose_note_is_gone_is_named_and_other_files_are_not(stored: Config) -> None:
     folder = Path(stored.paths.results) / "tiny"
     files.write_csv(pd.DataFrame({"a": [1.0]}), folder / "share.csv")
