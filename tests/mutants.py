@@ -18,8 +18,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.report import markdown
+from cornerstone.present.findings import filled
+
 ROOT = Path(__file__).parents[1]
 CSV = ROOT / "benchmarks/results/mutants.csv"
+PAGE = ROOT / "CONTRIBUTING.md"
 WANTED = 0.85
 """Share of the mutants that the tests should find."""
 COPIED = (
@@ -109,6 +113,11 @@ def tried(name: str, only: list[str] | None) -> dict[str, object]:
     }
 
 
+def words(rows: pd.DataFrame) -> str:
+    """The scores as a table for people."""
+    return markdown(rows.drop(columns="code"), {"share": ".1%"}).rstrip()
+
+
 def main() -> int:
     """Try the parts that are asked for and write their rows."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
@@ -122,6 +131,9 @@ def main() -> int:
         made = pd.DataFrame([tried(name, arguments.only)])
         rows = pd.concat([kept, made]) if len(kept := rows[rows["code"] != made["code"][0]]) else made
         rows.sort_values("code").to_csv(CSV, index=False, lineterminator="\n")
+        PAGE.write_text(
+            filled(PAGE.read_text(encoding="utf-8"), {"mutants": words(pd.read_csv(CSV))}), encoding="utf-8"
+        )
         print(made.to_string(index=False), flush=True)
     return int((rows["share"] < WANTED).any())
 

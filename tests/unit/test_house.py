@@ -7,8 +7,11 @@ import itertools
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from cornerstone.present.findings import filled
+from tests import mutants
 from tests.helpers import ROOT
 
 PACKAGE = ROOT / "cornerstone"
@@ -139,3 +142,12 @@ def test_all_writing_of_files_goes_one_way() -> None:
         if WRITES.search(path.read_text(encoding="utf-8")) and not {name, name.split("/")[0]} & MAY_WRITE.keys():
             found.add(name)
     assert found == set()
+
+
+def test_the_scores_of_mutants_are_those_of_the_file_and_high_enough() -> None:
+    rows = pd.read_csv(mutants.CSV)
+    page = mutants.PAGE.read_text(encoding="utf-8")
+    assert filled(page, {"mutants": mutants.words(rows)}) == page
+    assert set(rows["part"]) == set(mutants.PARTS)
+    assert (rows["share"] >= mutants.WANTED).all()
+    assert rows["share"].tolist() == pytest.approx((rows["killed"] / rows["mutants"]).tolist(), abs=5e-4)
