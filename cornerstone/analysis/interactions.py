@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cornerstone.analysis import ranks
 from cornerstone.analysis.intervals import Estimate, variance_of_mean
@@ -68,6 +67,8 @@ def interactions(
         games: the games they came from.
         function: the value function.
     """
+    from scipy import stats  # twice as long to import as all else here: only where there are pairs
+
     players = config.models[model].all_players()
     first, second = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
     frames = [

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cornerstone.config.source import read
 from cornerstone.disk import problem_in
 from cornerstone.errors import ConfigError
 from cornerstone.log import STOPPED, Failure, failure_of, tail
 from cornerstone.logfile import written
-from cornerstone.plan.snakemake import config_files
 from cornerstone.present.jobs import JobName, folded, with_lists_folded
 
 MOST_LINES = 15
@@ -186,6 +184,9 @@ def plainly(text: str) -> str:
 
 def _wrong_config() -> str:
     """File, line and fault of the configuration file that can't be read; empty where all can."""
+    from cornerstone.config.source import read  # not above: every run that goes well does without
+    from cornerstone.plan.snakemake import config_files
+
     try:
         read(config_files())
     except ConfigError as error:
