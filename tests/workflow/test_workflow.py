@@ -313,8 +313,7 @@ def test_kill_and_resume(real_assets: Path, tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
-    while not killed.coalitions("arc_easy") and time.monotonic() < deadline:
+    while not killed.coalitions("arc_easy") and running.poll() is None:  # however slow the machine is
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()

@@ -167,7 +167,7 @@ def test_progress_comes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     part = Part(log("boolq", None), "tiny", "boolq", 13)
     watched.record("To evaluate", **{screen.WORK: Work({part.log: part}, 13)})
     watched.starts(1, part.log)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(watched.lines()) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert watched.end()[1] == "cornerstone: 0 of 13 coalitions, 0% of the work, ? left"
