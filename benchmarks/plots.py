@@ -173,12 +173,19 @@ def error_against_work(frame: pd.DataFrame) -> Figure:
         "odd-shap": (PURPLE, "P", "--"),
         "window, K = 4": (BLACK, "*", ":"),
     }
-    panels = list(dict.fromkeys(zip(frame["players"], frame["game"], strict=True)))
+    sizes = {str(game): sorted(set(part["players"])) for game, part in frame.groupby("game", sort=False)}
+    order = sorted(sizes, key=lambda game: -len(sizes[game]))  # a column each; a game of one size comes last
     with styled():
         figure = Figure(figsize=(WIDTHS[""], 4.4), layout="constrained")
-        rows = len({players for players, _ in panels})
-        axes = figure.subplots(rows, len(panels) // rows, squeeze=False).flatten().tolist()
-        for ax, (players, game) in zip(axes, panels, strict=True):
+        grid = figure.subplots(max(map(len, sizes.values())), len(order), squeeze=False)
+        axes = []
+        for (row, column), ax in np.ndenumerate(grid):
+            game = order[column]
+            if row >= len(sizes[game]):
+                ax.set_axis_off()
+                continue
+            axes.append(ax)
+            players = sizes[game][row]
             part = frame[(frame["players"] == players) & (frame["game"] == game)]
             for name, (colour, marker, style) in lines.items():
                 line = part[part["estimator"] == name].sort_values("evaluations")

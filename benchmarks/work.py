@@ -1,15 +1,16 @@
 """Error of the estimators at equal work, which is counted in sublayer evaluations: `make bench-work`.
 
 On simulated games of 20 and 60 players whose Shapley values are known: sparse ones (gated, redundant), one that
-collapses to chance when 20 to 30 % are removed, and a smooth one without cornerstones. There is no noise of documents.
+collapses to chance when 20 to 30 % are removed, and a smooth one without cornerstones. Where `make study NAME=groups`
+was run, also on SmolLM2-135M with ten players, all of whose coalitions are evaluated. There is no noise of documents.
 Estimators that the installed shapiq lacks are left out; with shapiq 1.8 and LightGBM, on Python 3.12, there are all.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import comb
@@ -21,6 +22,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from benchmarks import plots, report
+from benchmarks.estimators import ROOT, Known, real
 from benchmarks.games import gated, redundant
 from cornerstone.analysis import ranks
 from cornerstone.analysis.ranks import Sample
@@ -28,32 +30,16 @@ from cornerstone.errors import ConfigError
 from cornerstone.estimators import AdjustedEstimator, Estimator, SampledEstimator, TruncatedEstimator, WindowEstimator
 from cornerstone.estimators.budget import Budgeted
 from cornerstone.game.game import Game
-from cornerstone.game.players import Player, alike, players_of
+from cornerstone.game.players import alike, players_of
 from cornerstone.game.work import evaluations
 
 KINDS = ("permutation", "adjusted-msr", "kernelshap", "leverage-shap", "odd-shap")
-WORK = {20: (2_000, 4_000, 8_000, 16_000), 60: (20_000, 40_000, 80_000, 160_000)}
-"""Sublayer evaluations, by the number of players. The window estimator with K = 4 takes 670 and 6,790."""
+WORK = {10: (2_000, 3_000, 4_000, 5_000), 20: (2_000, 4_000, 8_000, 16_000), 60: (20_000, 40_000, 80_000, 160_000)}
+"""Sublayer evaluations, by the number of players. The window estimator with K = 4 takes 840 (runs of three blocks), 670 and 6,790.
+
+All coalitions of ten players take 6,138.
+"""
 REPLICATES = 10
-
-
-@dataclass(frozen=True)
-class Known:
-    """A game whose Shapley values are known; `value`: rows of kept players, bool [M, N], to v, [M]."""
-
-    name: str
-    value: Callable[[np.ndarray], np.ndarray]
-    shapley: np.ndarray
-
-    @property
-    def players(self) -> tuple[Player, ...]:
-        """As many sublayers."""
-        return players_of(alike((len(self.shapley) + 1) // 2))[: len(self.shapley)]
-
-    def of(self, coalitions: Sequence[int]) -> np.ndarray:
-        """[M] the values of bitmasks."""
-        places = range(len(self.shapley))
-        return self.value(np.array([[mask >> place & 1 for place in places] for mask in coalitions], bool))
 
 
 @dataclass(frozen=True)
@@ -112,10 +98,16 @@ class Classes:
         return np.array(found)[self.of_player]
 
 
+def known_of(name: str, made: Classes) -> Known:
+    """A game of classes, whose players are sublayers."""
+    count = len(made.shapley)
+    return Known(name, players_of(alike((count + 1) // 2))[:count], made.value, made.shapley)
+
+
 def games(count: int) -> list[Known]:
     """The simulated games of N players."""
     sparse = [
-        Known(name, made.expected, made.shapley)
+        Known(name, made.players, made.expected, made.shapley)
         for name, made in (("gated", gated(count)), ("redundant", redundant(count)))
     ]
     middle = count // 3
@@ -123,7 +115,15 @@ def games(count: int) -> list[Known]:
         "collapse": Classes((3, middle, count - 3 - middle), (4.0, 1.5, 0.7), 0.8, 25),
         "smooth": Classes((middle, middle, count - 2 * middle), (1.3, 1.0, 0.7), 0.5, 4),
     }
-    return sparse + [Known(name, made.value, made.shapley) for name, made in shapes.items()]
+    return sparse + [known_of(name, made) for name, made in shapes.items()]
+
+
+def all_games(counts: Sequence[int], results: Path) -> dict[int, list[Known]]:
+    """The games to measure, by the number of their players; with ten players the real one alone, if it is there."""
+    found = {count: games(count) for count in counts if count > 10}
+    if 10 in counts and (tasks := real(results)):
+        found = {10: [replace(tasks[-1], name="SmolLM2")], **found}
+    return found
 
 
 def entry_of(kind: str, work: int, replicates: int = REPLICATES) -> Estimator:
@@ -177,11 +177,15 @@ def errors(entry: Estimator, known: Sequence[Known], seeds: Sequence[int]) -> pd
     )
 
 
-def measure(counts: Sequence[int], runs: int) -> pd.DataFrame:
-    """All estimators at all amounts of work; columns as in `errors`, after `estimator` and `work`."""
+def measure(given: Mapping[int, Sequence[Known]], runs: int) -> pd.DataFrame:
+    """All estimators at all amounts of work; columns as in `errors`, after `estimator` and `work`.
+
+    Args:
+        given: number of players -> the games.
+        runs: independent estimates of each setting.
+    """
     frames = []
-    for count in counts:
-        known = games(count)
+    for count, known in given.items():
         window = errors(WindowEstimator(kind="window", removed=4), known, [0])
         frames.append(window.assign(estimator="window, K = 4", work=np.nan))
         for kind, work in tqdm([(kind, work) for kind in KINDS for work in WORK[count]], f"{count} players"):
@@ -277,7 +281,9 @@ def text(frame: pd.DataFrame, origin: str) -> str:
     formats = {"work": ",.0f", "evaluations": ",.0f", "coalitions": ",.0f"} | dict.fromkeys(points, ".3f")
     gains = ratios(frame)
     for game in gains.columns[2:]:
-        gains[game] = [f"{gain:.2f}" if gain < 1000 else "above 1,000" for gain in gains[game]]
+        gains[game] = [
+            "" if np.isnan(gain) else f"{gain:.2f}" if gain < 1000 else "above 1,000" for gain in gains[game]
+        ]
     return (
         "# Error against work\n\n"
         f"{origin}\nWork is sublayer evaluations on each document. How many times the work permutation sampling needs "
@@ -295,10 +301,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=8, help="independent estimates of each setting")
     parser.add_argument("--repetitions", type=int, default=100, help="of the measurement of coverage")
     parser.add_argument("--players", type=int, nargs="+", default=list(WORK), choices=list(WORK))
+    parser.add_argument("--results", type=Path, default=ROOT / "results-groups", help="of `make study NAME=groups`")
     parser.add_argument("--output", type=Path, default=report.RESULTS)
-    parser.add_argument("--figures", type=Path, default=report.RESULTS.parents[1] / "docs" / "figures")
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
     chosen = parser.parse_args()
-    frame = measure(chosen.players, chosen.runs)
+    frame = measure(all_games(chosen.players, chosen.results), chosen.runs)
     origin = report.origin({"runs": chosen.runs, "replicates": REPLICATES})
     report.write(chosen.output, "error_against_work", frame, text(frame, origin))
     covered = pd.concat(

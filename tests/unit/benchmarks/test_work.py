@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from cornerstone.game.game import Game
 def test_a_game_of_classes_has_the_exact_values(threshold: float, slope: float) -> None:
     made = work.Classes((2, 3, 4), (3.0, 1.0, 0.5), threshold, slope)
     assert np.bincount(made.of_player).tolist() == [2, 3, 4]
-    known = work.Known("some", made.value, made.shapley)
+    known = work.known_of("some", made)
     one = np.zeros(1, int)
     table = dict(enumerate(known.of(range(2**9))[:, None]))
     assert made.shapley == pytest.approx(exact.estimate(Game(known.players, table, one, one))[0])
@@ -47,6 +49,15 @@ def test_errors_are_those_of_the_estimator_and_gains_those_against_permutations(
     assert found["coalitions"][0] == len(asked) == 75
 
 
+def test_a_real_game_is_measured_where_its_study_was_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(work.all_games([10, 20], tmp_path)) == [20]
+    tasks = [work.games(20)[0], work.games(20)[2]]  # the last is the mean over tasks
+    monkeypatch.setattr(work, "real", lambda _: tasks)
+    found = work.all_games([10, 20], tmp_path)
+    assert [game.name for game in found[10]] == ["SmolLM2"]
+    assert found[10][0].shapley is tasks[1].shapley
+
+
 def test_an_estimator_at_equal_work_with_half_the_error_gains_four() -> None:
     rows = {"game": "some", "players": 20, "estimator": ["permutation", "adjusted-msr"], "work": 100.0}
     frame = pd.DataFrame({**rows, "evaluations": [90.0, 100.0], "rmse": [0.02, 0.01]})
@@ -70,7 +81,10 @@ def test_the_figure_has_a_panel_for_each_game_and_a_line_for_each_estimator() ->
         for players in (20, 60)
         for kind in kinds
     ]
+    rows += [{**rows[0], "game": "SmolLM2", "players": 10, "estimator": kind} for kind in kinds]
     figure = plots.error_against_work(pd.DataFrame(rows).sort_values("players", kind="stable"))
-    panels = [ax for ax in figure.axes if ax.get_title(loc="left") or ax.get_title()]
-    assert len(panels) == 4
+    panels = [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes]
+    assert list(filter(None, panels)) == [
+        "gated, N = 20", "smooth, N = 20", "SmolLM2, N = 10", "gated, N = 60", "smooth, N = 60"
+    ]  # fmt: skip
     assert [text.get_text() for text in figure.legends[0].get_texts()] == kinds
