@@ -35,9 +35,9 @@ from cornerstone.game.work import evaluations
 
 KINDS = ("permutation", "adjusted-msr", "kernelshap", "leverage-shap", "odd-shap")
 WORK = {10: (2_000, 3_000, 4_000, 5_000), 20: (2_000, 4_000, 8_000, 16_000), 60: (20_000, 40_000, 80_000, 160_000)}
-"""Sublayer evaluations, by the number of players. The window estimator with K = 4 takes 840 (runs of three blocks), 670 and 6,790.
+"""Sublayer evaluations, by the number of players. The window estimator with K = 4 takes 840, 670 and 6,790.
 
-All coalitions of ten players take 6,138.
+The ten are runs of three blocks; all of their coalitions take 6,138.
 """
 REPLICATES = 10
 
