@@ -137,6 +137,7 @@ rule page:
         compared=[path for shown in COMPARED.values() for path in shown.values()],
         tables=TABLE_FILES,
         figures=[*FIGURE_FILES, *COMPARISON_FIGURE_FILES],
+        package=layout.package,
     output:
         layout.pages,
     log:

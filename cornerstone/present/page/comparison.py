@@ -15,6 +15,7 @@ from cornerstone.files import read_csv
 from cornerstone.game.game import ACCURACY, MEAN
 from cornerstone.plan.layout import Layout
 from cornerstone.present import comparisons
+from cornerstone.present.figures import COMPARISONS, kinds
 from cornerstone.present.latex import latex
 from cornerstone.present.page import compare_specs
 from cornerstone.present.page.model import for_paper
@@ -25,6 +26,8 @@ from cornerstone.present.tables import task_name
 
 QUANTITIES = {"value": "layer Shapley value", "drop": "drop when removed alone"}
 """What is compared -> its name on the page."""
+FIGURES = ("depth", "differences", "agreement")
+"""Those that the page points to, at the width of a paper's column."""
 ENDS = ["value", "low", "high"]
 """Columns of a value with its interval."""
 
@@ -54,8 +57,8 @@ def _frames(config: Config, pair: Pair) -> dict[str, pd.DataFrame]:
 
 def _section(config: Config, pair: Pair) -> dict[str, Any]:
     frames, layout, first, second = _frames(config, pair), Layout(config), *pair
-    kinds = ("depth", "differences", "agreement")
-    drawn = {kind: for_paper(layout.comparison_figure(name_of(pair), kind)) for kind in kinds}
+    drawn = kinds(layout.compared(pair), COMPARISONS)
+    pictures = {kind: for_paper(layout.comparison_figure(name_of(pair), kind)) for kind in FIGURES}
     return {
         "name": name_of(pair),
         "title": f"{first} and {second}",
@@ -66,8 +69,8 @@ def _section(config: Config, pair: Pair) -> dict[str, Any]:
         ).splitlines(),
         "equal": "differences" in frames,
         "figures": {
-            kind: path.relative_to(layout.results).as_posix() if path.is_file() else None
-            for kind, path in drawn.items()
+            kind: path.relative_to(layout.results).as_posix() if kind in drawn else None
+            for kind, path in pictures.items()
         },
         "tables": [
             _table(table.name, table.show(frames[table.reads]), table.caption) for table in comparisons.there(frames)

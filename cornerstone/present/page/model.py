@@ -8,6 +8,7 @@ from typing import Any
 
 from cornerstone import __version__
 from cornerstone.game.game import ACCURACY
+from cornerstone.present.figures import kinds
 from cornerstone.present.page import (
     answer,
     flips,
@@ -191,5 +192,9 @@ def for_paper(files: list[str]) -> Path:
 def figures(source: Source) -> dict[str, str | None]:
     """Chart of the page -> the same figure at paper width, relative to the page; None where there is none."""
     wanted = {"map": "values", "removed": "deletion", "pairs": "interactions"}
+    drawn = kinds(source.layout.shown(source.model))
     paths = {chart: for_paper(source.layout.figure(source.model, kind)) for chart, kind in wanted.items()}
-    return {chart: published.relative(source, str(path)) if path.is_file() else None for chart, path in paths.items()}
+    return {
+        chart: published.relative(source, str(path)) if wanted[chart] in drawn else None
+        for chart, path in paths.items()
+    }

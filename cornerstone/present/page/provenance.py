@@ -13,6 +13,7 @@ from cornerstone import __version__, reading
 from cornerstone.errors import StoreError, UnreadableError
 from cornerstone.game.coalitions import full, name
 from cornerstone.plan import fingerprint
+from cornerstone.present.figures import kinds
 from cornerstone.present.page.flips import Read
 from cornerstone.present.page.published import relative
 from cornerstone.present.page.source import Source
@@ -25,8 +26,6 @@ PAPER = """@inproceedings{zhang-etal-2024-investigating,
   note      = {arXiv:2409.14381}
 }"""
 """The paper, for BibTeX."""
-PACKAGE = "datapackage.json"
-"""Describes all files of the results, where there is one."""
 REPORT = "report.html"
 """Snakemake's own report."""
 
@@ -89,19 +88,20 @@ def settings(source: Source) -> str:
 
 
 def files(source: Source) -> dict[str, list[str]]:
-    """The files with the numbers of the page, relative to it: what they are -> paths. Only what is there."""
+    """The files with the numbers of the page, relative to it: what they are -> paths.
+
+    Those of the configuration, and not what happens to be there: the page of a resumed run is that of a straight one.
+    """
     model, layout = source.model, source.layout
     tables = [*layout.estimates(model), *layout.relations(model), *layout.deletion(model)]
     values = [layout.values(model, task) for task in source.config.scored_tasks]
-    pictures = sorted(Path(layout.results, "figures", model).glob("*.pdf"))
-    package = Path(layout.results, PACKAGE)
-    found = {
-        "description of all files": [package.name] if package.is_file() else [],
+    drawn = [path for kind in kinds(layout.shown(model)) for path in layout.figure(model, kind)]
+    return {
+        "description of all files": [relative(source, layout.package)],
         "estimates (CSV)": [relative(source, path) for path in tables],
         "a row per coalition and document (Parquet)": [relative(source, path) for path in values],
-        "figures at paper width (PDF)": [relative(source, str(path)) for path in pictures],
+        "figures at paper width (PDF)": [relative(source, path) for path in sorted(drawn) if path.endswith(".pdf")],
     }
-    return {what: paths for what, paths in found.items() if paths}
 
 
 def commands() -> list[str]:
