@@ -15,8 +15,8 @@ Requests = Sequence[tuple[str, str]]
 """(context, continuation) of each choice of a document."""
 
 NO_PREFIX = (
-    "the tokenizer has neither a token for the beginning of a text nor one for its end, and a context is empty: lm-eval"
-    " puts one of them there. Add one to tokenizer_config.json, or choose tasks without empty contexts."
+    "the tokenizer in {folder} has neither a token for the beginning of a text nor one for its end, and a context is "
+    "empty: lm-eval puts one of them there. Add one to tokenizer_config.json, or choose tasks without empty contexts."
 )
 
 
@@ -48,9 +48,9 @@ def encode(
     try:
         encoded = _windows(encoder, documents) if rolling else _choices(encoder, documents)
     except TypeError as error:  # what some tokenizers raise for a token that is None
-        raise ModelError(NO_PREFIX) from error
+        raise ModelError(NO_PREFIX.format(folder=tokenizer.name_or_path)) from error
     if any(None in context for requests in encoded for context, _ in requests):
-        raise ModelError(NO_PREFIX)
+        raise ModelError(NO_PREFIX.format(folder=tokenizer.name_or_path))
     rows = model.get_input_embeddings().weight.shape[0]
     packed = []
     for i, requests in enumerate(encoded):
@@ -68,8 +68,9 @@ def encode(
         packed.append(pack(requests, encoder.max_length))
         if max(packed[-1].tokens) >= rows or max(token for _, token, _ in packed[-1].targets) >= rows:
             raise ModelError(
-                f"the tokenizer makes tokens of a document for which the model has no embedding (it has {rows}): they "
-                "do not belong together. Copy the tokenizer's files of the model that it was made from into the folder."
+                f"the tokenizer in {tokenizer.name_or_path} (tokenizer.json) makes tokens of document {name} for which "
+                f"the model has no embedding (it has {rows}): they do not belong together. Copy the tokenizer's files "
+                "of the model that it was made from into the folder."
             )
     return packed
 

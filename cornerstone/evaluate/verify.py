@@ -16,7 +16,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import AssetError, CoalitionError, StoreError, UnreadableError
 from cornerstone.evaluate import check, result
 from cornerstone.evaluate.seal import SEAL
-from cornerstone.files import MADE_AGAIN, NOTES, noted
+from cornerstone.files import MADE_AGAIN, NOTES, note_of, noted
 from cornerstone.files import check as check_table
 from cornerstone.game.coalitions import parse
 from cornerstone.plan import fingerprint
@@ -80,8 +80,8 @@ def verify(config: Config) -> Verified:
     for path in _without_note(results):
         found.count("tables")
         found.wrong.append(
-            f"{path} has no note of its checksum in {NOTES}, as its neighbours have: whether it is what was written "
-            "can't be told. If the workflow made it, delete it and run the workflow, which makes it again."
+            f"{path} has no note of its checksum ({note_of(path)}), as its neighbours have: whether it is what was "
+            "written can't be told. If the workflow made it, delete it and run the workflow, which makes it again."
         )
     _assets(config, found)
     if unsealed:
@@ -145,7 +145,7 @@ def _is_stale(config: Config, path: Path, sections: dict[str, object]) -> bool:
 
 def _outdated(table: Path) -> str:
     """Which table that a table was made from is another one now; empty where none is."""
-    for digest, source in _FROM.findall(reading.text(table.parent / NOTES / f"{table.name}.sha256")):
+    for digest, source in _FROM.findall(reading.text(note_of(table))):
         if noted(Path(source)) not in (None, digest):
             return f"{table} was made from another {source} than is there now. The next run makes it anew"
     return ""

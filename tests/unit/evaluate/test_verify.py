@@ -209,7 +209,9 @@ def test_a_table_whose_note_is_gone_is_named_and_other_files_are_not(stored: Con
     assert verify(stored).wrong == []
     files.note_of(folder / "ablation.csv").unlink()
     (wrong,) = verify(stored).wrong
-    assert wrong.startswith(f"{folder / 'ablation.csv'} has no note of its checksum in .sha256")
+    assert wrong.startswith(
+        f"{folder / 'ablation.csv'} has no note of its checksum ({folder / '.sha256/ablation.csv.sha256'})"
+    )
     assert "delete it and run the workflow" in wrong
 
 
