@@ -44,6 +44,7 @@ from cornerstone.plan.snakemake import (
 )
 from cornerstone.present import comparisons, figures, inner, progress, screen
 from cornerstone.present.tables import TABLES
+from cornerstone.schedule import processor
 
 prepare_jobs(ROOT)
 inner.prepare(workflow, logger)

@@ -38,5 +38,10 @@ onstart:
                 preflight.require(preflight.look(cfg, how, fetched=False))
             except CornerstoneError as error:
                 raise WorkflowError(str(error))
+        if not how.cluster:
+            for slow in processor.slow_formats(
+                {name: cfg.models[name] for name in cfg.run}, processor.instructions()
+            ):
+                logger.warning(slow)
     work = progress.work_of(workflow.dag.needrun_jobs(), cfg)
     logger.info(f"To evaluate: {work}", extra={screen.WORK: work})

@@ -12,6 +12,7 @@ from cornerstone.command.said import Said
 from cornerstone.config.config import Config
 from cornerstone.errors import CornerstoneError
 from cornerstone.plan.layout import Layout
+from cornerstone.schedule import processor
 
 
 def doctor(config: Config, cluster: bool = False, container: bool = False) -> Said:
@@ -29,8 +30,12 @@ def doctor(config: Config, cluster: bool = False, container: bool = False) -> Sa
     wrong = [finding for finding in findings if finding.problem]
     lines = [f"ok: {finding.what}" for finding in findings if not finding.problem]
     lines += [f"WRONG: {finding.what}: {finding.problem}" for finding in wrong]
+    models = {name: config.models[name] for name in config.run}
+    slow = [] if cluster else list(processor.slow_formats(models, processor.instructions()))
+    lines += [f"SLOW: {each}" for each in slow]
     lines.append(f"{len(wrong)} {'thing' if len(wrong) == 1 else 'things'} to mend" if wrong else "nothing is wrong")
     data = {"wrong": len(wrong), "findings": [{"what": each.what, "problem": each.problem} for each in findings]}
+    data["slow"] = slow
     return Said("\n".join(lines), data, int(bool(wrong)))
 
 

@@ -16,6 +16,8 @@ EFFICIENCY = 0.6
 Measured on SmolLM2-135M (bfloat16, one thread of an AMD EPYC, 235 to 2385 tokens): 0.53 to 0.71 in eight runs, CPU time
 against CPU time. For GPUs and other models it is an assumption.
 """
+MUCH = 1.5
+"""How many times as fast another number format has to be, for the forecast to say so."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,17 @@ def speed_of(name: str, entry: Model, shape: tuple[int, int]) -> Speed:
             f"machine's CPU would mislead. Set `models.{name}.tflops` in config.yaml.",
         )
     rate = product_rate(shape, entry.batch_tokens, entry.dtype, device, entry.threads) / 1e12
+    other = ""
+    if device == "cpu" and entry.dtype != "float32":
+        faster = product_rate(shape, entry.batch_tokens, "float32", device, entry.threads) / 1e12 / rate
+        if faster > MUCH:
+            other = f" In float32 they are {faster:.1f} times as fast here: set `models.{name}.dtype: float32`."
     where = f"{entry.threads} of this machine's cores" if device == "cpu" else torch.cuda.get_device_name(device)
     return Speed(
         EFFICIENCY * rate,
         "measured here",
         f"{name}: {EFFICIENCY * rate:.3g} TFLOP/s a job, {EFFICIENCY:.0%} of what its matrix products reach on "
-        f"{where} ({rate:.3g}) while nothing else runs there. For jobs elsewhere set `models.{name}.tflops`.",
+        f"{where} ({rate:.3g}) while nothing else runs there. For jobs elsewhere set `models.{name}.tflops`.{other}",
     )
 
 

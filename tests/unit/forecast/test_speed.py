@@ -46,3 +46,14 @@ def test_a_busy_machine_is_as_fast_as_an_idle_one(monkeypatch: pytest.MonkeyPatc
     ticks = iter(range(100))
     monkeypatch.setattr(speed.time, "process_time", lambda: 0.5 * next(ticks))
     assert speed.product_rate((8, 16), 4, "float32", "cpu", 1, seconds=0) == 2 * 4 * 8 * 16 / 0.5
+
+
+@pytest.mark.parametrize(("faster", "said"), [(6.3, True), (1.4, False)])
+def test_a_number_format_that_is_much_faster_here_is_said(
+    faster: float, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {"bfloat16": 1e11, "float32": faster * 1e11}
+    monkeypatch.setattr(speed, "product_rate", lambda shape, rows, dtype, device, threads: rates[dtype])
+    note = found({"models.tiny.dtype": "bfloat16"}).note
+    assert ("In float32 they are 6.3 times as fast here: set `models.tiny.dtype: float32`." in note) == said
+    assert "float32" not in found({"models.tiny.dtype": "float32"}).note
