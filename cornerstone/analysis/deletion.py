@@ -30,6 +30,8 @@ DEPTH = "depth"
 """The order that needs no estimate."""
 HALVED = ("shapley", "ablation", "perplexity")
 """Orders that are taken from scores of smaller models, which the halves of the documents have of their own."""
+ENDS = {"": "value", "_low": "low", "_high": "high"}
+"""What is added to a column's name for a paired difference and the ends of its interval -> part of an estimate."""
 
 
 def deletion_steps(count: int, share: float, points: int) -> list[int]:
@@ -151,16 +153,20 @@ def deletion_points(
 def deletion_curves(config: Config, model: str, points: pd.DataFrame, games: Mapping[str, Game]) -> pd.DataFrame:
     """Accuracy along the curves of `deletion_points`, per task and over tasks, with intervals.
 
-    Where an order has two folds, each document counts under the order from the other half. `above_depth` is the paired
-    difference to the order by depth, from the same end and with as many removed: what the order is worth.
+    Where an order has two folds, each document counts under the order from the other half. `loss` is the paired
+    difference of the whole model to what is left. `above_depth` is that to the order by depth, from the same end and
+    with as many removed: what the order is worth.
     """
     level, curves = config.intervals.level, ["order", "direction", "removed"]
     frame = points[[*curves, "layers"]].drop_duplicates(ignore_index=True)
     keys = [tuple(key) for key in frame[curves].itertuples(index=False)]
+    smaller = np.flatnonzero(frame["removed"] > 0)
+    whole = [keys.index((*keys[place][:2], 0)) for place in smaller]
     reference = [keys.index((DEPTH, *key[1:])) for key in keys] if DEPTH in config.deletion.orders else None
     scores = _scores(config, points, games)
     found = {task: np.stack([by_point[key] for key in keys], axis=1) for task, by_point in scores.items()}
     accuracies = _over_all(found, games, level)
+    lost = _over_all({t: x[:, whole] - x[:, smaller] for t, x in found.items()}, games, level)
     above = None if reference is None else _over_all({t: x - x[:, reference] for t, x in found.items()}, games, level)
     folds = points.drop_duplicates("order").set_index("order")["fold"]
     frames = []
@@ -172,10 +178,13 @@ def deletion_curves(config: Config, model: str, points: pd.DataFrame, games: Map
         rows["players_total"] = len(config.models[model].all_players())
         rows["accuracy"] = estimate.value
         rows["se"], rows["low"], rows["high"] = estimate.se, estimate.low, estimate.high
-        for column, part in (("above_depth", "value"), ("above_depth_low", "low"), ("above_depth_high", "high")):
-            rows[column] = np.nan if above is None else getattr(above[task], part)
+        for column, part in ENDS.items():
+            rows[f"loss{column}"] = np.nan
+            rows.loc[smaller, f"loss{column}"] = getattr(lost[task], part)
+        for column, part in ENDS.items():
+            rows[f"above_depth{column}"] = np.nan if above is None else getattr(above[task], part)
         compared = (rows["order"] != DEPTH) & (rows["removed"] > 0)
-        rows.loc[~compared, ["above_depth", "above_depth_low", "above_depth_high"]] = np.nan
+        rows.loc[~compared, [f"above_depth{column}" for column in ENDS]] = np.nan
         rows["cross_fitted"] = (rows["order"].map(folds) != ALL).to_numpy()
         rows["documents"] = documents_of(games, task)
         frames.append(rows)

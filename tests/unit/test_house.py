@@ -86,6 +86,7 @@ MAY = {
     "adding/edit.py": "text that `reading` has read",
     "log.py": "the end of a log that is being written",
     "schedule/limits.py": "what the kernel says of memory",
+    "schedule/processor.py": "what the system says of the processor",
     "plan/meaning.py": "the package's own code",
     "assets/harness.py": "lm-eval's own task files",
     "outputs/described.py": "the package's own file",

@@ -107,7 +107,15 @@ def _chance(source: Source) -> list[str]:
             unclear.append(words)
     little = "Values by accuracy say little there about what the model can do"
     found = [f"The whole model scores at or below chance on {listed(no)}. {little}."] if no else []
-    return found + ([f"It is open whether the whole model is above chance on {listed(unclear)}."] if unclear else [])
+    if unclear:
+        found.append(f"It is open whether the whole model is above chance on {listed(unclear)}.")
+    whole, empty = (100 * float(source.baselines[column].mean()) for column in ("original", "empty"))
+    if whole <= empty:
+        found.append(
+            f"In the mean over tasks the whole model ({whole:.0f} %) is no better than the model without any "
+            f"{source.noun} ({empty:.0f} %): by accuracy there is nothing to share out."
+        )
+    return found
 
 
 def _still(source: Source) -> list[str]:

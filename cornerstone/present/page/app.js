@@ -377,19 +377,19 @@
     if (!count) { target.replaceChildren(element("p", "Nothing is removed. Move the slider: it stops where the curves were measured.", { class: "quiet" })); return; }
     const list = element("ul", undefined, { class: "names", "aria-label": "layers removed" });
     names.forEach((name) => { const item = element("li"); item.append(element("a", name, { href: `#${name}` })); list.append(item); });
-    const paired = Boolean(removal.curves[0].above_depth);
+    const between = (curve, i, what) => curve[what][i] === null ? "–" : `${tenths(curve[what][i])} (${tenths(curve[`${what}_low`][i])} to ${tenths(curve[`${what}_high`][i])})`;
     const rows = Object.entries(data.tasks).map(([task, name]) => {
       const curve = removal.curves.find((each) => each.order === order && each.direction === state.direction && each.task === task), i = curve.removed.indexOf(count), base = data.baselines[task];
-      return [name, tenths(base.original), `${tenths(curve.accuracy[i])} (${tenths(curve.low[i])} to ${tenths(curve.high[i])})`, tenths(base.original - curve.accuracy[i]), ...(paired ? [curve.above_depth[i] === null ? "–" : `${tenths(curve.above_depth[i])} (${tenths(curve.above_depth_low[i])} to ${tenths(curve.above_depth_high[i])})`] : []), tenths(base.chance)];
+      return [name, tenths(base.original), `${tenths(curve.accuracy[i])} (${tenths(curve.low[i])} to ${tenths(curve.high[i])})`, between(curve, i, "loss"), between(curve, i, "above_depth"), tenths(base.chance)];
     });
-    const found = [element("p", `Removed ${removal.orders[order]}, ${removal.directions[state.direction]}:`), list, grid(["task", "whole model", `without ${count}`, "loss", ...(paired ? ["above order by depth"] : []), "chance"], rows)];
+    const found = [element("p", `Removed ${removal.orders[order]}, ${removal.directions[state.direction]}:`), list, grid(["task", "whole model", `without ${count}`, "loss", "above order by depth", "chance"], rows)];
     if (data.size?.parameters) {
       const share = (what) => saved(order, count, what), percent = (part) => `${(100 * part).toFixed(0)} %`;
       found.push(grid(["saved", "whole model", `without ${count}`, "saved", "share"], [
         ["parameters", big(data.size.total), big(data.size.total * (1 - share("parameters"))), big(data.size.total * share("parameters")), percent(share("parameters"))],
         ["floating-point operations of a token", big(data.size.flop_total), big(data.size.flop_total * (1 - share("flop"))), big(data.size.flop_total * share("flop")), percent(share("flop"))],
       ]));
-      found.push(element("p", "Operations are those of matrix products with weights, head included. Those of attention's scores grow with the text and are left out. The speed was not measured.", { class: "quiet" }));
+      found.push(element("p", "Operations are those of matrix products with weights, head included. Those of attention's scores grow with the text and are left out. The speed was not measured. `cornerstone prune` takes whole blocks out, and sets a single sublayer's weights to 0: these are saved only by code that skips it.", { class: "quiet" }));
     }
     const box = element("div", undefined, { class: "copy" }), button = element("button", "copy", { type: "button", "aria-label": "copy the command" }), command = data.command.replaceAll("{coalition}", removal.coalitions[order][state.direction][count]).replaceAll("{layers}", names.join(","));
     button.addEventListener("click", () => copied(command, button));

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone import __version__
+from cornerstone.config.sections import Paths
 from cornerstone.game.game import ACCURACY
 from cornerstone.present.figures import kinds
 from cornerstone.present.page import (
@@ -97,13 +98,18 @@ def commands(source: Source) -> str:
     """The commands that write a checkpoint without some layers, and that score the coalition on every task.
 
     To be filled in: `{layers}`, their names with commas between, and `{coalition}`, its name. A model whose players are
-    parts of sublayers, or whose removed sublayers leave their mean, can't be pruned.
+    parts of sublayers, or whose removed sublayers leave their mean, can't be pruned. Where the results are not in
+    `results`, another file than config.yaml made them: then both name the settings that the page holds.
     """
     model = source.config.models[source.model]
     pruned = model.players not in ("experts", "heads") and model.reference is None
     paths = [source.layout.coalition(source.model, task, "{coalition}") for task in source.config.scored_tasks]
-    prune = [f"cornerstone prune {source.model} --layers {{layers}} --out {source.model}-pruned"] if pruned else []
-    return "\n".join([*prune, " ".join(["snakemake --cores 2", *paths])])
+    own = source.layout.results == Paths().results
+    prune, score = ("", "") if own else (" --config settings.yaml", " --configfile settings.yaml")
+    lines = [] if own else ["# settings.yaml: save what this page shows under Settings"]
+    if pruned:
+        lines.append(f"cornerstone prune {source.model} --layers {{layers}} --out {source.model}-pruned{prune}")
+    return "\n".join([*lines, " ".join(["snakemake --cores 2", *paths]) + score])
 
 
 def drawings(source: Source) -> dict[str, Any]:

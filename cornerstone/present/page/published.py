@@ -14,7 +14,12 @@ from cornerstone.present.page.source import Source
 from cornerstone.present.page.units import between, said
 from cornerstone.present.tables import TABLES, task_name
 
-PAPER = ("table1", "table2", "table3", "table4")
+PAPER = {
+    "table1": "share of the highest layers",
+    "table2": "top three and cornerstones",
+    "table3": "drop without one of them, and without another layer",
+    "table4": "drop without another layer, by task",
+}
 """The tables that the paper has, too."""
 WORDS = {
     "without one cornerstone": "without one top-three layer",
@@ -78,7 +83,7 @@ def shown(source: Source, name: str, frame: pd.DataFrame, caption: str) -> Shown
     links = {Path(path).suffix[1:]: relative(source, path) for path in source.layout.table(name)}
     head = [str(column).replace("_percent", " (%)").replace("_", " ") for column in frame.columns]
     rows = [[cell(value) for value in row] for row in frame.to_numpy().tolist()]
-    title = f"Table {name[-1]}" if name in PAPER else name.capitalize()
+    title = f"Table {name[-1]}: {PAPER[name]}" if name in PAPER else name.capitalize()
     return Shown(name, title, caption, head, rows, links, printed)
 
 

@@ -21,8 +21,13 @@ ORDERS = {
     "random": "at random",
 }
 """Orders of removal as a reader knows them; others keep their names."""
-ABOVE = ("above_depth", "above_depth_low", "above_depth_high")
-"""Columns of the paired difference to the order by depth, where the curves have it."""
+PAIRED = ("loss", "loss_low", "loss_high", "above_depth", "above_depth_low", "above_depth_high")
+"""Columns of the paired differences to the whole model and to the order by depth."""
+FEW = (
+    "With few documents much can be lost without being seen. Orders and losses are by accuracy: a layer that goes here "
+    "may matter by another value function."
+)
+"""What no curve shows."""
 DIRECTIONS = {"least": "least important first", "most": "most important first"}
 """Directions as a reader knows them."""
 
@@ -31,7 +36,7 @@ def of(source: Source) -> dict[str, Any]:
     """The deletion curves of a model; empty where the config asks for none.
 
     Returns:
-        `curves`: rows of order, direction, task and the points' removed, accuracy, low, high, and `ABOVE`. `layers`:
+        `curves`: rows of order, direction, task and the points' removed, accuracy, low, high, and `PAIRED`. `layers`:
         order -> direction -> the names of the players in the order in which they go. `coalitions`: order -> direction
         -> number removed -> name of the coalition. `orders`, `directions`: their names for readers. `total`: players.
     """
@@ -46,7 +51,7 @@ def of(source: Source) -> dict[str, Any]:
             "task": task,
             "removed": rows["removed"].astype(int).tolist(),
             **{column: rounded(rows[column], factor) for column in ("accuracy", "low", "high")},
-            **{column: rounded(rows[column], factor) for column in ABOVE if column in rows},
+            **{column: rounded(rows[column], factor) for column in PAIRED},
         }
         for (order, direction, task), rows in frame.groupby(["order", "direction", "task"], sort=False)
     ]
@@ -98,28 +103,31 @@ def cross_fitted(source: Source) -> bool:
 
 
 def summary(source: Source) -> str:
-    """How many layers can go before the mean over tasks is clearly below that of the whole model, in a sentence.
+    """What removing layers costs in the mean over tasks, in sentences.
 
-    Two intervals of accuracy that do not overlap count as clear: a cautious rule, as both are on the same documents.
+    A loss is clear where the interval of the paired difference to the whole model lies above 0. Where the whole model
+    is not clearly above chance, that is said first: then there is little to lose.
     """
     frame = source.table("deletion")
     order = source.config.deletion.orders[0]
     rows = frame[(frame["task"] == MEAN) & (frame["order"] == order) & (frame["direction"] == "least")]
-    rows = rows.sort_values("removed")
-    start = rows.iloc[0]
-    clear = rows[rows["high"] < start["low"]]
-    how = ORDERS.get(order, order)
+    rows = rows[rows["removed"] > 0].sort_values("removed")
+    clear = rows[rows["loss_low"] > 0]
+    how = f"{source.noun}s {ORDERS.get(order, order)}, least important first,"
     if clear.empty:
-        return (
-            f"Removing up to {_most(rows)} {source.noun}s {how}, least important first, does not clearly lower the "
-            "mean over tasks: the intervals overlap. That can also mean that there are too few documents."
-        )
-    kept = rows[rows["removed"] < int(clear["removed"].iloc[0])]["removed"].max()
-    return (
-        f"Removing {int(clear['removed'].iloc[0])} {source.noun}s {how}, least important first, clearly lowers the "
-        f"mean over tasks; removing {int(kept)} does not."
-    )
+        said = f"Removing {_cost(rows.iloc[-1], how)}. No removal that was measured clearly costs accuracy."
+    else:
+        said = f"Removing {_cost(clear.iloc[0], how)}: clearly more than nothing."
+        before = rows[rows["removed"] < int(clear["removed"].iloc[0])]
+        if len(before):
+            said += f" Removing {int(before['removed'].iloc[-1])} does not clearly cost anything."
+    known = source.baselines.dropna(subset=["chance"])
+    at_chance = len(known) > 0 and known["original"].mean() <= known["chance"].mean()
+    nothing = "The whole model is at chance or below in the mean over tasks, so there is nothing to lose. "
+    return f"{nothing if at_chance else ''}{said} {FEW}"
 
 
-def _most(rows: pd.DataFrame) -> int:
-    return int(rows["removed"].max())
+def _cost(row: pd.Series, how: str) -> str:
+    value, low, high = (100 * float(row[f"loss{end}"]) for end in ("", "_low", "_high"))
+    cost = f"{value:.1f} points of accuracy ({low:.1f} to {high:.1f})".replace("-", "−")
+    return f"{int(row['removed'])} {how} costs {cost} in the mean over tasks"

@@ -147,7 +147,8 @@ def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
     found = deletion_curves(config, "tiny", points, games)
     assert list(found.columns) == [
         "model", "task", "metric", "order", "direction", "removed", "layers", "players_total", "accuracy", "se", "low",
-        "high", "above_depth", "above_depth_low", "above_depth_high", "cross_fitted", "documents",
+        "high", "loss", "loss_low", "loss_high", "above_depth", "above_depth_low", "above_depth_high", "cross_fitted",
+        "documents",
     ]  # fmt: skip
     assert found["task"].tolist() == ["alpha"] * 18 + ["beta"] * 18 + ["mean"] * 18
     assert set(found["players_total"]) == {4}
@@ -166,6 +167,13 @@ def test_deletion_curves_by_hand(games: dict[str, Game]) -> None:
         chosen = points.set_index(["order", "direction", "removed"])["coalition"].to_dict()
         for row in part.to_dict("records"):
             order, direction, removed = row["order"], row["direction"], row["removed"]
+            if removed == 0:
+                assert np.isnan([row["loss"], row["loss_low"], row["loss_high"]]).all()
+            else:
+                lost = some.full - some(chosen[order, direction, removed])
+                alone = over_documents(lost[:, None], some.clusters, 0.95)
+                assert row["loss"] == pytest.approx(lost.mean())
+                assert (row["loss_low"], row["loss_high"]) == pytest.approx((alone.low[0], alone.high[0]))
             if order == "depth" or removed == 0:
                 assert np.isnan(row["above_depth"])
                 continue

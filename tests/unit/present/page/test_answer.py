@@ -14,6 +14,14 @@ from tests.helpers import configured
 from tests.pages import told
 
 
+def test_a_whole_model_that_is_no_better_than_an_empty_one_is_said(source: Source) -> None:
+    rows = source.table("baselines")
+    words = "no better than the model without any sublayer (40 %)"
+    for original, said in ((0.3, True), (0.4, True), (0.5, False)):
+        found = answer.warnings(told(source, baselines=rows.assign(original=original, empty=0.4)))
+        assert any(words in line for line in found) == said
+
+
 def test_there_is_a_card_for_each_value_function_the_declared_one_first(source: Source) -> None:
     cards = answer.cards(source)
     assert [(card.function, card.headline) for card in cards] == [("accuracy", True), ("margin", False)]

@@ -147,7 +147,27 @@ def test_the_layers_that_go_are_those_of_the_curve(config: Config, source: Sourc
     curve = next(c for c in found["curves"] if (c["order"], c["direction"], c["task"]) == ("shapley", "least", "mean"))
     rows = frame[(frame["order"] == "shapley") & (frame["direction"] == "least") & (frame["task"] == "mean")]
     np.testing.assert_allclose(np.array(curve["accuracy"], float), 100 * rows["accuracy"], rtol=1e-4)
-    assert removal.summary(source).startswith("Removing ")
+    np.testing.assert_allclose(np.array(curve["loss"][1:], float), 100 * rows["loss"][1:], rtol=1e-4, atol=1e-9)
+    assert curve["loss"][0] is None
+
+
+def test_what_a_removal_costs_is_the_paired_loss(source: Source) -> None:
+    frame, able = source.table("deletion"), source.table("baselines").assign(original=0.8, chance=0.25)
+    some = (frame["removed"] > 0) & (frame["task"] == "mean") & (frame["order"] == "shapley")
+    counts = sorted(frame[some]["removed"].unique())
+    wide = frame.assign(loss=0.3, loss_low=-0.02, loss_high=0.62)
+    said = removal.summary(pages.told(source, deletion=wide, baselines=able))
+    assert said.startswith(
+        f"Removing {counts[-1]} sublayers by Shapley value, least important first, costs 30.0 points"
+    )
+    assert "(−2.0 to 62.0) in the mean over tasks. No removal that was measured clearly costs accuracy." in said
+    # intervals of the accuracies overlap, but not that of their difference
+    clear = wide.assign(low=0.0, high=1.0, loss_low=np.where(frame["removed"] >= counts[1], 0.01, -0.02))
+    said = removal.summary(pages.told(source, deletion=clear, baselines=able))
+    assert said.startswith(f"Removing {counts[1]} sublayers")
+    assert f"clearly more than nothing. Removing {counts[0]} does not clearly cost anything." in said
+    said = removal.summary(pages.told(source, deletion=wide, baselines=able.assign(original=0.2)))
+    assert said.startswith("The whole model is at chance or below in the mean over tasks, so there is nothing to lose.")
 
 
 def test_curves_that_name_their_layers_and_are_cross_fitted_are_shown_so(source: Source) -> None:

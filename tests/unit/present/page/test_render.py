@@ -201,3 +201,13 @@ def test_nothing_of_the_settings_is_lost(source: Source) -> None:
     assert again.models["base"] == source.config.models["base"]
     assert again.estimators == source.config.estimators
     assert not re.search(r"null", provenance.settings(source))
+
+
+def test_commands_of_another_configuration_name_its_settings(source: Source, config: Config) -> None:
+    """Results that lie elsewhere than in `results` were made from another file than config.yaml."""
+    first, prune, score = model.commands(source).splitlines()
+    assert first.startswith("# settings.yaml")
+    assert prune.endswith(" --config settings.yaml")
+    assert score.endswith("{coalition}.json --configfile settings.yaml")
+    own = config.model_copy(update={"paths": config.paths.model_copy(update={"results": "results"})})
+    assert "settings" not in model.commands(Source(own, "base"))
