@@ -180,6 +180,7 @@ def context(source: Source, read: Read) -> dict[str, Any]:
         "commands": provenance.commands(),
         "files": provenance.files(source),
         "report": provenance.REPORT,
+        "report_path": source.layout.report,
         "citations": [provenance.PAPER, provenance.software()],
     }
 
