@@ -24,17 +24,21 @@ from cornerstone.outputs.results import Results
 from cornerstone.plan import layout
 from cornerstone.plan.layout import Layout
 from cornerstone.present.page.units import mean_unit, unit_of
+from cornerstone.prune.asked import making
 
 PAIRS = 4
 """Pairs of a layer that are named."""
+COMPARING = "docs/comparing-models.md"
+"""Where it is said how models are compared."""
 
 
-def show(config: Config, coalition: str) -> Said:
+def show(config: Config, coalition: str, files: Sequence[Path] = ()) -> Said:
     """What a coalition scores on each task, with the paired difference from the whole model.
 
     Args:
         config: the configuration.
         coalition: its name, such as `drop-ffn0-attn3`.
+        files: that the configuration is from, for the command that makes what is not there.
 
     Raises:
         CoalitionError: no model has such a coalition.
@@ -42,9 +46,9 @@ def show(config: Config, coalition: str) -> Said:
     """
     models = _having(config, coalition)
     found = [row for model in models for row in _scores(config, model, coalition)]
+    lacking = _lacking(config, models, coalition)
     if not found:
-        path = Layout(config).coalition(models[0], config.scored_tasks[0], coalition)
-        raise StoreError(f"{coalition} was not evaluated. To have it made: snakemake --cores 2 {path}")
+        raise StoreError(f"{coalition} was not evaluated. To have it made: {making(lacking, files)}")
     removed = removed_from(
         parse(coalition, config.models[models[0]].all_players()), config.models[models[0]].all_players()
     )
@@ -61,12 +65,30 @@ def show(config: Config, coalition: str) -> Said:
         for row in found
     ]
     head = f"{coalition}: without {', '.join(names) or 'nothing'}"
-    note = "Points of accuracy; differences are paired, with intervals at the configured level."
+    others = list(dict.fromkeys(row["metric"] for row in found if row["unit"] != ACCURACY))
+    note = "Differences are paired, with intervals at the configured level. Accuracy is in points"
+    note += f", {', '.join(others)} as it is." if others else "."
+    if lacking:
+        note += f"\nSome of it was not evaluated. To have it made: {making(lacking, files)}"
     for row in found:
         del row["unit"]
     return Said(
-        f"{head}\n\n{table(heads, lines)}\n\n{note}", {"coalition": coalition, "removed": names, "tasks": found}
+        f"{head}\n\n{table(heads, lines)}\n\n{note}",
+        {"coalition": coalition, "removed": names, "tasks": found, "missing": lacking},
     )
+
+
+def _lacking(config: Config, models: Sequence[str], coalition: str) -> list[str]:
+    """The results that `_scores` does not find, of the coalition and of the whole model."""
+    paths, found = Layout(config), []
+    for model in models:
+        for task in config.scored_tasks:
+            one = paths.coalition(model, task, coalition)
+            if not any(Path(path).is_file() for path in (one, paths.deletion_coalition(model, task, coalition))):
+                found.append(one)
+            if not Path(whole := paths.coalition(model, task, "full")).is_file():
+                found.append(whole)
+    return list(dict.fromkeys(found))
 
 
 def _having(config: Config, coalition: str) -> list[str]:
@@ -191,13 +213,17 @@ def _of_layer(config: Config, model: str, layer: str) -> tuple[str, dict[str, An
     mean = drops[drops["task"] == MEAN].iloc[0]
     lines += [
         "",
-        f"Without it alone, accuracy is {number(mean['accuracy'])}: a drop of {interval(mean, 'drop')} points.",
+        f"Without it alone, accuracy is {number(mean['accuracy'])}: a drop of {interval(mean, 'drop')} "
+        f"{unit_of(ACCURACY, config).name}.",
     ]
     pairs = _pairs(config, model, layer)
     if len(pairs):
         lines += ["", "Its strongest pairs (below 0 they do the same work, above 0 they need each other):"]
         lines.append(
-            table(["  with", "interaction"], [[f"  {row['other']}", interval(row)] for row in pairs.to_dict("records")])
+            table(
+                ["  with", unit_of(ACCURACY, config).name],
+                [[f"  {row['other']}", interval(row)] for row in pairs.to_dict("records")],
+            )
         )
     data = {"model": model, "values": functions, "drops": rows(drops), "pairs": rows(pairs)}
     return "\n".join(lines), data
@@ -218,13 +244,17 @@ def compare(config: Config, first: str, second: str) -> Said:
     """Two layers, with the paired difference of their values; or two models of `compare`.
 
     Raises:
-        ConfigError: the two are neither players of one model nor a pair of `compare`.
+        ConfigError: the two are models that `compare` does not name.
+        CoalitionError: one of them is no player.
         StoreError: results are missing.
     """
     if first in config.run and second in config.run:
         return _models(config, first, second)
     results = Results(Path(config.paths.results), config)
-    frames = [results.contrast(first, second, function) for function in config.functions]
+    try:
+        frames = [results.contrast(first, second, function) for function in config.functions]
+    except CoalitionError as error:
+        raise CoalitionError(f"{error} {_of_models(config, first, second)}") from error
     frame = pd.concat(frames, ignore_index=True)
     lines = [
         [
@@ -238,8 +268,25 @@ def compare(config: Config, first: str, second: str) -> Said:
         for row in frame.to_dict("records")
     ]
     heads = ["model and task", "value function", first, second, "difference", "p"]
-    note = "Accuracy in points. Both values are of the same documents, so differences are paired."
+    note = f"{_units(config)}\nBoth values are of the same documents, so differences are paired."
     return Said(f"{table(heads, lines)}\n\n{note}", {"first": first, "second": second, "rows": rows(frame)})
+
+
+def _of_models(config: Config, first: str, second: str) -> str:
+    """What to do where two models were meant, and not two layers."""
+    if first in config.models and second in config.models:
+        there = f"These are models, and of these {', '.join(config.run)} were run. "
+        return f"{there}To compare them, name both in `run` and as [{first}, {second}] in `compare` ({COMPARING})."
+    return f"Two models are compared where `compare` of the configuration names them ({COMPARING})."
+
+
+def _units(config: Config) -> str:
+    """In which unit the values of each value function are."""
+    parts = []
+    for function in config.functions:
+        one, mean = unit_of(function, config).name, mean_unit(function, config).name
+        parts.append(f"{function}: {one}" + ("" if one == mean else f" on a task, {mean} in the mean over tasks"))
+    return f"Units: {'; '.join(parts)}."
 
 
 def _models(config: Config, first: str, second: str) -> Said:
@@ -247,7 +294,7 @@ def _models(config: Config, first: str, second: str) -> Said:
     if pair is None:
         raise ConfigError(
             f"{first} and {second} are not compared. Add [{first}, {second}] to `compare` in the configuration and run "
-            "the workflow (docs/comparing-models.md)."
+            f"the workflow ({COMPARING})."
         )
     paths = Layout(config).compared(pair)
     bands = read_csv(Path(paths["bands"])).query("task == @MEAN")

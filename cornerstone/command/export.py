@@ -18,7 +18,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import AssetError, ConfigError, CornerstoneError, StoreError, UnreadableError, first_line
 from cornerstone.files import on_disk, read_csv
 from cornerstone.game.game import MEAN
-from cornerstone.outputs.results import PACKAGE
+from cornerstone.outputs.results import PACKAGE, unread
 from cornerstone.plan import layout
 from cornerstone.plan.layout import Layout
 
@@ -43,7 +43,7 @@ def export(config: Config, to: str, out: Path | None = None, overwrite: bool = F
     Raises:
         ConfigError: there is no such target.
         StoreError: results are missing.
-        AssetError: the package is not installed, or the file exists or can't be written.
+        AssetError: the package is not installed, or the file exists, or its folder does not, or it can't be written.
     """
     files = exported(config)
     if to == "zip":
@@ -73,7 +73,7 @@ def exported(config: Config) -> list[Path]:
     try:
         listed = [root / resource["path"] for resource in reading.parsed(path)["resources"]]
     except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} can't be read: {first_line(error)}. Run the workflow to make it.") from error
+        raise unread(path, error, "Run the workflow to make it.") from error
     if missing := [file for file in listed if not file.is_file()]:
         raise StoreError(f"{missing[0]} is missing, which {path} lists. Run the workflow again.")
     pages = [root / name for name in PAGES] + [root / f"{model}.html" for model in config.run]
@@ -97,9 +97,10 @@ def numbers(config: Config) -> dict[str, float]:
 def _zip(config: Config, files: list[Path], out: Path, overwrite: bool) -> Said:
     if out.exists() and not overwrite:
         raise AssetError(f"{out} exists. Choose another --out, or replace it: --overwrite.")
+    if not out.parent.is_dir():
+        raise AssetError(f"{out} can't be written: there is no folder {out.parent}. Make it, or choose another --out.")
     root = Path(config.paths.results)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             temporary = Path(folder) / out.name
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

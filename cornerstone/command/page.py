@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cornerstone.command.said import Said
 from cornerstone.config.config import Config
-from cornerstone.errors import StoreError
+from cornerstone.errors import ConfigError, StoreError
 from cornerstone.plan.layout import Layout
 
 
@@ -20,12 +20,17 @@ def open_page(config: Config, model: str | None = None, terminal: bool = True) -
         terminal: whether somebody looks.
 
     Raises:
+        ConfigError: no such model was run.
         StoreError: there is no page.
     """
-    root = Path(config.paths.results)
-    names = [f"{model}.html"] if model else ["index.html", Path(Layout(config).summary).name]
-    page = next((root / name for name in names if (root / name).is_file()), None)
+    if model is not None and model not in config.run:
+        raise ConfigError(
+            f"there is no page of a model '{model}'; choose one of those that are run: {', '.join(config.run)}."
+        )
+    layout = Layout(config)
+    pages = [Path(layout.page(model))] if model else [Path(layout.index), Path(layout.summary)]
+    page = next((page for page in pages if page.is_file()), None)
     if page is None:
-        raise StoreError(f"{root / names[0]} is not there. Run `cornerstone run` to make it.")
+        raise StoreError(f"{pages[0]} is not there. Run `cornerstone run` to make it.")
     shown = terminal and webbrowser.open(page.resolve().as_uri())
     return Said(str(page), {"page": str(page), "opened": bool(shown)})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cornerstone import reading
 from cornerstone.command.said import Said
 from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError
+from cornerstone.present.page.units import counted
 from cornerstone.prune import card, choose
 from cornerstone.prune import prune as writer
 
@@ -22,8 +24,11 @@ def prune(
     overwrite: bool,
     keep_blocks: bool,
     speed: bool,
+    files: Sequence[Path] = (),
 ) -> Said:
     """Choose the layers, write the folder, and say what was done.
+
+    `files` are those that the configuration is from, for the command that the card names.
 
     Raises:
         ConfigError: neither or both of `remove` and `layers` are given.
@@ -35,14 +40,16 @@ def prune(
         choice = choose.named(config, model, [name.strip() for name in layers.split(",") if name.strip()])
     else:
         choice = choose.ranked(config, model, remove or 0, order)
-    made = writer.prune(config, model, choice, out, overwrite, keep_blocks, speed)
+    made = writer.prune(config, model, choice, out, overwrite, keep_blocks, speed, files)
     before, after = made.parameters
     lines = [
         f"{out}: {model} without {', '.join(choice.names)}",
         f"  {after:,} of {before:,} parameters ({after / before:.1%}), {made.silent:,} of them zero; "
-        f"{len(made.blocks)} blocks taken out",
+        f"{counted(len(made.blocks), 'block')} taken out",
         f"  the same log-likelihoods as the coalition (largest relative deviation {made.deviation:.1g})",
+        f"  {made.check_words()}",
         *([f"  {made.speed.words()}"] if made.speed else []),
+        *(f"  WARNING: {doubt}" for doubt in choice.doubts),
         f"  {out / 'README.md'} says how to use it",
     ]
     return Said("\n".join(lines), reading.parsed(out / card.FACTS) | {"folder": str(out)})

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cornerstone.command.options import Configs, Json, Study, config_of, say
+from cornerstone.command.options import Configs, Json, Study, config_of, files_of, say
 
 
 def open_(
@@ -39,7 +39,7 @@ def show(
     """
     from cornerstone.command import explain as command
 
-    say(command.show(config_of(configs, study), coalition), as_json)
+    say(command.show(config_of(configs, study), coalition, files_of(configs, study)), as_json)
 
 
 def explain(
@@ -121,8 +121,8 @@ def prune(
     """
     from cornerstone.command import pruning
 
-    config = config_of(configs, study)
-    say(pruning.prune(config, model, out, remove, order, layers, overwrite, keep_blocks, speed), as_json)
+    config, files = config_of(configs, study), files_of(configs, study)
+    say(pruning.prune(config, model, out, remove, order, layers, overwrite, keep_blocks, speed, files), as_json)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float, function: str = ACCURACY) -> str:
-    """A value: accuracy in points, anything else as it is."""
+    """A value: accuracy and soft accuracy, which are shares, in points; anything else as it is."""
     if value != value:
         return "-"
-    return f"{100 * value:.1f}" if function == ACCURACY else f"{value:.3f}"
+    return f"{100 * value:.1f}" if function in (ACCURACY, SOFT) else f"{value:.3f}"
 
 
 def interval(row: Any, value: str = "value", function: str = ACCURACY) -> str:

@@ -44,10 +44,8 @@ def load(folder: str | Path = "results", *files: str | Path) -> Results:
     try:
         raw = reading.parsed(path)["config"]
     except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} can't be read: {first_line(error)}. Run the workflow to make it, or name the configuration: "
-            f'cornerstone.load("{folder}", "config.yaml").'
-        ) from error
+        name = f'name the configuration: cornerstone.load("{folder}", "config.yaml").'
+        raise unread(path, error, f"Run the workflow to make it, or {name}") from error
     return Results(folder, load_config(raw, str(path)))
 
 
@@ -112,9 +110,17 @@ class Results:
         """Any CSV file that each model has, such as `cornerstones` or `deletion`, of all models under one another.
 
         Raises:
-            StoreError: it is missing or damaged.
+            StoreError: it is missing (the message names those that are there) or damaged.
         """
-        return pd.concat([read_csv(Path(self._layout.csv(model, stem))) for model in self.models], ignore_index=True)
+        paths = [Path(self._layout.csv(model, stem)) for model in self.models]
+        for path in paths:
+            there = sorted(other.stem for other in path.parent.glob("*.csv"))
+            if not path.is_file() and there:
+                raise StoreError(
+                    f"{path} is missing. There are the tables {', '.join(there)}: choose one, or run the workflow to "
+                    "have others (docs/outputs.md)."
+                )
+        return pd.concat([read_csv(path) for path in paths], ignore_index=True)
 
     def documents(self, task: str, model: str | None = None) -> pd.DataFrame:
         """What each evaluated coalition is worth on each document: `model`, `task`, then the columns of values.parquet.
@@ -257,13 +263,26 @@ class Results:
         try:
             wanted = reading.parsed(said)["values"][task]
         except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{said} can't be read: {first_line(error)}. Run the workflow to make it.") from error
+            raise unread(said, error, "Run the workflow to make it.") from error
         if frame.attrs.get("fingerprint") != wanted:
             raise StoreError(
                 f"{path} is newer or older than the estimates beside it (fingerprint {frame.attrs.get('fingerprint')}, "
                 f"{said} says {wanted}). Run the workflow again."
             )
         return frame
+
+
+def unread(path: Path, error: Exception, remedy: str) -> StoreError:
+    """The error that says of a JSON file of the results that it can't be read.
+
+    Args:
+        path: the file.
+        error: of `reading`, or of taking from the file what is not in it.
+        remedy: what to do about it.
+    """
+    if isinstance(error, UnreadableError):
+        return StoreError(error.then(remedy))
+    return StoreError(f"{path} can't be read: it is not what the workflow writes ({first_line(error)}). {remedy}")
 
 
 def _chosen(name: str | None, known: Sequence[str], what: str) -> list[str]:

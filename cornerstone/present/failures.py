@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +158,9 @@ OURS = ("WorkflowError", "InputFunctionException", "RuleException")
 """Errors of Snakemake around a message that was written for users."""
 NO_CONFIG = ("Config file is not valid JSON or YAML", "Config file must be given as JSON or YAML")
 """What Snakemake, which reads configuration files before the rules, says of one: neither which it is nor where."""
+NO_FILE = ("FileNotFoundError", "IsADirectoryError", "UnicodeDecodeError", "PermissionError")
+"""Errors with which Snakemake ends, with a traceback, where a file given as configuration is not there or no text."""
+TAKES_ALL = "--configfile takes every name that follows it: put the files that you ask for in front of it."
 
 
 def plainly(text: str) -> str:
@@ -167,7 +171,7 @@ def plainly(text: str) -> str:
     """
     if (full := problem_in(text)) and "can't be written" not in text:
         return full
-    if any(said in text for said in NO_CONFIG) and (named := _wrong_config()):
+    if any(said in text for said in (*NO_CONFIG, *NO_FILE)) and (named := _wrong_config()):
         return named
     if "Traceback (most recent call last)" in text:
         return f"unexpected error: {text.strip().splitlines()[-1]}\n{DEFECT_OF_A_RUN}"
@@ -179,7 +183,25 @@ def plainly(text: str) -> str:
             ends = [i for i, line in enumerate(lines) if line.startswith(("Wildcards:", "Traceback:"))]
             lines = [line.removeprefix("    ") for line in lines[1 : min(ends, default=len(lines))]]
             lines = lines[1:] if lines[0].strip() == "WorkflowError:" else lines
-    return "\n".join(lines).strip()
+    plain = "\n".join(lines).strip()
+    return f"{plain}\n{TAKES_ALL}" if any(f" {path}:" in plain for path in _no_configs()) else plain
+
+
+def _given() -> list[Path]:
+    """What follows --configfile in the command; Snakemake's messages come from a thread that sees only that."""
+    found, taken = [], False
+    for word in sys.argv[1:]:
+        name, _, value = word.partition("=")
+        if word.startswith("-"):
+            taken = name in ("--configfile", "--configfiles")
+        if taken and (path := value if word.startswith("-") else word):
+            found.append(Path(path))
+    return found
+
+
+def _no_configs() -> list[Path]:
+    """Of these, what is no configuration by its name: perhaps a file or a rule that was asked for."""
+    return [path for path in _given() if path.suffix not in (".yaml", ".yml")]
 
 
 def _wrong_config() -> str:
@@ -188,7 +210,10 @@ def _wrong_config() -> str:
     from cornerstone.plan.snakemake import config_files
 
     try:
-        read(config_files())
+        read(dict.fromkeys([*config_files(), *_given()]))
     except ConfigError as error:
-        return str(error)
+        said = str(error)
+        if any(said.startswith((f"{path} ", f"{path}:")) for path in _no_configs()):
+            return f"{re.sub(r' (Correct it(, or name another file)?|Move it away)[.]$', '', said)} {TAKES_ALL}"
+        return said
     return ""

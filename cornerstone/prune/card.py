@@ -15,6 +15,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import UnreadableError
 from cornerstone.files import write_text
 from cornerstone.plan.layout import Layout
+from cornerstone.prune.asked import making
 from cornerstone.prune.made import Pruned
 
 FACTS = "prune.json"
@@ -22,7 +23,7 @@ FACTS = "prune.json"
 MERGEKIT = "mergekit.yaml"
 
 
-def write(config: Config, model: str, source: Path, made: Pruned, folder: Path) -> None:
+def write(config: Config, model: str, source: Path, made: Pruned, folder: Path, files: Sequence[Path] = ()) -> None:
     """Write all of it into a folder that holds the pruned weights.
 
     Args:
@@ -31,13 +32,14 @@ def write(config: Config, model: str, source: Path, made: Pruned, folder: Path) 
         source: folder of its weights.
         made: what was removed.
         folder: to write.
+        files: that the configuration is from.
     """
     recipe = mergekit(config, model, source, made)
     if recipe is not None:
         write_text(folder / MERGEKIT, recipe)
     facts = facts_of(config, model, made)
     write_text(folder / FACTS, json.dumps(facts, indent=2) + "\n")
-    write_text(folder / "README.md", text(config, model, made, recipe is not None))
+    write_text(folder / "README.md", text(config, model, made, recipe is not None, files))
 
 
 def facts_of(config: Config, model: str, made: Pruned) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def facts_of(config: Config, model: str, made: Pruned) -> dict[str, Any]:
         "zeroed": {name: list(parameters) for name, parameters in made.zeroed.items()},
         "parameters": {"before": made.parameters[0], "after": made.parameters[1], "zero": made.silent},
         "largest_deviation": made.deviation,
+        "check_log_likelihood": {"before": made.check[0], "after": made.check[1], "ends": made.checked},
+        "doubts": list(choice.doubts),
         "speed": made.speed.facts() if made.speed else None,
         "prune_layers": prune_layers(made),
     }
@@ -147,7 +151,7 @@ def _stored(path: Path, task: str, metric: str) -> float | None:
         return None
 
 
-def text(config: Config, model: str, made: Pruned, recipe: bool) -> str:
+def text(config: Config, model: str, made: Pruned, recipe: bool, files: Sequence[Path] = ()) -> str:
     """The model card."""
     entry, choice = config.models[model], made.choice
     hub = entry.source == "hub"
@@ -180,10 +184,12 @@ def text(config: Config, model: str, made: Pruned, recipe: bool) -> str:
         f"- Parameters: {after:,} of {before:,} ({after / before:.1%}); {made.silent:,} of them are zero.",
         *([f"- {made.speed.words()}"] if made.speed else []),
         "- It was not trained after the removal.",
+        *(f"- Warning: {doubt}" for doubt in choice.doubts),
+        f"- {made.check_words().capitalize()}.",
         "- transformers, which loaded this folder anew, gave it the log-likelihoods of the measured coalition "
         f"(largest relative deviation {made.deviation:.1g}).",
         "",
-        *_scores(config, model, choice.coalition),
+        *_scores(config, model, choice.coalition, files),
         "## Use",
         "",
         "```python",
@@ -204,7 +210,7 @@ def text(config: Config, model: str, made: Pruned, recipe: bool) -> str:
     return "\n".join(lines)
 
 
-def _scores(config: Config, model: str, coalition: str | None) -> list[str]:
+def _scores(config: Config, model: str, coalition: str | None, files: Sequence[Path]) -> list[str]:
     """What is known of its scores."""
     if found := scores(config, model, coalition):
         rows = [f"| {task} | {metric} | {whole:.4f} | {left:.4f} |" for task, metric, whole, left in found]
@@ -212,10 +218,10 @@ def _scores(config: Config, model: str, coalition: str | None) -> list[str]:
         return [*head, "|---|---|---|---|", *rows, ""]
     if coalition is None:
         return []
-    path = Layout(config).coalition(model, config.scored_tasks[0], coalition)
+    paths = [Layout(config).coalition(model, task, coalition) for task in config.scored_tasks]
     return [
         "## Scores",
         "",
-        f"Not measured yet. In the folder of the workflow, `snakemake {path} --cores 2` measures one task.",
+        f"Not measured yet. In the folder of the workflow, `{making(paths, files)}` measures each task.",
         "",
     ]

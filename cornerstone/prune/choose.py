@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import ConfigError, ModelError, StoreError, UnreadableError, first_line
 from cornerstone.files import read_csv
 from cornerstone.game import coalitions
+from cornerstone.game.game import MEAN
 from cornerstone.game.players import Kinds, player_named, players_of, runs_of
 from cornerstone.plan import fingerprint
 from cornerstone.plan.layout import Layout
@@ -34,6 +35,7 @@ class Choice:
         order: by which the layers were chosen; None where they were named.
         players: names of the players that are removed, in that order.
         results: fingerprint of the estimates that the order came from.
+        doubts: sentences on why the order may be worth little, by the results.
     """
 
     places: tuple[int, ...]
@@ -42,6 +44,7 @@ class Choice:
     order: str | None
     players: tuple[str, ...]
     results: str | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def named(config: Config, model: str, layers: Sequence[str]) -> Choice:
@@ -102,7 +105,29 @@ def ranked(config: Config, model: str, count: int, order: str) -> Choice:
     by = every[(every["order"] == order) & (every["fold"] == ALL)]
     positions = deletion_order("least", by)[:count]
     places = {place for position in positions for place, _ in players[position].parts}
-    return _choice(config, model, places, order, [players[position].name for position in positions], made)
+    chosen = _choice(config, model, places, order, [players[position].name for position in positions], made)
+    return replace(chosen, doubts=tuple(_doubts(config, model, order)))
+
+
+def _doubts(config: Config, model: str, order: str) -> Iterator[str]:
+    """Why an order may be worth little: nothing to lose, or no clear difference between its two ends."""
+    layout = Layout(config)
+    baselines, quality = (Path(layout.csv(model, stem)) for stem in ("baselines", "order_quality"))
+    if baselines.is_file():
+        known = read_csv(baselines).dropna(subset=["chance"])
+        if len(known) and (whole := known["original"].mean()) <= (chance := known["chance"].mean()):
+            yield (
+                f"the whole model is at chance or below in the mean over tasks ({100 * whole:.1f} against "
+                f"{100 * chance:.1f} points of accuracy), so the order says little."
+            )
+    if config.deletion.orders and quality.is_file():
+        rows = read_csv(quality)
+        for row in rows[(rows["task"] == MEAN) & (rows["order"] == order)].to_dict("records"):
+            if not row["low"] > 0:
+                yield (
+                    f"the order `{order}` is not clearly better than one at random: its separation in {quality} is "
+                    f"{row['separation']:.3f} ({row['low']:.3f} to {row['high']:.3f}), not clearly above 0."
+                )
 
 
 def _without_curves(shown: Mapping[str, str]) -> pd.DataFrame:
@@ -113,7 +138,8 @@ def _without_curves(shown: Mapping[str, str]) -> pd.DataFrame:
         ("ablation", "ablation", "drop"),
         ("perplexity", "ablation", LOG_DROP),
     ):
-        rows = read_csv(Path(shown[stem])).query("task == @MEAN")
+        rows = read_csv(Path(shown[stem]))
+        rows = rows[rows["task"] == MEAN]
         if column in rows:
             frames.append(rows[["player", "position"]].assign(order=order, fold=ALL, value=rows[column]))
     return pd.concat(frames, ignore_index=True)
@@ -140,8 +166,11 @@ def _made_by(config: Config, model: str) -> str:
     path = Path(Layout(config).provenance(model))
     try:
         found = str(reading.parsed(path)["fingerprint"])
-    except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} can't be read: {first_line(error)}. Run the workflow to make it.") from error
+    except UnreadableError as error:
+        raise StoreError(error.then("Run the workflow to make it.")) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"it is not what the workflow writes ({first_line(error)})"
+        raise StoreError(f"{path} can't be read: {said}. Run the workflow to make it.") from error
     wanted = fingerprint.of_estimates(config, model)
     if found != wanted:
         raise StoreError(

@@ -21,6 +21,8 @@ class Pruned:
         parameters: number of them before and after (those that are zero are still counted).
         silent: of those that are there, how many belong to zeroed projections.
         deviation: of the log-likelihoods from the engine's, the largest, relative.
+        check: mean log-likelihood of the ends of the check texts, in nats, before and after.
+        checked: how many ends these are.
         speed: beside the original's; None where it was not measured.
     """
 
@@ -31,4 +33,14 @@ class Pruned:
     parameters: tuple[int, int]
     silent: int
     deviation: float
+    check: tuple[float, float]
+    checked: int
     speed: Speed | None = None
+
+    def check_words(self) -> str:
+        """A sentence for people on what the removal does to the check texts."""
+        before, after = self.check
+        return (
+            f"mean log-likelihood of {self.checked} ends of check sentences: {before:.1f} nats before, {after:.1f} "
+            "after (a few sentences that show gross damage; no evaluation)"
+        )

@@ -37,6 +37,7 @@ def prune(
     overwrite: bool = False,
     keep_blocks: bool = False,
     speed: bool = False,
+    files: Sequence[Path] = (),
 ) -> Pruned:
     """Write a model without some of its sublayers.
 
@@ -52,6 +53,7 @@ def prune(
         overwrite: replace a folder that `prune` wrote before.
         keep_blocks: take no block out, set projections to zero everywhere.
         speed: time both models, side by side.
+        files: that the configuration is from, for the command that the card names.
 
     Raises:
         AssetError: the weights are not there, the folder exists, or the disk is full.
@@ -66,7 +68,7 @@ def prune(
         if speed:
             log("timing the original and the pruned model in turns")
             made = replace(made, speed=measured(source, temporary))
-        card.write(config, model, source, made, temporary)
+        card.write(config, model, source, made, temporary, files)
         for path in temporary.iterdir():
             readable(path)
     return replace(made, folder=out)
@@ -89,8 +91,11 @@ def _write(entry: Any, model: str, source: Path, choice: Choice, folder: Path, k
     players = players_of(entry.kinds())
     network = Network(loaded, players, entry.kinds())
     documents = encoding.encode(loaded, tokenizer, [[(text, end) for end in ends] for text, ends in REQUESTS])
-    left = ((1 << len(players)) - 1) & ~sum(1 << place for place in choice.places)
-    (wanted,) = sweep.choice_scores(network, batches_for(loaded, documents, 2048), [left])
+    every = (1 << len(players)) - 1
+    left = every & ~sum(1 << place for place in choice.places)
+    scored = sweep.choice_scores(network, batches_for(loaded, documents, 2048), [every, left])
+    whole, wanted = ([float(score) for document in scores for score in document] for scores in scored)
+    check = (sum(whole) / len(whole), sum(wanted) / len(wanted))
 
     blocks = () if keep_blocks else _whole(network, choice.places)
     by_place = {player.position: player for player in players}
@@ -113,8 +118,8 @@ def _write(entry: Any, model: str, source: Path, choice: Choice, folder: Path, k
     log("comparing what was written with the engine")
     found = _own_scores(folder, documents)
     zeroed = {by_place[place].name: names for place, names in silent.items()}
-    off = _deviation([float(score) for document in wanted for score in document], found, _dtype(folder))
-    return Pruned(folder, choice, blocks, zeroed, (before, after), zeros, off)
+    off = _deviation(wanted, found, _dtype(folder))
+    return Pruned(folder, choice, blocks, zeroed, (before, after), zeros, off, check, len(wanted))
 
 
 def _whole(network: Any, places: Sequence[int]) -> tuple[int, ...]:

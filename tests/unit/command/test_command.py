@@ -86,6 +86,28 @@ def test_two_layers_are_compared_as_python_does(config: Config) -> None:
     assert f"{100 * frame['difference'].iloc[2]:.1f} (" in said.text
 
 
+def test_the_unit_of_each_value_function_is_said(config: Config) -> None:
+    said = explain.compare(config, "attn0", "ffn1")
+    assert (
+        "Units: accuracy: points of accuracy; margin: nats per character on a task, standard deviations in the mean "
+        "over tasks."
+    ) in said.text
+    assert "points of accuracy." in explain.explain(config, "ffn1").text
+    assert (number(0.0301, "soft-accuracy"), number(0.0301, "log-probability")) == ("3.0", "0.030")
+
+
+def test_models_in_the_place_of_layers_say_how_models_are_compared(config: Config) -> None:
+    with pytest.raises(
+        CoalitionError, match=r"there is no player 'other'.* Two models are compared where `compare` of"
+    ):
+        explain.compare(config, "other", "ffn1")
+    more = config.model_copy(update={"models": {**config.models, "other": config.models["tiny"]}})
+    with pytest.raises(
+        CoalitionError, match=r"of these tiny were run\. .* and as \[tiny, other\] in `compare` \(docs/"
+    ):
+        explain.compare(more, "tiny", "other")
+
+
 def test_models_that_are_not_compared_say_how_to(config: Config) -> None:
     two = config.model_copy(update={"run": ["tiny", "other"]})
     with pytest.raises(ConfigError, match=r"Add \[tiny, other\] to `compare`"):
@@ -104,6 +126,25 @@ def test_a_coalition_is_shown_beside_the_whole_model(config: Config) -> None:
     assert row["low"] < -2 / 9 < row["high"]
     assert "66.7" in said.text
     assert said.data["removed"] == ["ffn0"]
+    assert said.data["missing"] == []
+    Path(Layout(config).coalition("tiny", "beta", "drop-ffn0")).unlink()
+    left = explain.show(config, "drop-ffn0", [Path("config.yaml"), Path("studies/quick.yaml")])
+    assert [row["task"] for row in left.data["tasks"]] == ["alpha"]
+    (path,) = left.data["missing"]
+    assert left.text.endswith(f"To have it made: snakemake --cores 2 {path} --configfile studies/quick.yaml")
+
+
+def test_a_coalition_that_is_not_there_has_a_command_for_all_tasks_and_with_the_study(tmp_path: Path) -> None:
+    config = configured({"paths.results": str(tmp_path)})
+    for task in ("alpha", "beta"):
+        coalition_file(config, task, "full", [1, 0, 1])
+    one, other = (Layout(config).coalition("tiny", task, "drop-ffn0") for task in ("alpha", "beta"))
+    with pytest.raises(StoreError) as caught:
+        explain.show(config, "drop-ffn0", [Path("config.yaml"), Path("studies/quick.yaml")])
+    assert str(caught.value) == (
+        f"drop-ffn0 was not evaluated. To have it made: snakemake --cores 2 {one} {other} "
+        "--configfile studies/quick.yaml"
+    )
 
 
 @pytest.mark.parametrize(
@@ -323,8 +364,11 @@ def test_an_export_needs_a_known_target_its_package_and_results(config: Config, 
             export.export(config, "wandb")
     finally:
         del sys.modules["wandb"]
-    with pytest.raises(StoreError, match=r"datapackage\.json can't be read"):
+    with pytest.raises(StoreError, match=r"datapackage\.json is missing\. Run the workflow to make it\.$"):
         export.export(configured({"paths.results": str(tmp_path)}), "zip")
+    with pytest.raises(AssetError, match=r"there is no folder \S+/none\. Make it, or choose another --out"):
+        export.export(config, "zip", tmp_path / "none" / "x.zip")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.filterwarnings("default")
@@ -422,10 +466,13 @@ def test_the_page_is_opened_where_somebody_looks(tmp_path: Path, monkeypatch: py
     config = configured({"paths.results": str(tmp_path)})
     with pytest.raises(StoreError, match=r"index\.html is not there. Run `cornerstone run`"):
         page.open_page(config)
+    with pytest.raises(ConfigError, match=r"no page of a model 'nosuch'; choose one of those that are run: tiny\."):
+        page.open_page(config, "nosuch")
     (tmp_path / "summary.md").write_text("")
     assert page.open_page(config, terminal=False).data == {"page": str(tmp_path / "summary.md"), "opened": False}
     (tmp_path / "index.html").write_text("")
     assert page.open_page(config).text == str(tmp_path / "index.html")
+    assert page.open_page(config, "tiny", terminal=False).text == str(tmp_path / "index.html")  # it has no other page
     assert opened == [(tmp_path / "index.html").as_uri()]
 
 

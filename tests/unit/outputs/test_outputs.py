@@ -209,7 +209,11 @@ def test_a_contrast_is_paired(made: Path) -> None:
             "there is no task 'gamma' in these results; there are alpha, beta",
         ),
         (lambda r: r.documents("alpha", "other"), ConfigError, "there is no model 'other'"),
-        (lambda r: r.table("nothing"), StoreError, "nothing.csv is missing"),
+        (
+            lambda r: r.table("nothing"),
+            StoreError,
+            r"nothing\.csv is missing\. There are the tables ablation, .*shapley_window-k1.*: choose one, or",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(ask: Any, error: type[Exception], said: str, results: Results) -> None:
@@ -218,10 +222,14 @@ def test_what_is_not_there_is_named(ask: Any, error: type[Exception], said: str,
 
 
 def test_a_folder_without_a_data_package_says_what_to_do(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"datapackage.json can't be read: .* or name the configuration"):
+    with pytest.raises(
+        StoreError, match=r"^\S+/datapackage\.json is missing\. Run the workflow to make it, or name the"
+    ):
         cornerstone.load(tmp_path)
     (tmp_path / "datapackage.json").write_text("{}")
-    with pytest.raises(StoreError, match=r"datapackage\.json can't be read"):
+    with pytest.raises(
+        StoreError, match=r"datapackage\.json can't be read: it is not what the workflow writes \('config'\)\. Run"
+    ):
         cornerstone.load(tmp_path)
 
 

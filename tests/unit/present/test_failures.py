@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +10,16 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
 from cornerstone.log import STOPPED, Failure
-from cornerstone.present.failures import DEFECT_OF_A_RUN, NO_CONFIG, FailedJob, blocks, ended, plainly, remedy
+from cornerstone.present.failures import (
+    DEFECT_OF_A_RUN,
+    NO_CONFIG,
+    TAKES_ALL,
+    FailedJob,
+    blocks,
+    ended,
+    plainly,
+    remedy,
+)
 from cornerstone.present.jobs import JobName
 
 
@@ -222,3 +232,45 @@ def test_a_configuration_that_snakemake_can_not_read_is_named_with_its_line(
     assert shown.startswith(said)
     assert "Correct it" in shown
     assert "\n" not in shown
+
+
+MISSING = (
+    'Traceback (most recent call last):\n  File "x.py", line 3, in f\nFileNotFoundError: [Errno 2] No such file: {}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "said"),
+    [
+        ("results/x.json", MISSING.format("'results/x.json'"), f"results/x.json is missing. {TAKES_ALL}"),
+        ("plan", MISSING.format("'plan'"), f"plan is missing. {TAKES_ALL}"),
+        ("studies", "IsADirectoryError", f"studies can't be read: it is a folder, not a file. {TAKES_ALL}"),
+        ("nosuch.yaml", MISSING.format("'nosuch.yaml'"), "nosuch.yaml is missing. Correct it, or name another file."),
+        (
+            "x.csv",
+            f"{NO_CONFIG[1]} with keys at top level.",
+            f"x.csv:1: a configuration has keys, such as `run: [...]`; this is none. {TAKES_ALL}",
+        ),
+        (
+            "x.json",
+            'WorkflowError in file "/x/rules/common.smk", line 24:\nit is wrong:\n  x.json:1: no such key',
+            f"it is wrong:\n  x.json:1: no such key\n{TAKES_ALL}",
+        ),
+        ("x.json", MISSING.format("'elsewhere'"), None),
+    ],
+)
+@pytest.mark.parametrize(
+    "way", [["--configfile", "quick.yaml", "{}"], ["--configfile=quick.yaml", "{}", "--cores", "2"]]
+)
+def test_what_configfile_swallows_is_no_defect(
+    way: list[str], target: str, text: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--configfile quick.yaml results/x.json` takes the file that is asked for as a configuration, too."""
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir()
+    Path("quick.yaml").write_text("seed: 1\n")
+    Path("x.json").write_text('{"results": {}}')
+    Path("x.csv").write_text("a\n1\n")
+    monkeypatch.setattr(sys, "argv", ["snakemake", "-n", *(word.format(target) for word in way)])
+    shown = plainly(text)
+    assert shown == said if said else shown.endswith(DEFECT_OF_A_RUN)

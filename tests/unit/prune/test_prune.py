@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cornerstone.adding.proof import disturb
 from cornerstone.assets.fetch import fetch_model
+from cornerstone.command import pruning
 from cornerstone.config.config import Config
 from cornerstone.engine.network import Network
 from cornerstone.engine.structure import kinds_of
@@ -283,6 +284,16 @@ def test_the_card_and_the_facts_say_what_was_done(make: Make, tmp_path: Path) ->
     front = yaml.safe_load(card.split("---")[1])
     assert front["library_name"] == "transformers"
     assert "| beta | acc_norm | 0.7500 | 0.5000 |" in card
+    check = facts["check_log_likelihood"]
+    assert check["ends"] == 5
+    texts = [(text, end) for text, ends in module.REQUESTS for end in ends]
+    for folder, when in ((original, "before"), (tmp_path / "out", "after")):
+        lm = stock.harness(loaded(folder), AutoTokenizer.from_pretrained(folder), batch_size=1)
+        assert check[when] == pytest.approx(np.mean(stock.loglikelihoods(lm, texts, [])), abs=1e-3)
+    assert check["before"] != pytest.approx(check["after"], abs=1e-3)
+    assert f"5 ends of check sentences: {check['before']:.1f} nats before, {check['after']:.1f} after" in card
+    assert "no evaluation" in card
+    assert facts["doubts"] == []
     assert "llama-quantize --prune-layers 1" in card
     assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1  # the weights are readable, too
     recipe = yaml.safe_load((tmp_path / "out" / "mergekit.yaml").read_text())
@@ -350,6 +361,55 @@ def test_layers_are_chosen_by_an_order(order: str, names: tuple[str, ...], tmp_p
     assert found.players == names
     assert set(found.names) == set(names)
     assert found.order == order
+
+
+def test_without_curves_an_order_comes_from_the_estimates(tmp_path: Path) -> None:
+    config = configured({"paths.results": str(tmp_path), "deletion.orders": []})
+    ranked_results(config)
+    names = [player.name for player in config.models["tiny"].all_players()]
+    shown = Layout(config).shown("tiny")
+    for stem, column in (("shapley", "value"), ("ablation", "drop")):
+        frame = pd.DataFrame({"task": "mean", "player": names, "position": range(8), column: np.arange(8) / 10})
+        write_csv(frame, Path(shown[stem]))
+    assert choose.ranked(config, "tiny", 2, "shapley").players == ("attn0", "ffn0")
+
+
+@pytest.mark.parametrize(
+    ("original", "low", "doubts"),
+    [(0.6, 0.01, []), (0.4, 0.01, ["at chance or below"]), (0.4, -0.01, ["at chance or below", "not clearly better"])],
+)
+def test_an_order_that_may_be_worth_little_is_doubted(
+    original: float, low: float, doubts: list[str], tmp_path: Path
+) -> None:
+    config = configured({"paths.results": str(tmp_path)})
+    ranked_results(config)
+    layout = Layout(config)
+    baselines = pd.DataFrame({"task": ["alpha", "beta"], "original": original, "chance": [0.5, float("nan")]})
+    write_csv(baselines, Path(layout.csv("tiny", "baselines")))
+    quality = {"task": ["alpha", "mean"], "order": "shapley", "separation": 0.1, "low": [-1.0, low], "high": 0.2}
+    write_csv(pd.DataFrame(quality), Path(layout.csv("tiny", "order_quality")))
+    config_of_curves = configured({"paths.results": str(tmp_path), "deletion.orders": ["shapley"]})
+    ranked_results(config_of_curves)
+    found = choose.ranked(config_of_curves, "tiny", 3, "shapley").doubts
+    assert len(found) == len(doubts)
+    assert all(words in doubt for words, doubt in zip(doubts, found, strict=True))
+
+
+def test_the_command_says_what_was_done_and_what_is_doubted(make: Make, tmp_path: Path) -> None:
+    config, _ = make("llama")
+    ranked_results(config)
+    baselines = pd.DataFrame({"task": ["alpha"], "original": [0.4], "chance": [0.5]})
+    write_csv(baselines, Path(Layout(config).csv("tiny", "baselines")))
+    files = [Path("config.yaml"), Path("studies/quick.yaml")]
+    said = pruning.prune(config, "tiny", tmp_path / "out", 2, "shapley", None, False, False, False, files)
+    assert "; 1 block taken out\n" in said.text
+    assert "ends of check sentences: " in said.text
+    (doubt,) = said.data["doubts"]
+    assert f"  WARNING: {doubt}\n" in said.text
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"- Warning: {doubt}" in card
+    paths = " ".join(Layout(config).coalition("tiny", task, "drop-attn0-ffn0") for task in config.scored_tasks)
+    assert f"`snakemake --cores 2 {paths} --configfile studies/quick.yaml` measures each task" in card
 
 
 def test_a_choice_of_groups_is_a_coalition_of_groups(tmp_path: Path) -> None:
