@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cornerstone.plan import alone
 from tests.helpers import windows
 from tests.workflow.runner import Workflow, configuration, save_model
 
@@ -47,6 +49,25 @@ def test_bad_config(workflow: Workflow, case: str) -> None:
     change(config)
     workflow.write_config(config)
     refused(workflow, message)
+
+
+def test_a_key_that_stands_twice(workflow: Workflow) -> None:
+    """Of two equal keys YAML keeps the last, so a limit that is written down would not hold."""
+    workflow.write_config(configuration(3, 2, limit=2))
+    path = workflow.folder / "config.yaml"
+    path.write_text(f"{path.read_text()}\ndocuments: {{source: embedded}}\n")
+    line = len(path.read_text().splitlines())
+    refused(workflow, f"config.yaml:{line}: `documents` stands twice")
+    workflow.write_config(configuration(3, 2, limit=2))
+    (workflow.folder / "more.yaml").write_text("seed: 1\nseed: 2\n")
+    refused(workflow, "more.yaml:2: `seed` stands twice", "--configfile", "more.yaml")
+
+
+def test_a_run_beside_another_one(workflow: Workflow) -> None:
+    workflow.write_config(configuration(3, 2, limit=2))
+    with alone.hold(workflow.folder / "results") or contextlib.nullcontext():
+        refused(workflow, "another run is under way in results", "results/tiny/arc_easy/coalitions/full.json")
+        workflow.succeed("fetch")  # makes no results
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def _parameter(name: str, wanted: torch.Tensor, pieces: Sequence[Piece], folder:
         if stored.dtype not in DTYPES:
             raise ModelError(
                 f"{stored.name} in {stored.path.name} has the number format {stored.dtype}; only "
-                f"{', '.join(DTYPES)} can be streamed. Set memory.weights: resident, or take other weights."
+                f"{', '.join(DTYPES)} can be read. Take weights in one of these."
             )
         if stored.bytes != torch.Size(stored.shape).numel() * DTYPES[stored.dtype].itemsize:
             raise ModelError(f"{stored.path}: {stored.name} has the wrong number of bytes. Fetch the model again.")

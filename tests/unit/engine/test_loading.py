@@ -128,8 +128,9 @@ def test_number_formats_that_need_scales_are_refused(
 ) -> None:
     name = "model.layers.2.self_attn.v_proj.weight"
     edit(copy, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
-    with pytest.raises(ModelError, match=f"{name} in .* has the number format"):
+    with pytest.raises(ModelError, match=f"{name} in .* has the number format") as refused:
         load(copy)
+    assert "resident" not in str(refused.value)  # it is refused there, too
 
 
 @pytest.mark.parametrize("load", [resident, streamed_])

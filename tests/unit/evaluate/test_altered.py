@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cornerstone import files
+from cornerstone.analysis.games import read_values
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError
 from cornerstone.evaluate import altered
@@ -55,6 +56,21 @@ def test_a_table_that_was_altered_is_older_than_all_it_is_made_from(
     table(path, 1, 2, 3)
     assert altered.have_made_again(config) == []
     assert dated(path)
+
+
+@pytest.mark.parametrize("which", ["values", "deletion_values"])
+def test_a_table_of_values_that_was_cut_is_made_again(
+    which: str, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(getattr(Layout(config), which)("tiny", "alpha"))
+    frame = pd.DataFrame({"value": range(1000)})
+    files.write_table(path, lambda temporary: frame.to_parquet(temporary, index=False))
+    assert altered.have_made_again(config) == []
+    path.write_bytes(path.read_bytes()[:500])
+    assert altered.have_made_again(config) == [str(path)]
+    assert f"{path} can't be read: it is not what was written" in capsys.readouterr().err
+    with pytest.raises(StoreError, match=f"{path} can't be read.*Delete it"):
+        read_values(path)
 
 
 def test_a_table_is_read_only_when_it_is_new(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
