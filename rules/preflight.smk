@@ -40,7 +40,8 @@ onstart:
                 raise WorkflowError(str(error))
         if not how.cluster:
             for slow in processor.slow_formats(
-                {name: cfg.models[name] for name in cfg.run}, processor.instructions()
+                {name: cfg.models[name] for name in cfg.run},
+                processor.instructions(),
             ):
                 logger.warning(slow)
     work = progress.work_of(workflow.dag.needrun_jobs(), cfg)
