@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cornerstone.errors import CornerstoneError, UnreadableError, first_line
+from cornerstone.errors import CornerstoneError, StoreError, UnreadableError, first_line
 
 NOTE = 2**24
 """Most bytes of a file that people write, or that is read before it is known whose it is: 16 MiB."""
@@ -197,3 +197,16 @@ def _unreadable(path: Path, error: OSError | ValueError) -> UnreadableError:
     number = getattr(error, "errno", None)
     problem, remedy = _PROBLEMS.get(number or 0, (f"can't be read ({first_line(error)})", ""))
     return UnreadableError(path, problem, remedy.replace("FILE", str(path)), missing=number == errno.ENOENT)
+
+
+def unread(path: Path, error: Exception, remedy: str) -> StoreError:
+    """The error that says of a JSON file of the results that it can't be read.
+
+    Args:
+        path: the file.
+        error: of this module, or of taking from the file what is not in it.
+        remedy: what to do about it.
+    """
+    if isinstance(error, UnreadableError):
+        return StoreError(error.then(remedy))
+    return StoreError(f"{path} can't be read: it is not what the workflow writes ({first_line(error)}). {remedy}")

@@ -23,8 +23,8 @@ from cornerstone.game.players import player_named
 from cornerstone.outputs.results import Results
 from cornerstone.plan import layout
 from cornerstone.plan.layout import Layout
+from cornerstone.plan.making import making
 from cornerstone.present.page.units import mean_unit, unit_of
-from cornerstone.prune.asked import making
 
 PAIRS = 4
 """Pairs of a layer that are named."""

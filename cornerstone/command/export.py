@@ -18,7 +18,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import AssetError, ConfigError, CornerstoneError, StoreError, UnreadableError, first_line
 from cornerstone.files import on_disk, read_csv
 from cornerstone.game.game import MEAN
-from cornerstone.outputs.results import PACKAGE, unread
+from cornerstone.outputs.results import PACKAGE
 from cornerstone.plan import layout
 from cornerstone.plan.layout import Layout
 
@@ -73,7 +73,7 @@ def exported(config: Config) -> list[Path]:
     try:
         listed = [root / resource["path"] for resource in reading.parsed(path)["resources"]]
     except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
-        raise unread(path, error, "Run the workflow to make it.") from error
+        raise reading.unread(path, error, "Run the workflow to make it.") from error
     if missing := [file for file in listed if not file.is_file()]:
         raise StoreError(f"{missing[0]} is missing, which {path} lists. Run the workflow again.")
     pages = [root / name for name in PAGES] + [root / f"{model}.html" for model in config.run]

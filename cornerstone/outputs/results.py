@@ -12,7 +12,7 @@ from cornerstone import reading
 from cornerstone.analysis import games, ranks, shapley
 from cornerstone.config.config import Config, load_files
 from cornerstone.config.config import load as load_config
-from cornerstone.errors import ConfigError, StoreError, UnreadableError, first_line
+from cornerstone.errors import ConfigError, StoreError, UnreadableError
 from cornerstone.estimators import Estimator
 from cornerstone.files import read_csv
 from cornerstone.game.coalitions import parse, removed_from
@@ -45,7 +45,7 @@ def load(folder: str | Path = "results", *files: str | Path) -> Results:
         raw = reading.parsed(path)["config"]
     except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
         name = f'name the configuration: cornerstone.load("{folder}", "config.yaml").'
-        raise unread(path, error, f"Run the workflow to make it, or {name}") from error
+        raise reading.unread(path, error, f"Run the workflow to make it, or {name}") from error
     return Results(folder, load_config(raw, str(path)))
 
 
@@ -263,26 +263,13 @@ class Results:
         try:
             wanted = reading.parsed(said)["values"][task]
         except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
-            raise unread(said, error, "Run the workflow to make it.") from error
+            raise reading.unread(said, error, "Run the workflow to make it.") from error
         if frame.attrs.get("fingerprint") != wanted:
             raise StoreError(
                 f"{path} is newer or older than the estimates beside it (fingerprint {frame.attrs.get('fingerprint')}, "
                 f"{said} says {wanted}). Run the workflow again."
             )
         return frame
-
-
-def unread(path: Path, error: Exception, remedy: str) -> StoreError:
-    """The error that says of a JSON file of the results that it can't be read.
-
-    Args:
-        path: the file.
-        error: of `reading`, or of taking from the file what is not in it.
-        remedy: what to do about it.
-    """
-    if isinstance(error, UnreadableError):
-        return StoreError(error.then(remedy))
-    return StoreError(f"{path} can't be read: it is not what the workflow writes ({first_line(error)}). {remedy}")
 
 
 def _chosen(name: str | None, known: Sequence[str], what: str) -> list[str]:

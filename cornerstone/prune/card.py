@@ -15,7 +15,7 @@ from cornerstone.config.config import Config
 from cornerstone.errors import UnreadableError
 from cornerstone.files import write_text
 from cornerstone.plan.layout import Layout
-from cornerstone.prune.asked import making
+from cornerstone.plan.making import making
 from cornerstone.prune.made import Pruned
 
 FACTS = "prune.json"

@@ -12,7 +12,7 @@ from cornerstone import reading
 from cornerstone.analysis.deletion import ALL, deletion_order, with_plain
 from cornerstone.analysis.shapley import LOG_DROP
 from cornerstone.config.config import Config
-from cornerstone.errors import ConfigError, ModelError, StoreError, UnreadableError, first_line
+from cornerstone.errors import ConfigError, ModelError, StoreError, UnreadableError
 from cornerstone.files import read_csv
 from cornerstone.game import coalitions
 from cornerstone.game.game import MEAN
@@ -166,11 +166,8 @@ def _made_by(config: Config, model: str) -> str:
     path = Path(Layout(config).provenance(model))
     try:
         found = str(reading.parsed(path)["fingerprint"])
-    except UnreadableError as error:
-        raise StoreError(error.then("Run the workflow to make it.")) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        said = f"it is not what the workflow writes ({first_line(error)})"
-        raise StoreError(f"{path} can't be read: {said}. Run the workflow to make it.") from error
+    except (UnreadableError, OSError, ValueError, KeyError, TypeError) as error:
+        raise reading.unread(path, error, "Run the workflow to make it.") from error
     wanted = fingerprint.of_estimates(config, model)
     if found != wanted:
         raise StoreError(
