@@ -35,6 +35,7 @@ class Hub:
         cut: name of a file -> how many times its connection breaks in the middle.
         wrong: names of files whose content is not what the commit says.
         silent: requests get no answer.
+        mute: requests whose path holds this get no answer.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Hub:
     cut: dict[str, int] = field(default_factory=dict)
     wrong: set[str] = field(default_factory=set)
     silent: bool = False
+    mute: str | None = None
 
     def downloads(self, name: str) -> list[str]:
         """The ranges in which a file was asked for; an empty one is the whole."""
@@ -92,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.hub
         path = urllib.parse.unquote(self.path.partition("?")[0])
         hub.asked.append((self.command, path, str(self.headers.get("Range") or "")))
-        while hub.silent:
+        while hub.silent or (hub.mute is not None and hub.mute in path):
             time.sleep(0.1)
         for status, times in hub.busy.items():
             if times > 0:
@@ -182,7 +184,7 @@ def running(root: Path) -> Iterator[Hub]:
     try:
         yield hub
     finally:
-        hub.silent = False
+        hub.silent, hub.mute = False, None
         server.shutdown()
         server.server_close()
         thread.join()

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from cornerstone import reading
-from cornerstone.assets import embedded, hub
+from cornerstone.assets import client, embedded, hub
 from cornerstone.assets.recipe import OWN_TASKS, Recipe
 from cornerstone.config.source import repeated
 from cornerstone.errors import AssetError, TaskError, UnreadableError, first_line
@@ -171,6 +171,7 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
     # lm-eval's way to change where a task's documents come from: a task file that includes the stock one
     own = workspace.resolve() / f"{task}.yaml"
     own.write_text(yaml.safe_dump({"include": str(path), "task": task, **_changes(recipe, locked, wheels, own.parent)}))
+    client.impatient()
     try:
         return manager.load(str(own))["tasks"][task]
     except jinja2.TemplateError as error:
@@ -181,6 +182,16 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
                 f"could not get the documents of task '{task}': its data set is a script, which is not run. Choose "
                 f"another task, or name a JSONL or Parquet file with its documents under `tasks.{task}.documents`."
             ) from error
+        name = str(stock(task, recipe.include_path).get("dataset_path"))
+        asked = hub.Repository(
+            name,
+            recipe.revision or locked or "main",
+            "dataset",
+            id_in=f"`dataset_path` in {path}",
+            revision_in=f"`tasks.{task}.revision`" if recipe.revision else f"its line in {LOCK}",
+        )
+        if recipe.source == "hub" and (said := hub.trouble(asked, error)):
+            raise AssetError(f"could not get the documents of task '{task}': {said}") from error
         network = "Run `snakemake fetch` where there is network access."
         remedy = network if recipe.source == "hub" else f"The task's file is {path}."
         reason = f"{type(error).__name__}: {first_line(error)}" if isinstance(error, KeyError) else first_line(error)

@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cornerstone import reading
-from cornerstone.assets import contents
+from cornerstone.assets import client, contents
 from cornerstone.errors import AssetError, CornerstoneError, first_line
 from cornerstone.files import need_space, sha256, size
 from cornerstone.log import log
 
 OUTLINE = (contents.CONFIG, contents.ADAPTER_CONFIG, "generation_config.json", *contents.TOKENIZER)
 """Files of a repository that an outline needs: config and tokenizer, a few megabytes at most."""
-TIMEOUT = 10
-"""Seconds that the hub may take to answer, or to send the next bytes."""
 WAITS = (1, 4)
 """Seconds before a question to the hub is asked again."""
 LONGEST_WAIT = 30
@@ -78,7 +76,7 @@ def listing(repository: Repository) -> dict[str, File]:
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint())
-    options: dict[str, Any] = {"revision": repository.revision, "files_metadata": True, "timeout": TIMEOUT}
+    options: dict[str, Any] = {"revision": repository.revision, "files_metadata": True, "timeout": client.TIMEOUT}
     info: Any = asked(repository, lambda: api.repo_info(repository.id, repo_type=repository.kind, **options))
     found = {}
     for entry in info.siblings or []:
@@ -107,7 +105,7 @@ def commit_of(repository: Repository) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint())
-    options: dict[str, Any] = {"revision": repository.revision, "timeout": TIMEOUT}
+    options: dict[str, Any] = {"revision": repository.revision, "timeout": client.TIMEOUT}
     info: Any = asked(repository, lambda: api.repo_info(repository.id, repo_type=repository.kind, **options))
     return str(info.sha)
 
@@ -120,24 +118,17 @@ def download(repository: Repository, names: Sequence[str], folder: Path, files: 
     Raises:
         AssetError: see `listing`; a file that is not what the commit says, which is deleted; too little space.
     """
-    from huggingface_hub import set_client_factory, snapshot_download
-    from huggingface_hub.utils._http import default_client_factory
-
-    def client() -> Any:
-        made = default_client_factory()
-        made.timeout = TIMEOUT  # its own is: none
-        return made
+    from huggingface_hub import snapshot_download
 
     wanted = [files[name] for name in names]
     missing = [file for file in wanted if _size_of(folder / file.name) != file.size]
     need_space(folder, sum(file.size for file in missing))
-    set_client_factory(client)
     if missing:
         log(
             f"downloading {len(missing)} files ({size(sum(file.size for file in missing))}) of {repository.id} at "
             f"{repository.revision} from {endpoint()}"
         )
-    options: dict[str, Any] = {"revision": repository.revision, "endpoint": endpoint(), "etag_timeout": TIMEOUT}
+    options: dict[str, Any] = {"revision": repository.revision, "endpoint": endpoint(), "etag_timeout": client.TIMEOUT}
     asked(
         repository,
         lambda: snapshot_download(
@@ -186,17 +177,28 @@ def asked(repository: Repository, question: Callable[[], T]) -> T:
     Raises:
         AssetError: no answer, or an answer that says no.
     """
+    client.impatient()
     for wait in (*WAITS, None):
         try:
             return question()
-        except CornerstoneError:
-            raise
         except Exception as error:  # the client's own kinds, those of its HTTP library, and the system's
+            if isinstance(error, CornerstoneError) and not isinstance(error, client.SilentError):
+                raise
             pause = _retry_after(error)
             if wait is None or pause is None or pause > LONGEST_WAIT:
                 raise AssetError(_reason(repository, error)) from error
             time.sleep(max(pause, wait))
     raise AssertionError("unreachable")
+
+
+def trouble(repository: Repository, error: BaseException) -> str | None:
+    """One message where an error of another library comes from the hub or the way to it; None where it does not."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    kinds = (client.SilentError, HfHubHTTPError, OfflineModeIsEnabled)
+    if any(isinstance(each, kinds) or _named(each, "TransportError") for each in _causes(error)):
+        return _reason(repository, error)
+    return None
 
 
 def _response(error: BaseException) -> Any:
@@ -224,6 +226,8 @@ def _named(error: BaseException, *names: str) -> bool:
 def _retry_after(error: BaseException) -> float | None:
     """Seconds after which to try again; None where that is of no use."""
     for each in _causes(error):
+        if isinstance(each, client.SilentError):
+            return None
         if isinstance(each, OSError) and each.errno is not None and not isinstance(each, ConnectionError):
             return None  # a full disk, say
         if (status := _status(each)) is not None:
@@ -271,10 +275,10 @@ def _reason(repository: Repository, error: BaseException) -> str:
         return f"could not download {what}: {endpoint()} has had too many requests from here. Wait, log in. {again}"
     if status is not None:
         return f"could not download {what}: {endpoint()} answers {status}. {again}"
-    if any(_named(each, "TimeoutException") for each in causes):
+    if any(isinstance(each, client.SilentError) or _named(each, "TimeoutException") for each in causes):
         return (
-            f"could not download {what}: {endpoint()} does not answer within {TIMEOUT} seconds. Is there a firewall, "
-            f"or a proxy to be set (HTTPS_PROXY)? {again}"
+            f"could not download {what}: {endpoint()} does not answer within {client.TIMEOUT} seconds. Is there a "
+            f"firewall, or a proxy to be set (HTTPS_PROXY)? {again}"
         )
     if any(_named(each, "TransportError", "ConnectionError") for each in causes):
         return (

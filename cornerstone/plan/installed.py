@@ -36,8 +36,11 @@ def check_installed(root: Path) -> None:
             f"the rules of {root} are run in a Python whose cornerstone is that of {found}. Use this folder's own "
             "environment (make run, or source .venv/bin/activate), or install it: pip install -e ."
         )
-    own = [Path(sysconfig.get_path(key)) for key in ("purelib", "platlib")]
-    if hidden := shadowed(os.environ.get("PYTHONPATH", ""), own):
+    given = os.environ.get("PYTHONPATH", "")
+    aside = {Path(name).resolve() for name in given.split(os.pathsep)} | {root.resolve(), Path.cwd()}
+    behind = [Path(name) for name in sys.path if Path(name).resolve() not in aside]
+    own = [Path(sysconfig.get_path(key)) for key in ("purelib", "platlib")]  # they may be named by PYTHONPATH, too
+    if hidden := shadowed(given, [*own, *behind]):
         raise ConfigError(
             f"PYTHONPATH is set and holds another {hidden[0].stem} ({hidden[0]}), which jobs would use in place of "
             "this environment's. Unset it (unset PYTHONPATH; a cluster's module system sets it, say), and start again."
@@ -49,7 +52,7 @@ def shadowed(path: str, installed: Sequence[Path]) -> list[Path]:
 
     Args:
         path: folders, as PYTHONPATH has them.
-        installed: the folders with the packages of this environment.
+        installed: the folders in which Python finds the packages of this environment, wherever they lie, and its own.
 
     Returns:
         Modules and packages in the folders of `path` of which the environment has one of the same name.

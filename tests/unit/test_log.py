@@ -71,9 +71,12 @@ def test_stderr_goes_to_the_screen_too(
     assert capfd.readouterr().err == (tmp_path / "log").read_text() == "cornerstone: hello\n"
 
 
-def test_a_library_that_keeps_stderr_may_close_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_library_that_keeps_stderr_may_close_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], shown: bool
+) -> None:
     """As absl does when Python ends, which a task of lm-eval imports."""
-    with console.script(str(tmp_path / "log"), shown=True):
+    with console.script(str(tmp_path / "log"), shown=shown):
         handler: Any = absl.logging.PythonHandler()
         handler.flush()
     handler.close()

@@ -70,6 +70,16 @@ def test_a_run_beside_another_one(workflow: Workflow) -> None:
         workflow.succeed("fetch")  # makes no results
 
 
+def test_packages_on_pythonpath(workflow: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a cluster's module system puts them there: jobs would import them in place of the pinned ones."""
+    other = tmp_path / "transformers"
+    other.mkdir()
+    (other / "__init__.py").write_text('raise ImportError("another transformers")')
+    workflow.write_config(configuration(3, 2, limit=2))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    refused(workflow, f"PYTHONPATH is set and holds another transformers ({other})")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -241,6 +241,19 @@ def test_baselines(games: dict[str, Game]) -> None:
     assert frame["original_se"][0] == pytest.approx(games["alpha"].full.std(ddof=1) / np.sqrt(12))
 
 
+def test_the_error_of_the_whole_model_counts_clusters_not_documents() -> None:
+    """The sandwich estimator of a mean: squares of the clusters' sums, times G / (G - 1)."""
+    right = np.array([1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1], float)
+    clusters = [str(i // 3) for i in range(12)]
+    data = {"alpha": documents([[("q", " a"), ("q", " b")]] * 12)}
+    frame = shapley.baselines(
+        small(), "tiny", {"alpha": game(PLAYERS, lambda c: right * (c > 0), None, clusters)}, data
+    )
+    sums = [float((right - right.mean())[3 * g : 3 * g + 3].sum()) for g in range(4)]
+    assert frame["original_se"][0] == pytest.approx((4 / 3 * sum(s * s for s in sums)) ** 0.5 / 12)
+    assert frame["original_se"][0] > 1.2 * right.std(ddof=1) / 12**0.5
+
+
 def test_the_empty_coalition_is_measured_not_assumed(games: dict[str, Game]) -> None:
     del games["alpha"].values[0]
     data = {task: documents([[("q", " a"), ("q", " b")]]) for task in games}

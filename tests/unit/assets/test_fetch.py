@@ -151,6 +151,10 @@ UP = "model.layers.1.mlp.up_proj.weight"
             config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
             r"needs the package bitsandbytes, which is not installed \(pip install bitsandbytes\)",
         ),
+        (
+            config(quantization_config={"quant_method": "compressed-tensors", "format": "pack-quantized"}),
+            r"needs the package compressed_tensors, which is not installed \(pip install compressed-tensors\)",
+        ),
         (weights(float8), r"has the number format F8_E4M3, whose scales"),
         (weights(lambda t: t.update({UP: t[UP][:3]})), rf"{UP} has shape \[3, 32\] in .* asks for \[64, 32\]"),
         (weights(lambda t: t[UP].fill_(torch.inf)), rf"{UP} in .*model\.safetensors holds infinities or NaN"),

@@ -20,7 +20,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from cornerstone.assets import fetch, hub
+from cornerstone.assets import client, fetch, hub
 from cornerstone.config.models import Model
 from cornerstone.errors import AssetError, CornerstoneError, ModelError
 from cornerstone.log import script
@@ -28,8 +28,8 @@ from tests import gguf_files, tiny
 from tests.helpers import ROOT
 from tests.hub import COMMIT, Hub, running
 
-LONGEST = (len(hub.WAITS) + 1) * hub.TIMEOUT + sum(hub.WAITS)
-"""Seconds until a hub that does not answer is given up."""
+LONGEST = max((len(hub.WAITS) + 1) * client.TIMEOUT + sum(hub.WAITS), (client.PATIENCE + 1) * client.TIMEOUT)
+"""Seconds until a hub that does not answer is given up, but for what its client waits between two requests."""
 
 
 @pytest.fixture
@@ -176,9 +176,12 @@ def test_a_connection_that_breaks_is_gone_on_with(server: Hub, tmp_path: Path, m
     assert (folder / "model.safetensors").read_bytes() == (server.root / "org/plain/model.safetensors").read_bytes()
 
 
-def test_a_connection_that_keeps_breaking(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_connection_that_keeps_breaking(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
-    server.cut = {"config.json": 10**6}
+    server.cut = {name: 10**6}
     said = refused(tmp_path, entry())
     assert "the connection to" in said
     assert "files that are whole are kept" in said
@@ -223,13 +226,17 @@ def test_what_can_not_be_supported_is_said_before_its_weights_are_downloaded(ser
     assert server.downloads("model.safetensors") == []
 
 
-def test_a_hub_that_never_answers(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TIMEOUT", 0.3)
-    server.silent = True
+@pytest.mark.parametrize("mute", ["", "/resolve/", "/revision/"])
+def test_a_hub_that_does_not_answer(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
+    """To anything, to what asks for a file after the list of files came, or to what asks for that."""
+    monkeypatch.setattr(client, "TIMEOUT", 0.3)
+    server.mute = mute
     began = time.monotonic()
     said = refused(tmp_path, entry())
     assert "does not answer within 0.3 seconds" in said
-    assert time.monotonic() - began < 10
+    assert "Is there a firewall" in said
+    assert time.monotonic() - began < 15
+    assert len([path for _, path, _ in server.asked if mute in path]) <= 24  # 8 files are asked for side by side
     assert LONGEST < 60
 
 
@@ -306,8 +313,9 @@ def test_a_gguf_file_of_a_repository(server: Hub, tmp_path: Path, split: int) ->
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from cornerstone.assets import documents, tasks
+from cornerstone.assets import client, documents, tasks
 from cornerstone.assets.recipe import Recipe
+client.TIMEOUT = {timeout}
 path = Path("documents/hub/arc_easy.json")
 tasks.ensure(path, Recipe("arc_easy", "hub", {revision}), "acc", [], Path("wheels"), "code")
 print(json.dumps([documents.read(path).source, [d.requests[0][0] for d in documents.read(path).documents]]))
@@ -333,10 +341,10 @@ def data_set(root: Path, question: str) -> Path:
     return home
 
 
-def made(server: Hub, tmp_path: Path, revision: str | None = None) -> Any:
+def made(server: Hub, tmp_path: Path, revision: str | None = None, timeout: float = client.TIMEOUT) -> Any:
     """What a process of its own says of the documents: `datasets` reads HF_ENDPOINT where it is imported."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
-    program = PROGRAM.format(revision=repr(revision))
+    program = PROGRAM.format(revision=repr(revision), timeout=timeout)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
@@ -352,6 +360,21 @@ def test_a_data_set_is_taken_at_the_commit_that_the_lock_says(server: Hub, tmp_p
     assert json.loads(lock.read_text()) == {"allenai/ai2_arc": COMMIT}
     lock.write_text(json.dumps({"allenai/ai2_arc": "e" * 40}))  # what was taken before counts, and here it is gone
     (tmp_path / "documents" / "hub" / "arc_easy.json").unlink()
-    said = made(server, tmp_path)
-    assert "could not get the documents of task 'arc_easy' (hub)" in said
+    said = made(server, tmp_path).splitlines()[-1]
+    assert "could not get the documents of task 'arc_easy'" in said
+    assert f"allenai/ai2_arc has no commit {'e' * 40}. Correct its line in data-sets.lock" in said
     assert made(server, tmp_path, COMMIT)[0] == f"hub:allenai/ai2_arc@{COMMIT}"  # the config's commit comes first
+
+
+@pytest.mark.parametrize("revision", [None, COMMIT])
+@pytest.mark.parametrize("mute", ["", "/resolve/", "/tree/"])
+def test_documents_of_a_hub_that_does_not_answer(server: Hub, tmp_path: Path, mute: str, revision: str | None) -> None:
+    """With a commit in the config, the first to ask is the library of data sets."""
+    data_set(server.root, "What is hot?")
+    server.mute = mute
+    began = time.monotonic()
+    said = made(server, tmp_path, revision, 0.3).splitlines()[-1]
+    assert f"could not download allenai/ai2_arc at {COMMIT if revision or mute else 'main'}" in said
+    assert "does not answer within 0.3 seconds" in said
+    assert time.monotonic() - began < 60
+    assert len([path for _, path, _ in server.asked if mute in path]) <= 24

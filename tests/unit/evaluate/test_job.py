@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import signal
 from collections.abc import Callable
@@ -216,22 +217,27 @@ def test_a_run_that_is_stopped_in_a_walk_keeps_the_blocks_that_are_finished(
     assert contents(paths) == contents(planned(other))
 
 
-def test_a_run_that_died_while_writing_goes_on(job: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_run_that_ended_while_writing_goes_on(
+    job: Maker, monkeypatch: pytest.MonkeyPatch, how: BaseException
+) -> None:
+    """It was stopped, or the disk is full: what was written is whole, and stays."""
     made = job()
     paths, real = planned(made), store.write
     written: list[Path] = []
 
     def write(path: Path, *rest: Any) -> None:
         if len(written) == 5:
-            raise KeyboardInterrupt
+            raise how
         real(path, *rest)
         written.append(path)
 
     with monkeypatch.context() as context:
         context.setattr(store, "write", write)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(type(how)):
             made.run_files(paths)
     assert [path for path in paths if path.exists()] == written
+    assert left_over(Path(made.config.paths.results)) == []
     assert made.run_files(paths) == len(paths) - 5
     assert contents(paths) == straight(job)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -25,6 +26,25 @@ def test_other_packages_on_the_path_are_refused(tmp_path: Path, monkeypatch: pyt
         check_installed(ROOT)
     (other.parent / "typing_extensions.py").touch()
     assert [path.name for path in shadowed(str(other.parent), OWN)] == ["transformers", "typing_extensions.py"]
+
+
+def test_packages_that_this_environment_takes_from_elsewhere_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual environment on top of a system's packages, or a *.pth file, finds them outside of itself."""
+    for folder in ("module", "system"):
+        (tmp_path / folder / "elsewhere").mkdir(parents=True)
+        (tmp_path / folder / "elsewhere" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "module"))
+    monkeypatch.setattr("sys.path", [str(tmp_path / "module"), *sys.path])
+    check_installed(ROOT)
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "system")])
+    with pytest.raises(ConfigError, match=rf"another elsewhere \({tmp_path / 'module' / 'elsewhere'}\)"):
+        check_installed(ROOT)
+    (tmp_path / "module" / "elsewhere" / "__init__.py").unlink()
+    (tmp_path / "module" / "enum.py").touch()
+    with pytest.raises(ConfigError, match="another enum"):  # the standard library's
+        check_installed(ROOT)
 
 
 def test_what_hides_nothing_may_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
