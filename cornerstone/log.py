@@ -26,6 +26,8 @@ from cornerstone.logfile import LogFile, aside_of
 from cornerstone.masking import masked, secrets
 from cornerstone.stopping import Stop, asked, stoppable
 
+LOGS, OF = "logs", "of-"
+"""Folder of all logs; how the names of those inside begin that hold the logs of other results (`Layout.logs`)."""
 VERBOSE = "CORNERSTONE_VERBOSE"
 """Environment variable: when it is set, scripts write on the screen, too (rules/common.smk sets it)."""
 

@@ -39,7 +39,7 @@ for _name, _pair in PAIRS.items():
             tables=list(COMPARED[_name].values()),
             provenance=layout.comparison_provenance(_pair),
         log:
-            f"logs/compare/{_name}.log",
+            f"{layout.logs}/compare/{_name}.log",
         retries: 0
         localrule: True
         params:
@@ -76,7 +76,7 @@ if COMPARISON_TABLE_FILES:
                 for path in COMPARISON_TABLE_FILES
             ],
         log:
-            "logs/comparison_tables.log",
+            f"{layout.logs}/comparison_tables.log",
         retries: 0
         localrule: True
         params:
@@ -104,7 +104,7 @@ if COMPARISON_TABLE_FILES:
             ),
             layout.comparison_figure("{pair}", "{kind}")[1:],
         log:
-            "logs/comparison_figure/{pair}/{kind}.log",
+            f"{layout.logs}/comparison_figure/{{pair}}/{{kind}}.log",
         wildcard_constraints:
             kind="|".join(entry.kind for entry in figures.COMPARISONS),
         retries: 0

@@ -26,7 +26,7 @@ rule collect:
     output:
         layout.values("{model}", "{task}"),
     log:
-        "logs/collect/{model}/{task}.log",
+        f"{layout.logs}/collect/{{model}}/{{task}}.log",
     retries: 0
     params:
         fingerprint=lambda w: fingerprint.of_result(cfg, w.model, w.task),
@@ -49,7 +49,7 @@ rule estimate:
         tables=layout.estimates("{model}"),
         provenance=layout.provenance("{model}"),
     log:
-        "logs/estimate/{model}.log",
+        f"{layout.logs}/estimate/{{model}}.log",
     retries: 0
     params:
         settings=SETTINGS,
@@ -75,7 +75,7 @@ for _model in cfg.run:
         output:
             layout.relations(_model),
         log:
-            f"logs/interactions/{_model}.log",
+            f"{layout.logs}/interactions/{_model}.log",
         retries: 0
         localrule: True
         params:
@@ -98,7 +98,7 @@ rule deletion_curves:
     output:
         [layout.csv("{model}", stem) for stem in ("deletion", "order_quality")],
     log:
-        "logs/deletion_curves/{model}.log",
+        f"{layout.logs}/deletion_curves/{{model}}.log",
     retries: 0
     params:
         settings=SETTINGS,

@@ -39,7 +39,7 @@ for _model in cfg.run:
             output:
                 update(layout.chunk(_model, "{task}", _chunk)),
             log:
-                f"logs/evaluate/{_model}/{{task}}.{_chunk}.log",
+                f"{layout.logs}/evaluate/{_model}/{{task}}.{_chunk}.log",
             container:
                 cfg.container
             threads: cfg.models[_model].threads
@@ -61,7 +61,7 @@ for _model in cfg.run:
         output:
             update(layout.coalition(_model, "{task}", "{coalition}")),
         log:
-            f"logs/evaluate/{_model}/{{task}}.{{coalition}}.log",
+            f"{layout.logs}/evaluate/{_model}/{{task}}.{{coalition}}.log",
         wildcard_constraints:
             coalition="[a-z0-9-]+",
         container:
@@ -86,7 +86,7 @@ for _model in cfg.run:
         output:
             layout.influence(_model, "{task}"),
         log:
-            f"logs/influence/{_model}/{{task}}.log",
+            f"{layout.logs}/influence/{_model}/{{task}}.log",
         container:
             cfg.container
         threads: cfg.models[_model].threads
@@ -113,7 +113,7 @@ for _model in cfg.run:
         output:
             layout.deletion_values(_model, "{task}"),
         log:
-            f"logs/deletion/{_model}/{{task}}.log",
+            f"{layout.logs}/deletion/{_model}/{{task}}.log",
         container:
             cfg.container
         threads: cfg.models[_model].threads
@@ -149,7 +149,7 @@ for _model in cfg.run:
             output:
                 layout.noise(_model),
             log:
-                f"logs/noise/{_model}.log",
+                f"{layout.logs}/noise/{_model}.log",
             container:
                 cfg.container
             threads: cfg.models[_model].threads
@@ -183,7 +183,7 @@ for _asked in asked_for:
                 for name in _asked.names
             ],
         log:
-            f"logs/evaluate/{_asked.model}/{_asked.task}.{_asked.log}.log",
+            f"{layout.logs}/evaluate/{_asked.model}/{_asked.task}.{_asked.log}.log",
         container:
             cfg.container
         threads: cfg.models[_asked.model].threads

@@ -12,7 +12,7 @@ for _model in cfg.run if cfg.until else []:
         output:
             layout.look(_model),
         log:
-            f"logs/look/{_model}.log",
+            f"{layout.logs}/look/{_model}.log",
         retries: 0
         localrule: True
         params:

@@ -28,7 +28,7 @@ rule plan:
             for task in cfg.scored_tasks
         ],
     log:
-        "logs/plan.log",
+        f"{layout.logs}/plan.log",
     retries: 0
     message:
         "Planning: what the active config costs"

@@ -5,7 +5,7 @@ localrules:
 
 rule preflight:
     log:
-        "logs/preflight.log",
+        f"{layout.logs}/preflight.log",
     retries: 0
     params:
         how=lambda w: vars(preflight.Circumstances.of(workflow)),

@@ -33,7 +33,7 @@ rule tables:
             for path in TABLE_FILES
         ],
     log:
-        "logs/tables.log",
+        f"{layout.logs}/tables.log",
     retries: 0
     params:
         headline=cfg.headline.name,
@@ -61,7 +61,7 @@ rule figure:
         ),
         layout.figure("{model}", "{kind}")[1:],
     log:
-        "logs/figure/{model}/{kind}.log",
+        f"{layout.logs}/figure/{{model}}/{{kind}}.log",
     wildcard_constraints:
         kind="|".join(entry.kind for entry in figures.FIGURES),
     retries: 0
@@ -97,7 +97,7 @@ rule summary:
             category="Summary",
         ),
     log:
-        "logs/summary.log",
+        f"{layout.logs}/summary.log",
     retries: 0
     params:
         headline=cfg.headline.name,
@@ -141,7 +141,7 @@ rule page:
     output:
         layout.pages,
     log:
-        "logs/page.log",
+        f"{layout.logs}/page.log",
     retries: 0
     params:
         headline=cfg.headline.name,
@@ -180,7 +180,7 @@ rule package:
     output:
         layout.package,
     log:
-        "logs/package.log",
+        f"{layout.logs}/package.log",
     retries: 0
     params:
         code=code(*fingerprint.DESCRIBED, script="package"),

@@ -68,6 +68,8 @@ def show(config: Config, coalition: str, files: Sequence[Path] = ()) -> Said:
     others = list(dict.fromkeys(row["metric"] for row in found if row["unit"] != ACCURACY))
     note = "Differences are paired, with intervals at the configured level. Accuracy is in points"
     note += f", {', '.join(others)} as it is." if others else "."
+    if len(removed) == 1:
+        note += "\nTables and the page draw the variances of all layers together, so their intervals differ a little."
     if lacking:
         note += f"\nSome of it was not evaluated. To have it made: {making(lacking, files)}"
     for row in found:

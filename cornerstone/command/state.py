@@ -12,9 +12,10 @@ from cornerstone.config.config import Config
 from cornerstone.errors import UnreadableError
 from cornerstone.evaluate.stale import Results
 from cornerstone.log import failure_of
+from cornerstone.plan.layout import Layout
 from cornerstone.plan.plan import Plan
 from cornerstone.present import looks
-from cornerstone.present.jobs import JobName
+from cornerstone.present.jobs import logs_of
 from cornerstone.present.progress import status, weight_of
 
 SAMPLE = 20
@@ -117,12 +118,12 @@ def _with_guesses(config: Config, parts: Sequence[Part]) -> list[Part]:
     return made
 
 
-def failures(config: Config, logs: Path = Path("logs")) -> list[dict[str, str]]:
+def failures(config: Config) -> list[dict[str, str]]:
     """The jobs of this configuration whose last run failed, with what they said and their logs."""
     found = []
-    for log in sorted(logs.rglob("*.log")):
-        name, failure = JobName.of(str(log)), failure_of(log)
-        if name is None or failure is None or (name.get("model") or config.run[0]) not in config.run:
+    for name, log in logs_of(Layout(config).logs):
+        failure = failure_of(log)
+        if failure is None or (name.get("model") or config.run[0]) not in config.run:
             continue
         first = (failure.message.splitlines() or [""])[0]
         found.append({"job": str(name), "message": f"{failure.kind}: {first}", "log": str(log)})

@@ -6,6 +6,7 @@ Paths are strings, as Snakemake wants them, relative to the working directory. A
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cornerstone.assets.recipe import Recipe, recipe
 from cornerstone.config.config import Config
 from cornerstone.config.pairs import Pair, name_of
 from cornerstone.game.game import ACCURACY
+from cornerstone.log import LOGS, OF
 
 PICTURES = (".svg", ".pdf", ".png", "-column.pdf", "-neurips.pdf")
 """What the names of a figure's files end in: formats, and the widths of `figures.WIDTHS`."""
@@ -30,6 +32,15 @@ class Layout:
     def results(self) -> str:
         """Folder of all results."""
         return self.config.paths.results
+
+    @property
+    def logs(self) -> str:
+        """Folder of the logs of jobs that make results: one for each results folder, as studies share names of models.
+
+        The logs of fetches, whose files studies share, are in `logs` itself.
+        """
+        name = re.sub(r"[^\w.-]+", "-", self.results).strip("-.")
+        return LOGS if self.results == "results" else f"{LOGS}/{OF}{name}"
 
     @property
     def resources(self) -> str:

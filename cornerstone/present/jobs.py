@@ -6,7 +6,9 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+
+from cornerstone.log import LOGS, OF
 
 FETCHING, EVALUATING, ESTIMATING, DRAWING = "fetching", "evaluating", "estimating", "drawing"
 
@@ -56,7 +58,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class JobName:
-    """A job, by its log: logs/<step>/<model>/<task>.<chunk>.log, or less of it."""
+    """A job, by its log: logs/<step>/<model>/<task>.<chunk>.log, or less of it; see `Layout.logs` for other results."""
 
     step: str
     parts: tuple[tuple[str, str], ...] = ()
@@ -66,9 +68,10 @@ class JobName:
     def of(cls, log: str) -> JobName | None:
         """The job that writes a log; None for a log that is not laid out as those of the rules are."""
         path = PurePath(log)
-        if path.suffix != ".log" or "logs" not in path.parts:
+        if path.suffix != ".log" or LOGS not in path.parts:
             return None
-        step, *rest = path.with_suffix("").parts[path.parts.index("logs") + 1 :]
+        below = path.with_suffix("").parts[path.parts.index(LOGS) + 1 :]
+        step, *rest = below[1:] if len(below) > 1 and below[0].startswith(OF) else below
         names = PARTS.get(step, ())
         if len(rest) != len(names):
             return None
@@ -91,6 +94,16 @@ class JobName:
         doing = STEPS[self.step][1] if self.step in STEPS else self.step
         which = ", ".join(f"{what} {name}" for what, name in self.parts)
         return f"{which} ({doing})" if which else doing
+
+
+def logs_of(folder: str) -> list[tuple[JobName, Path]]:
+    """The logs of a configuration, and whose they are: those in its folder (`Layout.logs`), and those of fetches."""
+    found = []
+    for log in sorted({*Path(folder).rglob("*.log"), *Path(LOGS).glob("fetch_*/**/*.log")}):
+        name = JobName.of(str(log))
+        if name and (folder != LOGS or not log.parts[1].startswith(OF)):
+            found.append((name, log))
+    return found
 
 
 def folded(names: Sequence[str], most: int = 3) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cornerstone import reading
 from cornerstone.errors import UnreadableError
 from cornerstone.log import clock, failure_of, last_said, reached
-from cornerstone.present.jobs import JobName
+from cornerstone.present.jobs import JobName, logs_of
 
 if TYPE_CHECKING:  # not at run time: every process of Snakemake imports this module
     from cornerstone.config.config import Config
@@ -204,7 +204,7 @@ def status(config: Config) -> str:
             folder = Path(layout.coalitions(model, task))
             there = len(planned & {path.stem for path in folder.glob("[!.]*.json")})
             lines.append(f"{model} {task}: {there} of {len(planned)} coalitions are there")
-    at_work = [(name, log) for log in sorted(Path("logs").rglob("*.log")) if (name := _at_work(log, config))]
+    at_work = [(name, log) for name, log in logs_of(layout.logs) if _at_work(name, log, config)]
     lines += ["", "at work (by their logs):" if at_work else "no job seems to be at work"]
     lines += [f"  {name}: {last_said(log) or 'has begun'}" for name, log in at_work]
     lines += ["", f"in {layout.results}:"]
@@ -219,15 +219,12 @@ def status(config: Config) -> str:
     return "\n".join(lines)
 
 
-def _at_work(log: Path, config: Config) -> JobName | None:
-    """The job of a log that was written lately and does not say that the job is through."""
-    name = JobName.of(str(log))
-    if name is None or time.time() - _written(str(log)) > RECENT:
-        return None
-    if name.get("model") and name.get("model") not in config.run:
-        return None
+def _at_work(name: JobName, log: Path, config: Config) -> bool:
+    """Whether a log was written lately and does not say that its job is through."""
+    if time.time() - _written(str(log)) > RECENT or (name.get("model") or config.run[0]) not in config.run:
+        return False
     told = reached(log)
-    return name if told and told.done < told.of and failure_of(log) is None else None
+    return bool(told and told.done < told.of and failure_of(log) is None)
 
 
 def _there(what: str, paths: Sequence[str]) -> str:

@@ -216,6 +216,8 @@ class Screen:
         self.work.begin(log, now)
         if self.usual or not log:
             return
+        if name and name.step == "collect" and any(not part.done for part in self.work.parts.values()):
+            return  # one task is finished; others are still evaluated
         stage = name.stage if name else None
         if stage == EVALUATING and log in self.work.parts:
             self._once(f"evaluating {self.work}", "RULES", key=EVALUATING)  # its numbers change as guesses are replaced

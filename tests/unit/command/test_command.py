@@ -175,14 +175,19 @@ def test_status_counts_what_is_stale_beyond_the_plan_failed_and_left(
     coalition_file(config, "alpha", "drop-attn0-ffn1", [1, 0])
     append_failure(Path("logs/evaluate/tiny/alpha.0.log"), Failure("TaskError", "no metric\nmore", True), "")
     append_failure(Path("logs/evaluate/gone/alpha.0.log"), Failure("TaskError", "of another model", True), "")
+    append_failure(Path("logs/of-results-b/evaluate/tiny/alpha.0.log"), Failure("TaskError", "of a study", True), "")
+    append_failure(Path("logs/fetch_model/tiny.log"), Failure("AssetError", "no hub", True), "")
     said = state.state(config)
     (part,) = said.data["tasks"]
     assert (part["planned"], part["done"], part["stale"]) == (len(names), 0, (names[0],))
     assert part["beyond"] == ("drop-attn0-ffn1",)
     assert part["seconds"] is None or part["seconds"] == pytest.approx(2.0 * len(names))
     assert [(each["message"], each["log"]) for each in said.data["failures"]] == [
-        ("TaskError: no metric", "logs/evaluate/tiny/alpha.0.log")
+        ("TaskError: no metric", "logs/evaluate/tiny/alpha.0.log"),
+        ("AssetError: no hub", "logs/fetch_model/tiny.log"),
     ]
+    study = configured({"run_tasks": ["alpha"], "models.tiny.blocks": 2, "paths.results": "results-b"})
+    assert {each["message"] for each in state.failures(study)} == {"TaskError: of a study", "AssetError: no hub"}
     assert f"failed: {said.data['failures'][0]['job']}: TaskError: no metric" in said.text
     assert f"0 of {len(names)} planned coalitions are done" in said.text
     assert not list(tmp_path.rglob("*.seen.json"))  # it only looks

@@ -90,3 +90,12 @@ def test_what_can_be_shown_is_named_by_its_stem_and_the_headlines_by_what_they_a
 def test_what_is_not_made_is_not_shown() -> None:
     shown = Layout(configured({"estimators": windows(1), "deletion.orders": []})).shown("tiny")
     assert not {"interactions", "by_distance", "deletion", "orders"} & set(shown)
+
+
+@pytest.mark.parametrize(
+    ("results", "logs"),
+    [("results", "logs"), ("results-b", "logs/of-results-b"), ("../a b/results", "logs/of-a-b-results")],
+)
+def test_each_results_folder_has_logs_of_its_own(results: str, logs: str) -> None:
+    """Studies share names of models and tasks, and two of them may run at once."""
+    assert Layout(configured({"paths.results": results})).logs == logs

@@ -20,6 +20,12 @@ from cornerstone.present.jobs import DRAWING, EVALUATING, FETCHING, JobName, fol
             EVALUATING,
         ),
         ("logs/deletion/tiny/boolq.log", "model tiny, task boolq (evaluating the deletion curves)", EVALUATING),
+        (
+            "logs/of-results-b/deletion/tiny/boolq.log",
+            "model tiny, task boolq (evaluating the deletion curves)",
+            EVALUATING,
+        ),
+        ("logs/of-evaluate/tables.log", "making tables", DRAWING),
         ("logs/figure/tiny/shares.log", "model tiny, figure shares (drawing)", DRAWING),
         ("/far/away/logs/fetch_model/tiny.log", "model tiny (fetching weights)", FETCHING),
         ("logs/tables.log", "making tables", DRAWING),

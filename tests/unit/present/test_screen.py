@@ -118,6 +118,20 @@ def test_a_run_is_a_line_for_each_stage_and_one_at_the_end() -> None:
     assert watched.end() == watched.lines()  # ends once
 
 
+def test_a_task_that_is_collected_while_others_are_evaluated_is_no_stage() -> None:
+    watched = Watched()
+    parts = [Part(log(task, None), "tiny", task, 13) for task in ("arc_easy", "boolq")]
+    watched.record("To evaluate", **{screen.WORK: Work({part.log: part for part in parts}, 30)})
+    watched.starts(0, parts[0].log)
+    watched.finishes(0)
+    watched.starts(1, "logs/collect/tiny/arc_easy.log")
+    assert watched.lines() == ["cornerstone: evaluating 26 coalitions (the plan has 30)"]
+    watched.starts(2, parts[1].log)
+    watched.finishes(2)
+    watched.starts(3, "logs/collect/tiny/boolq.log")
+    assert watched.lines()[1:] == ["cornerstone: estimating"]
+
+
 def test_coalitions_are_announced_and_counted() -> None:
     watched = Watched()
     watched.record("Workflow has started!", event=LogEvent.WORKFLOW_STARTED)
