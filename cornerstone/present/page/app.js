@@ -206,6 +206,7 @@
   const MEAN = "mean";
   const columnsOfLayers = { player: "layer", kind: "kind", value: "value", low: "low", high: "high", ranks: "true rank", pshown: "p (above median, Holm)" };
 
+  const mixed = () => data.means[state.function] !== data.functions[state.function];
   const unitOf = (name, task) => (task === MEAN ? data.means : data.functions)[name];
 
   function layers(task, name = state.function) {
@@ -231,14 +232,17 @@
   function showMap() {
     const rows = layers(state.task), places = new Map();
     (state.order === "value" ? byValue(rows) : rows).forEach((row, place) => places.set(row.player, state.order === "value" ? place + 1 : place));
-    const top = new Set(byValue(rows).slice(0, 5).map((row) => row.player));
+    const top = new Set(byValue(rows).slice(0, window.innerWidth < 560 ? 2 : 5).map((row) => row.player));
     const shift = state.order === "value" ? 1 : 0;
     const put = (row) => { const x = places.get(row.player); return { ...row, x, from: x - 0.5, to: x + 0.5, label: top.has(row.player) ? row.player : "" }; };
     const values = rows.map(put), named = values.filter((row) => row.label).sort((a, b) => a.x - b.x);
     // Names of near neighbours would lie on one another: every second one stands higher.
     named.forEach((row, i) => { row.raised = i > 0 && !named[i - 1].raised && row.x - named[i - 1].x < rows.length / 12; row.late = row.x > 0.93 * rows.length; });
-    const heat = Object.keys(data.tasks).flatMap((task) => layers(task).map(put));
-    const spec = structuredClone(data.specs.map[state.function][state.order]), end = extreme(heat);
+    // Where the mean has another unit than the tasks, no colour could stand for both: each row has its own scale.
+    const shade = (row) => { const end = extreme(row); return row.map((each) => ({ ...each, shade: each.value / end })); };
+    const every = Object.keys(data.tasks).map((task) => layers(task).map(put));
+    const heat = mixed() ? every.flatMap(shade) : every.flat().map((row) => ({ ...row, shade: row.value }));
+    const spec = structuredClone(data.specs.map[state.function][state.order]), end = mixed() ? 1 : extreme(heat);
     spec.vconcat[0].layer.forEach((layer) => { if (layer.encoding.y?.title) layer.encoding.y.title = unitOf(state.function, state.task); });
     spec.vconcat[1].layer[0].encoding.color.scale.domain = [-end, end];
     if (shift) spec.vconcat.forEach((view) => [view.encoding, ...view.layer.map((layer) => layer.encoding)].forEach((encoding) => { if (encoding?.x?.scale) encoding.x.scale.domain = [0.25, rows.length + 0.75]; }));
@@ -257,7 +261,7 @@
     const row = layers(state.task)[place];
     $("#layer-title").textContent = player.name;
     $("#layer-words").textContent = `${player.name} (${player.kind}, block ${player.block}): ${shown(row.value)} ${unit} (${between(row.low, row.high)}) by ${state.function}, ${row.task}. Its true rank is ${row.ranks} of ${data.players.length}. It is ${row.clear ? "" : "not "}clearly above the median ${data.noun} (p ${row.p < 0.001 ? "" : "= "}${row.pshown}).`;
-    const rows = Object.keys(data.tasks).map((task) => layers(task)[place]).map((each) => ({ ...each, note: `rank ${each.ranks}` }));
+    const rows = Object.keys(data.tasks).filter((task) => task !== MEAN || !mixed()).map((task) => layers(task)[place]).map((each) => ({ ...each, note: `rank ${each.ranks}` }));
     const names = Object.keys(data.functions).map((name) => {
       const each = layers(MEAN, name)[place];
       return [name, `${shown(each.value)} (${between(each.low, each.high)})`, data.means[name], each.ranks, each.pshown];

@@ -119,16 +119,16 @@ def drawings(source: Source) -> dict[str, Any]:
     tasks = list(values.tasks(source).values())
     units = {function: unit_of(function, source.config).name for function in source.config.functions}
     means = {function: mean_unit(function, source.config).name for function in source.config.functions}
-    both = {name: [unit, *([f"(mean: {means[name]})"] if means[name] != unit else [])] for name, unit in units.items()}
     made: dict[str, Any] = {
         "map": {
             function: {
-                order: specs.atlas(unit, names, axis, count, tasks, order == "value") for order in ("depth", "value")
+                order: specs.atlas(unit, means[function] != unit, names, axis, count, tasks, order == "value")
+                for order in ("depth", "value")
             }
-            for function, unit in both.items()
+            for function, unit in units.items()
         },
         "top": {function: row_specs.forest([unit], names, "player") for function, unit in units.items()},
-        "tasks": {function: row_specs.forest(unit, names, "task") for function, unit in both.items()},
+        "tasks": {function: row_specs.forest([unit], names, "task") for function, unit in units.items()},
     }
     if source.has("interactions"):
         rows = values.distances(source)

@@ -173,7 +173,7 @@ def strip(unit: str, axis: dict[str, Any], count: int, rows: int) -> Spec:
                     "x": {**x, "field": "from"},
                     "x2": {"field": "to"},
                     "color": heat_colour(
-                        unit, "below 0: they stand in for one another", "above 0: they need each other"
+                        "value", unit, "below 0: they stand in for one another", "above 0: they need each other"
                     ),
                     "tooltip": [
                         {"field": "first"},

@@ -61,14 +61,15 @@ def depth_axis(axis: dict[str, Any], title: bool = True) -> Spec:
 
 
 def atlas(
-    unit: list[str], names: list[str], axis: dict[str, Any], count: int, tasks: list[str], by_value: bool
+    unit: str, mixed: bool, names: list[str], axis: dict[str, Any], count: int, tasks: list[str], by_value: bool
 ) -> Spec:
     """The map: a mark and interval for each player, and below it, on the same axis, the heat map of all tasks.
 
     Data sets: `values` (of the chosen task), `heat` (of all tasks), both with `x`, the place on the axis.
 
     Args:
-        unit: lines that say the unit of the values, the first that of a task.
+        unit: that of a task's values.
+        mixed: whether the mean over tasks has another unit, so that rows of the heat map have colours of their own.
         names: kinds of players.
         axis: `values.axis`; by value, places are ranks.
         count: players.
@@ -81,7 +82,8 @@ def atlas(
     y: Spec = {
         "field": "value",
         "type": QUANTITATIVE,
-        "title": unit[0],
+        "title": unit,
+        "scale": {"padding": 18},  # pixels: room for the highest mark and its name
         "axis": {"minExtent": LEFT, "titleLimit": 240},
     }
     # A name stands beside its mark: left of it at the right end, higher where a neighbour has a name, too.
@@ -132,6 +134,9 @@ def atlas(
         ],
     }
     flat = {**x, "axis": None}
+    shades = [unit, "(colours end at the 97th percentile)"]
+    if mixed:
+        shades = ["share of the row's 97th percentile", f"(tasks: {unit}; mean: standard deviations)"]
     heat = {
         "width": FILL,
         "height": {"step": 20},
@@ -152,7 +157,7 @@ def atlas(
                 "encoding": {
                     "x": {**flat, "field": "from"},
                     "x2": {"field": "to"},
-                    "color": heat_colour(*unit, "(colours end at the 97th percentile)"),
+                    "color": heat_colour("shade", *shades),
                     "tooltip": [{"field": "task"}, *TIP[:4]],
                     "description": {"field": "said"},
                 },
@@ -172,10 +177,10 @@ def atlas(
     }
 
 
-def heat_colour(*title: str) -> Spec:
-    """Colours on both sides of 0; the page sets the ends of the scale. `title`: its lines."""
+def heat_colour(field: str, *title: str) -> Spec:
+    """Colours on both sides of 0 by a field; the page sets the ends of the scale. `title`: its lines."""
     return {
-        "field": "value",
+        "field": field,
         "type": QUANTITATIVE,
         "scale": {"domain": [-1, 1], "domainMid": 0, "range": "diverging", "interpolate": "rgb", "clamp": True},
         "legend": {

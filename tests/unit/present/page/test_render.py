@@ -162,8 +162,12 @@ def test_charts_hold_no_data_and_name_what_they_draw(source: Source) -> None:
     assert data_sets(drawn["removed"]) == {"rows", "lines", "here"}
     assert '"url"' not in json.dumps(drawn)
     assert drawn["top"]["margin"]["layer"][1]["encoding"]["x"]["title"] == ["nats per character"]
-    heat = drawn["map"]["margin"]["depth"]["vconcat"][1]["layer"][0]["encoding"]["color"]["legend"]["title"]
-    assert heat == ["nats per character", "(mean: standard deviations)", "(colours end at the 97th percentile)"]
+    heat = {name: drawn["map"][name]["depth"]["vconcat"][1]["layer"][0]["encoding"]["color"] for name in drawn["map"]}
+    assert heat["accuracy"]["legend"]["title"] == ["points of accuracy", "(colours end at the 97th percentile)"]
+    assert heat["margin"]["legend"]["title"] == [
+        "share of the row's 97th percentile",
+        "(tasks: nats per character; mean: standard deviations)",
+    ]
 
 
 def test_several_models_have_a_page_each_and_an_overview(compared: Config) -> None:
