@@ -99,6 +99,7 @@ def staged(page: Path, root: Path = ROOT) -> tuple[str, set[Path]]:
             line = LINK.sub(link, drawn(line))
             if heading:
                 name = anchor(heading["words"])
+                line = line.replace("\\<", "&lt;").replace("\\>", "&gt;")  # lists of contents show a backslash
                 line += f" {{#{name}-{names.count(name)}}}" if name in names else f" {{#{name}}}"
                 names.append(name)
         lines.append(line)

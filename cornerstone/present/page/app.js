@@ -318,7 +318,7 @@
     const rows = players[place].map(([where, isLost, change, after]) => ({ text: documents[where], lost: isLost, change, after })).filter((row) => chosen === MEAN || row.text.task === chosen);
     const by = { change: (row) => -Math.abs(row.change), lost: (row) => -row.lost * 1e9 - Math.abs(row.change), won: (row) => row.lost * 1e9 - Math.abs(row.change) }[state.flips];
     rows.sort(by ? (a, b) => by(a) - by(b) : (a, b) => a.text.task.localeCompare(b.text.task) || Math.abs(b.change) - Math.abs(a.change));
-    $("#flips-words").textContent = `Without ${data.players[place].name}, ${lost} right answers become wrong and ${won} wrong ones right (${chosen === MEAN ? "all tasks" : data.tasks[chosen]}). ${rows.length ? `The ${rows.length} with the largest changes of the margin:` : "No document to show."}`;
+    $("#flips-words").textContent = `Without ${data.players[place].name}, right answers that become wrong: ${lost}; wrong ones that become right: ${won} (${chosen === MEAN ? "all tasks" : data.tasks[chosen]}). ${rows.length ? `The ${rows.length} with the largest changes of the margin:` : "No document to show."}`;
     $("#flips").replaceChildren(...rows.map(flip));
   }
 
