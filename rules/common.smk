@@ -43,7 +43,7 @@ from cornerstone.plan.snakemake import (
     share_memory,
 )
 from cornerstone.present import comparisons, figures, inner, progress, screen
-from cornerstone.present.tables import TABLES
+from cornerstone.present.tables import TABLES, measured_by
 from cornerstone.schedule import processor
 
 prepare_jobs(ROOT)

@@ -36,7 +36,7 @@ rule tables:
         f"{layout.logs}/tables.log",
     retries: 0
     params:
-        headline=cfg.headline.name,
+        note=measured_by(cfg),
         code=code(*fingerprint.PICTURES, script="tables"),
     message:
         "Tables"

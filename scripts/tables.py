@@ -12,4 +12,4 @@ with log.script(snakemake.log[0]):
     from cornerstone.present import tables
 
     sources = {name: [Path(path) for path in paths] for name, paths in snakemake.input.items()}
-    tables.write(sources, [Path(path) for path in snakemake.output])
+    tables.write(sources, [Path(path) for path in snakemake.output], note=snakemake.params.note)

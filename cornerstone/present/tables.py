@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cornerstone.analysis import paper
+from cornerstone.config.config import Config
 from cornerstone.files import read_csv, write_csv, write_noted
 from cornerstone.game.game import MEAN
 from cornerstone.present.latex import latex
@@ -217,18 +218,33 @@ TABLES: Final = (
 """All tables; a new one is an entry here."""
 
 
-def write(sources: Mapping[str, Sequence[Path]], paths: Sequence[Path], tables: Sequence[Table] = TABLES) -> None:
+def measured_by(config: Config) -> str:
+    """What a reader of any table must know: the estimator of the values, the documents, the level of intervals."""
+    limits = {config.limit(model, task) for model in config.run for task in config.scored_tasks}
+    counts = sorted(limit for limit in limits if limit is not None)
+    few = " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1])))) if counts else ""
+    documents = " or ".join(filter(None, (few, "all" if None in limits else "")))
+    return (
+        f"Layer Shapley values by `{config.headline.name}`, {documents} documents a task, intervals of "
+        f"{100 * config.intervals.level:g} %."
+    )
+
+
+def write(
+    sources: Mapping[str, Sequence[Path]], paths: Sequence[Path], tables: Sequence[Table] = TABLES, note: str = ""
+) -> None:
     """Write some tables.
 
     Args:
         sources: what a table reads -> the CSV file of each model, or pair of models.
         paths: where they go, in all formats.
         tables: which; those of single models by default.
+        note: what follows each caption (`measured_by`).
     """
     stems = {path.stem: path.with_suffix("") for path in paths}
     for table in tables:
         rows = pd.concat([read_csv(path) for path in sources[table.reads]], ignore_index=True)
-        write_table(table.show(rows), stems[table.name], table.caption)
+        write_table(table.show(rows), stems[table.name], f"{table.caption} {note}".strip())
 
 
 def write_table(frame: pd.DataFrame, stem: Path, caption: str) -> None:

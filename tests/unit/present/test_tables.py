@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from cornerstone.config.config import Config
 from cornerstone.files import read_csv
 from cornerstone.plan.layout import Layout
 from cornerstone.present import tables
-from tests.helpers import left_over
+from tests.helpers import configured, left_over
 from tests.unit.present.conftest import MODELS
 
 PLAYERS = ["attn0", "ffn0", "attn1", "ffn1"]
@@ -100,7 +101,8 @@ def write_tables(config: Config, folder: Path) -> None:
     """As the workflow has them written."""
     shown = {model: Layout(config).shown(model) for model in MODELS}
     sources = {table.reads: [Path(shown[model][table.reads]) for model in MODELS] for table in tables.TABLES}
-    tables.write(sources, [folder / f"{table.name}.{ending}" for table in tables.TABLES for ending in ENDINGS])
+    paths = [folder / f"{table.name}.{ending}" for table in tables.TABLES for ending in ENDINGS]
+    tables.write(sources, paths, note=tables.measured_by(config))
 
 
 def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
@@ -112,9 +114,23 @@ def test_all_tables_in_all_formats(config: Config, tmp_path: Path) -> None:
     assert fourth["task"].tolist() == ["alpha", "beta"] * 2
     assert first["published_percent"].isna().tolist() == [True, False]
     for table in tables.TABLES:
-        assert (tmp_path / f"{table.name}.md").read_text().startswith(table.caption)
+        note = tables.measured_by(config)
+        assert (tmp_path / f"{table.name}.md").read_text().startswith(f"{table.caption} {note}\n")
     for name in ("hypotheses", "estimators", "power"):
         assert pd.read_csv(tmp_path / f"{name}.csv")["model"].unique().tolist() == MODELS
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"documents.limit": 12}, "12 documents a task"),
+        ({"documents.limit": 12, "tasks.alpha.limit": 6}, "6 to 12 documents a task"),
+        ({"documents.limit": None, "tasks.alpha.limit": 6}, "6 or all documents a task"),
+        ({"documents.limit": None}, "all documents a task"),
+    ],
+)
+def test_a_caption_says_what_was_measured(changes: dict[str, Any], said: str) -> None:
+    assert f"`, {said}, intervals of 95 %." in tables.measured_by(configured(changes))
 
 
 def test_names_of_tables_are_those_of_their_files_and_each_reads_what_is_there(config: Config) -> None:
