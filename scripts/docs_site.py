@@ -192,7 +192,8 @@ def main() -> None:
         sys.exit(re.sub(r"\x1b\[[0-9;]*m", "", f"{done.stdout}{done.stderr}"))
     if found := wrong():
         sys.exit("\n".join(found))
-    print(f"{len(pages)} pages: open {SITE.relative_to(ROOT) / 'index.html'}")
+    site = SITE.relative_to(ROOT)
+    print(f"{len(pages)} pages: open {site / 'index.html'}. Its search needs a server: python3 -m http.server -d {site}")
 
 
 if __name__ == "__main__":
