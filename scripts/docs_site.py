@@ -193,7 +193,7 @@ def main() -> None:
     if found := wrong():
         sys.exit("\n".join(found))
     site = SITE.relative_to(ROOT)
-    print(f"{len(pages)} pages: open {site / 'index.html'}. Its search needs a server: python3 -m http.server -d {site}")
+    print(f"{len(pages)} pages: open {site / 'index.html'} (to search, serve it: python3 -m http.server -d {site})")
 
 
 if __name__ == "__main__":
