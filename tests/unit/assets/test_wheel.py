@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import socket
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cornerstone.assets import client
 from cornerstone.assets.wheel import Wheel, check_sum, fetch_wheel
 from cornerstone.errors import AssetError
 from cornerstone.files import sha256
@@ -76,6 +79,21 @@ def test_without_network_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(AssetError, match=r"some-data 1\.0: ERROR: no matching distribution\. Run `snakemake fetch`"):
         fetch_wheel(Wheel("some-data", "1.0", "0" * 64, 10), tmp_path / "wheels")
     assert list((tmp_path / "wheels").iterdir()) == []
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: bool) -> None:
+    """It accepts connections and says nothing (a firewall), or there is none: pip itself says that it found nothing."""
+    monkeypatch.setattr(client, "TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not silent:
+            server.close()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        why = r"Read timed out\. \(read timeout=0\.3" if silent else r"\[Errno 111\] Connection refused"
+        with pytest.raises(AssetError, match=rf"some-data 1\.0: the package index does not answer \({why}\)\. Run"):
+            fetch_wheel(Wheel("some-data", "1.0", "0" * 64), tmp_path)
 
 
 def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
