@@ -62,10 +62,13 @@ class UnreadableError(CornerstoneError):
         path: the file.
         problem: what is wrong with it.
         missing: whether there is none.
+        unknown: whether nothing is known of its content: the disk or the system did not let it be read now.
     """
 
-    def __init__(self, path: object, problem: str, remedy: str = "", missing: bool = False) -> None:
-        self.path, self.problem, self.missing = path, problem, missing
+    def __init__(
+        self, path: object, problem: str, remedy: str = "", missing: bool = False, unknown: bool = False
+    ) -> None:
+        self.path, self.problem, self.missing, self.unknown = path, problem, missing, unknown
         self._remedy = remedy
         super().__init__(self.then("").rstrip())
 
@@ -78,6 +81,10 @@ class UnreadableError(CornerstoneError):
 
 class StoreError(CornerstoneError):
     """A result file can't be read or does not belong here."""
+
+
+class UnreadNowError(StoreError):
+    """A result file could not be read now, which says nothing of what it holds: it must not be made again for that."""
 
 
 def first_line(error: BaseException) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 NOTES = ".sha256"
 """Folder of the notes of the tables beside it."""
+AT = "# at "
+"""Begins the line of a note that says in which folder its table belongs: it may be swapped together with its note."""
 MADE_AGAIN = "Delete it and run the workflow again to make it."
 
 
@@ -107,28 +109,33 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_csv(frame: pd.DataFrame, path: Path, made_from: Iterable[Path] = ()) -> None:
+def write_csv(frame: pd.DataFrame, path: Path, made_from: Iterable[Path] = (), placed: bool = True) -> None:
     """Write a table as CSV, without its index: see `write_table`."""
-    write_table(path, lambda temporary: temporary.write_text(_csv(frame), encoding="utf-8"), made_from)
+    write_table(path, lambda temporary: temporary.write_text(_csv(frame), encoding="utf-8"), made_from, placed)
 
 
 def _csv(frame: pd.DataFrame) -> str:
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
-def write_table(path: Path, write: Callable[[Path], object], made_from: Iterable[Path] = ()) -> None:
+def write_table(
+    path: Path, write: Callable[[Path], object], made_from: Iterable[Path] = (), placed: bool = False
+) -> None:
     """Write a table atomically, and beside it a note of its checksum and of those of the files it was made from.
 
     Args:
         path: where.
         write: writes it to a temporary file.
         made_from: tables that have such notes.
+        placed: note also the name of its folder (a model's, say). Not where that is the folder of all results, which
+            may be moved.
     """
     sources = [f"# from {found} {source}\n" for source in made_from if (found := noted(source)) is not None]
 
     def both(temporary: Path) -> None:
         write(temporary)
-        write_text(note_of(path), "".join([*sources, f"{sha256(temporary)}  {path.name}\n"]))
+        place = [_place(path)] if placed else []
+        write_text(note_of(path), "".join([*place, *sources, f"{sha256(temporary)}  {path.name}\n"]))
 
     write_atomically(path, both)
 
@@ -143,6 +150,10 @@ def note_of(table: Path) -> Path:
     return table.parent / NOTES / f"{table.name}.sha256"
 
 
+def _place(table: Path) -> str:
+    return f"{AT}{table.parent.resolve().name}/{table.name}\n"
+
+
 def noted(table: Path) -> str | None:
     """The checksum that a table had when it was written; None where nobody noted it: an older version wrote it.
 
@@ -155,10 +166,12 @@ def noted(table: Path) -> str | None:
         if error.missing:
             return None
         raise
-    *sources, last = lines or [""]
+    *said, last = lines or [""]
     digest, _, name = last.partition("  ")
-    if name != table.name or len(digest) != 64 or not all(line.startswith("# from ") for line in sources):
+    if name != table.name or len(digest) != 64 or not all(line.startswith((AT, "# from ")) for line in said):
         raise UnreadableError(note_of(table), "is truncated, or no note of a table's checksum")
+    if other := [line.removeprefix(AT) for line in said if line.startswith(AT) and f"{line}\n" != _place(table)]:
+        raise UnreadableError(table, f"was written in another place, as {other[0]}: it was swapped, with its note")
     return digest
 
 

@@ -38,8 +38,20 @@ _PROBLEMS = {
     errno.ELOOP: ("is a link that leads back to itself", "Delete the link."),
     errno.EACCES: ("may not be read by you", "Have its owner allow it (chmod u+r FILE, and x for its folders)."),
     errno.EPERM: ("may not be read by you", "Have its owner allow it (chmod u+r FILE, and x for its folders)."),
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO),
+        ("is on a disk that does not answer as it should", "Nothing was changed. Look at the disk, and start again."),
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR),
+        ("is one file too many for this system now", "Nothing was changed. Close programs (ulimit -n), start again."),
+    ),
     errno.ENAMETOOLONG: ("has a name that is too long for this disk", "Choose shorter names."),
 }
+
+
+_UNKNOWN = frozenset(_PROBLEMS) - {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""Errors that say nothing of what the file holds."""
 
 
 def content(path: Path, most: int = LARGE) -> bytes:
@@ -196,7 +208,9 @@ def _regular(path: Path, found: os.stat_result, most: int | None) -> None:
 def _unreadable(path: Path, error: OSError | ValueError) -> UnreadableError:
     number = getattr(error, "errno", None)
     problem, remedy = _PROBLEMS.get(number or 0, (f"can't be read ({first_line(error)})", ""))
-    return UnreadableError(path, problem, remedy.replace("FILE", str(path)), missing=number == errno.ENOENT)
+    return UnreadableError(
+        path, problem, remedy.replace("FILE", str(path)), missing=number == errno.ENOENT, unknown=number in _UNKNOWN
+    )
 
 
 def unread(path: Path, error: Exception, remedy: str) -> StoreError:

@@ -13,7 +13,7 @@ with log.script(snakemake.log[0]):
 
     from cornerstone.analysis import compare
     from cornerstone.config.config import load
-    from cornerstone.files import write_frames, write_text
+    from cornerstone.files import write_frames, write_noted
 
     config, given = load(snakemake.config), snakemake.input
     first, second = snakemake.params.pair
@@ -21,4 +21,4 @@ with log.script(snakemake.log[0]):
     frames = compare.comparison(config, (first, second), values)
     write_frames(frames, map(Path, snakemake.output.tables), [*values[0], *values[1]])
     made = compare.provenance(config, (first, second))
-    write_text(Path(snakemake.output.provenance), json.dumps(made, indent=2) + "\n")
+    write_noted(Path(snakemake.output.provenance), json.dumps(made, indent=2) + "\n")

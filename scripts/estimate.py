@@ -14,7 +14,7 @@ with log.script(snakemake.log[0]):
     from cornerstone.analysis import write
     from cornerstone.assets import documents
     from cornerstone.config.config import load
-    from cornerstone.files import write_frames, write_text
+    from cornerstone.files import write_frames, write_noted
 
     config = load(snakemake.config)
     model = snakemake.wildcards.model
@@ -25,4 +25,4 @@ with log.script(snakemake.log[0]):
     values = [Path(path) for path in snakemake.input["values"]]
     frames = write.estimates(config, model, values, scored)
     write_frames(frames, [Path(path) for path in snakemake.output.tables], values)
-    write_text(Path(snakemake.output.provenance), json.dumps(write.provenance(config, model), indent=2) + "\n")
+    write_noted(Path(snakemake.output.provenance), json.dumps(write.provenance(config, model), indent=2) + "\n")

@@ -10,8 +10,8 @@ if TYPE_CHECKING:  # Snakemake puts it there
 
 with log.script(snakemake.log[0]):
     from cornerstone.config.config import load
-    from cornerstone.files import write_text
+    from cornerstone.files import write_noted
     from cornerstone.outputs.package import text
 
     paths = dict.fromkeys(Path(path) for path in snakemake.input)
-    write_text(Path(snakemake.output[0]), text(load(snakemake.config), paths))
+    write_noted(Path(snakemake.output[0]), text(load(snakemake.config), paths))

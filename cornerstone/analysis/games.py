@@ -101,8 +101,8 @@ def pooled(config: Config, task: str, games: Mapping[str, Game]) -> Game:
     return NestedGame(pooled.players, pooled.values, pooled.clusters, pooled.documents, samples, partial)
 
 
-def read_values(path: Path) -> pd.DataFrame:
-    """The table of a model and task.
+def read_values(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table of a model and task, or some of its columns.
 
     Raises:
         StoreError: it is missing or damaged.
@@ -110,7 +110,7 @@ def read_values(path: Path) -> pd.DataFrame:
     try:
         with reading.foreign(path, "Parquet file"):
             check(path)
-            return pd.read_parquet(path)
+            return pd.read_parquet(path, columns=columns)
     except UnreadableError as error:
         raise StoreError(error.then(MADE_AGAIN)) from error
 

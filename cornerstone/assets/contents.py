@@ -35,8 +35,9 @@ TOKENIZER = (
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "chat_template.jinja",
 )
-"""Files that make a tokenizer; a model has some of them."""
+"""Files that make a tokenizer, with its chat template; a model has some of them."""
 CACHE = ".contents.json"
 """Checksums of files that were read before, in the folder of the markers."""
 LONG = 4 * 10**9

@@ -104,6 +104,7 @@ def read(path: Path) -> tuple[Header, Any]:
 
     try:
         size = reading.size(path)
+        _refuse_lengths(path, size)
         with reading.foreign(path, "GGUF file"):  # gguf looks at nothing: a cut file raises nearly any kind of error
             reader = GGUFReader(path)
             ends = [(tensor.data_offset + tensor.n_bytes, tensor.name) for tensor in reader.tensors]
@@ -245,3 +246,55 @@ def _rotary_base(header: Header, config: Any, key: str, value: float) -> None:
     have = _rope(config, "sliding_attention" if key.endswith("_swa") else "full_attention").get("rope_theta")
     if have is None or not _same(value, have):
         raise AssetError(_differs(header, key, value, f"transformers' rope_theta is {have}"))
+
+
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""GGUF's number of a type of fixed size -> its bytes."""
+_STRING, _ARRAY = 8, 9
+
+
+def _refuse_lengths(path: Path, size: int) -> None:
+    """Raise where a header claims more than the file can hold: gguf would go through it, or take memory for it.
+
+    Files of the other byte order, and what is no GGUF file, are left to gguf, which refuses them.
+    """
+    with reading.foreign(path, "GGUF file"), path.open("rb") as stream:
+
+        def whole(count: int) -> int:
+            return int.from_bytes(stream.read(count), "little")
+
+        def skip(count: int, least: int = 1) -> None:
+            if count * least > size - stream.tell():
+                raise UnreadableError(path, f"is cut off or damaged: its header claims {count} entries at once")
+            if least:
+                stream.seek(count * least, 1)
+
+        def value(kind: int, depth: int = 0) -> None:
+            if kind in _SIZES:
+                skip(1, _SIZES[kind])
+            elif kind == _STRING:
+                skip(whole(8))
+            elif kind == _ARRAY and depth < 8:
+                inner, count = whole(4), whole(8)
+                if inner in _SIZES:
+                    skip(count, _SIZES[inner])
+                    return
+                if 8 * count > size - stream.tell():
+                    raise UnreadableError(path, f"is cut off or damaged: its header claims {count} entries at once")
+                for _ in range(count):
+                    value(inner, depth + 1)
+            else:
+                raise UnreadableError(path, f"is damaged: its header has a value of the unknown type {kind}")
+
+        if stream.read(4) != b"GGUF" or whole(4) not in (2, 3):
+            return
+        tensors, keys = whole(8), whole(8)
+        if 24 * tensors + 12 * keys > size:
+            raise UnreadableError(path, f"is cut off or damaged: its header claims {tensors} tensors and {keys} keys")
+        for _ in range(keys):
+            skip(whole(8))
+            value(whole(4))
+        for _ in range(tensors):
+            skip(whole(8))
+            skip(whole(4), 8)
+            skip(1, 12)

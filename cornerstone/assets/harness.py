@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,8 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
     own.write_text(yaml.safe_dump({"include": str(path), "task": task, **_changes(recipe, locked, wheels, own.parent)}))
     client.impatient()
     try:
-        return manager.load(str(own))["tasks"][task]
+        with _no_metrics_from_elsewhere():
+            return manager.load(str(own))["tasks"][task]
     except jinja2.TemplateError as error:
         raise TaskError(f"{path}: a template of task '{task}' can't be filled in: {first_line(error)}.") from error
     except Exception as error:  # lm-eval and datasets raise nearly every kind
@@ -203,6 +205,60 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
 def _changes(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> dict[str, Any]:
     """What of the task's file is replaced."""
     said = stock(recipe.task, recipe.include_path)
+    return {**_metrics(recipe.task, said), **_data(recipe, said, locked, wheels, workspace)}
+
+
+def _metrics(task: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics that lm-eval has itself, where a task names others: those are code, which it would download and run.
+
+    Raises:
+        TaskError: no metric is left.
+    """
+    from lm_eval.api import metrics  # noqa: F401 - fills the registry
+    from lm_eval.api.registry import metric_registry
+
+    listed = [each for each in said.get("metric_list") or [] if isinstance(each, dict)]
+    brought = [
+        each
+        for each in listed
+        if each.get("hf_evaluate") or (str(each.get("metric")) not in metric_registry and not _own(each.get("metric")))
+    ]
+    if not brought:
+        return {}
+    left = [each for each in listed if each not in brought and not any(map(_own, each.values()))]
+    if not left:
+        names = ", ".join(str(each.get("metric")) for each in brought)
+        raise TaskError(
+            f"task '{task}' is scored by {names} of the library `evaluate`, which downloads the code of a metric and "
+            "runs it. No such code is run here. Choose another task, or write one with a metric of lm-eval's own "
+            "(docs/tasks.md)."
+        )
+    return {"metric_list": left}
+
+
+def _own(value: object) -> bool:
+    """Whether a task's file names a function beside it, of which `stock` gives the path."""
+    return isinstance(value, str) and value.startswith("/")
+
+
+@contextmanager
+def _no_metrics_from_elsewhere() -> Iterator[None]:
+    """Keep lm-eval from having a metric that it does not know loaded, whatever a task's file says: that is code."""
+    import evaluate
+
+    def refuse(path: str, *_: Any, **__: Any) -> None:
+        raise TaskError(f"the metric {path} is code from elsewhere, which is not run")
+
+    load = evaluate.load
+    evaluate.load = refuse
+    try:
+        yield
+    finally:
+        evaluate.load = load
+
+
+def _data(recipe: Recipe, said: Mapping[str, Any], locked: str | None, wheels: Path, workspace: Path) -> dict[str, Any]:
+    """Where the documents come from, in place of what the task's file says."""
     if recipe.source == "hub":
         revision = recipe.revision or locked
         return {"dataset_kwargs": {**(said.get("dataset_kwargs") or {}), "revision": revision}} if revision else {}

@@ -48,6 +48,8 @@ KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementatio
 """Keys that may name a repository whose compiled code would be loaded."""
 PLACES = ("tokenizer_file", "vocab_file", "merges_file", "spm_file", "sp_model_file")
 """Keys of a tokenizer's settings that may name a file in place of the one beside them."""
+OTHERS = ("transformers_weights", "configuration_files", "fast_tokenizer_files")
+"""Keys by which transformers loads other files than those that are looked at here and hashed, a pickle, too."""
 _PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x93NUMPY", b"\x89HDF")
 _AGAIN = "Get the file again, or take another model."
 
@@ -111,6 +113,11 @@ def _refuse_settings(path: Path, found: dict[str, Any]) -> None:
             raise AssetError(
                 f"{path}: {key} is {value}, a file outside of the model's folder. Remove the key: the tokenizer's "
                 "files beside it are read."
+            )
+        if key in OTHERS and value:
+            raise AssetError(
+                f"{path}: {key} names other files than the usual ones ({str(value)[:60]}). What is loaded must be what "
+                "was looked at: remove the key, and give the file that is meant the usual name."
             )
         if key == "chat_template":
             for text in [value] if isinstance(value, str) else [v for _, v in _inside(value) if isinstance(v, str)]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cornerstone.assets import fetch
-from cornerstone.cluster import image, slurm
+from cornerstone.cluster import fit, image, slurm
+from cornerstone.cluster.finding import Finding
 from cornerstone.config.config import Config
 from cornerstone.config.models import Model
 from cornerstone.errors import CornerstoneError, PreflightError
@@ -51,14 +52,6 @@ class Circumstances:
         )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `problem` is None when it is as it should be."""
-
-    what: str
-    problem: str | None = None
-
-
 def look(config: Config, how: Circumstances, fetched: bool = True) -> list[Finding]:
     """Look at everything that jobs need.
 
@@ -73,6 +66,9 @@ def look(config: Config, how: Circumstances, fetched: bool = True) -> list[Findi
     if fetched:
         findings += _assets(config)
         findings += _memory(config)
+    if fetched or how.cluster:  # a wrong entry would fail in each of many jobs
+        findings += fit.models(config)
+        findings += fit.metrics(config)
     findings.append(Finding("room for results", _room(config)))
     findings += _cluster(config, how.defaults) if how.cluster else _gpus(config)
     return findings
@@ -191,7 +187,10 @@ def _gpus(config: Config) -> list[Finding]:
         return []
     seen = 0
     if shutil.which("nvidia-smi"):
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
+        except subprocess.TimeoutExpired:
+            return [Finding("GPUs of this machine", "nvidia-smi does not answer within a minute. Look at the driver.")]
         seen = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
     problem = None
     if seen < wanted[most]:

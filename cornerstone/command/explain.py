@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cornerstone import reading
-from cornerstone.analysis import intervals
+from cornerstone.analysis import games, intervals
 from cornerstone.command.said import Said, interval, number, rows, table
 from cornerstone.config.config import Config
 from cornerstone.errors import CoalitionError, ConfigError, CornerstoneError, StoreError
@@ -140,8 +139,7 @@ def _paired(config: Config, model: str, task: str, one: Any, other: Any, metric:
     values = Path(Layout(config).values(model, task))
     labels = both["doc_id"].astype(str)
     if values.is_file():
-        with reading.foreign(values, "Parquet file") as path:
-            known = pd.read_parquet(path, columns=["doc_id", "cluster"])
+        known = games.read_values(values, ["doc_id", "cluster"])
         known = known.drop_duplicates("doc_id").set_index("doc_id")
         labels = both["doc_id"].map(known["cluster"]).fillna(labels)
     difference = (both["one"] - both["other"]).to_numpy(np.float64)[:, None]

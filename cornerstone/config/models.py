@@ -11,6 +11,7 @@ from cornerstone.config.weights import Weights
 from cornerstone.errors import ConfigError
 from cornerstone.game import coalitions
 from cornerstone.game.players import (
+    MOST_PLAYERS,
     Kinds,
     Player,
     alike,
@@ -257,6 +258,12 @@ class Model(Weights):
             raise ValueError("`base` is for a LoRA adapter, which is a folder or a hub repository")
         try:
             kinds = {kind for block in self.kinds() for kind in block}
+            each = {"experts": self.experts, "heads": self.heads}.get(str(self.players)) or 1
+            if len(self.kinds()) * each > MOST_PLAYERS:
+                raise ConfigError(
+                    f"{len(self.kinds())} blocks with {each} {self.players} each are more than {MOST_PLAYERS} players, "
+                    "which no model has"
+                )
             if self.players == "experts" and not (self.experts and "moe" in kinds):
                 raise ConfigError(
                     "`players: experts` needs `feed_forward: moe` and `experts`, the number in each mixture"

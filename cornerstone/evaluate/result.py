@@ -23,7 +23,7 @@ import numpy as np
 from cornerstone import reading
 from cornerstone.assets.documents import TaskDocuments
 from cornerstone.engine.blocks import Piece
-from cornerstone.errors import CoalitionError, StoreError, UnreadableError
+from cornerstone.errors import CoalitionError, StoreError, UnreadableError, UnreadNowError
 from cornerstone.evaluate import check, seal
 from cornerstone.evaluate.scoring import Scores
 from cornerstone.evaluate.wanted import Wanted, piece_of
@@ -247,7 +247,8 @@ def read(path: Path) -> dict[str, Any]:
     except UnreadableError as error:
         if error.missing:
             raise StoreError(f"{path} is missing. Run `snakemake {path}` to make it.") from None
-        raise StoreError(error.then(again(path))) from error
+        kind = UnreadNowError if error.unknown else StoreError
+        raise kind(error.then(again(path))) from error
     if not isinstance(result, dict) or not result.keys() >= SECTIONS or not isinstance(result["documents"], dict):
         raise StoreError(f"{path}: it lacks sections of a coalition's result. {again(path)}")
     problem = seal.problem(content, result) if seal.SEAL in result else check.problem(result)
@@ -276,6 +277,9 @@ def current(
     """The blocks of a file that holds this coalition's result, made by what the fingerprint means; else none.
 
     A block is among them whatever documents it is of: see `Wanted.missing`. A file that is missing or damaged has none.
+
+    Raises:
+        UnreadNowError: the disk did not let it be read, so that nobody knows.
     """
     try:
         result = read(path)
@@ -287,6 +291,8 @@ def current(
         whole = all(len(result["documents"][key]) == counted for key in ARRAYS)
         known = all(0 <= block["job"] < len(provenance["jobs"]) for block in blocks)
         return list(blocks) if whole and known else []
+    except UnreadNowError:
+        raise
     except (StoreError, CoalitionError, KeyError, TypeError):
         return []
 

@@ -167,4 +167,4 @@ def write(
     """
     frame = table(paths, players, expected, wanted, config, shares)
     frame.attrs |= {"fingerprint": made_by, "documents": wanted.data.digest}
-    write_table(target, lambda temporary: frame.to_parquet(temporary, index=False))
+    write_table(target, lambda temporary: frame.to_parquet(temporary, index=False), placed=True)

@@ -192,7 +192,7 @@ def write(config: Config, markers: Mapping[str, Path]) -> str:
         )
     notes += _resolved(config)
     numbers, page = map(Path, Layout(config).forecast)
-    write_csv(frame, numbers)
+    write_csv(frame, numbers, placed=False)
     text = show(frame) + "\n" + "\n".join(f"- {note}" for note in notes) + "\n"
     write_text(page, "# Budget plan\n\n" + text)
     return text

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 
 from cornerstone.errors import CoalitionError, ConfigError
 
+MOST_BLOCKS = 10**4
+"""Blocks of a model; the deepest known have some hundred."""
+MOST_PLAYERS = 10**5
+"""Players of a game: those of a mixture with 256 experts in 61 blocks are 15,677."""
 KINDS = ("attn", "linear", "mamba", "conv", "recurrent", "ffn", "moe", "ple")
 """What a sublayer can be: softmax attention; linear attention; a state space model; a convolution; a recurrent network;
 feed-forward; a mixture of experts; a gated embedding of the token itself (per-layer embedding)."""
@@ -50,7 +54,7 @@ def read_kinds(runs: Sequence[str]) -> Kinds:
     """
     found: list[tuple[str, ...]] = []
     for run in runs:
-        match = re.fullmatch(r"(?:(\d+) x )?(.+)", run.strip())
+        match = re.fullmatch(r"(?:(\d{1,9}) x )?(.+)", run.strip())
         blocks = [tuple(kind.strip() for kind in block.split("+")) for block in match[2].split(",")] if match else []
         unknown = sorted({kind for block in blocks for kind in block} - set(KINDS))
         if not match or unknown or (match[1] and int(match[1]) < 1):
@@ -58,6 +62,8 @@ def read_kinds(runs: Sequence[str]) -> Kinds:
                 f"`sublayers`: '{run}' is no run of blocks; write such as `12 x attn+ffn` or `3 x linear+moe, "
                 f"attn+moe`, with kinds among {', '.join(KINDS)}"
             )
+        if len(found) + len(blocks) * int(match[1] or 1) > MOST_BLOCKS:
+            raise ConfigError(f"`sublayers`: with '{run}' there are more than {MOST_BLOCKS} blocks, which no model has")
         found += blocks * int(match[1] or 1)
     return tuple(found)
 

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import IO
@@ -43,7 +44,7 @@ def hold(results: Path) -> IO[str] | None:
         CornerstoneError: another run holds it.
     """
     results.mkdir(parents=True, exist_ok=True)
-    stream = (results / LOCK).open("a+", encoding="utf-8")
+    stream = _opened(results / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -69,13 +70,32 @@ def hold(results: Path) -> IO[str] | None:
 def under_way(results: Path) -> bool:
     """Whether a run holds a folder of results."""
     try:
-        with (results / LOCK).open(encoding="utf-8") as stream:
+        with _opened(results / LOCK, os.O_RDONLY) as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no such file, or no locks
+    except (OSError, CornerstoneError):  # no such file, or no locks; who is to hold it says what is wrong with it
         return False
     return False
+
+
+def _opened(path: Path, how: int) -> IO[str]:
+    """Open the file of the lock, in whose place anything may lie, without waiting for it.
+
+    Raises:
+        CornerstoneError: it is no regular file, or may not be opened.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        number = os.open(path, how | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CornerstoneError(f"{path}, which a run locks, can't be opened: {error.strerror}. Move it away.") from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise CornerstoneError(f"{path}, which a run locks, is no file. Move it away.")
+    return os.fdopen(number, "r+" if how & os.O_RDWR else "r", encoding="utf-8")
 
 
 def by_another(results: Path) -> str:

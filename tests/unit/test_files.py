@@ -119,6 +119,21 @@ def test_tables_that_cannot_be_read_name_themselves_and_the_remedy(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+def test_a_table_of_another_model_is_no_table_of_this_one_even_with_its_note(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1]})
+    for model in ("one", "two"):
+        files.write_csv(frame, tmp_path / "results" / model / "ablation.csv")
+        files.write_csv(frame, tmp_path / "results" / "plan.csv", placed=False)
+    shutil.copytree(tmp_path / "results" / "one", tmp_path / "results" / "two", dirs_exist_ok=True)
+    with pytest.raises(
+        StoreError, match=r"two/ablation\.csv can't be read: it was written in another place, as one/abl"
+    ):
+        files.read_csv(tmp_path / "results" / "two" / "ablation.csv")
+    (tmp_path / "results").rename(tmp_path / "moved")
+    assert files.read_csv(tmp_path / "moved" / "one" / "ablation.csv").equals(frame)
+    assert files.read_csv(tmp_path / "moved" / "plan.csv").equals(frame)
+
+
 def test_tables_go_to_the_files_that_are_named_after_them(tmp_path: Path) -> None:
     frames = {name: pd.DataFrame({"a": [name]}) for name in ("one", "two")}
     files.write_frames(frames, [tmp_path / "x" / "two.csv", tmp_path / "y" / "one.csv"])

@@ -77,9 +77,8 @@ READS = re.compile(r"\.read_text\(|\.read_bytes\(|\.open\(\"?r?b?\"?\)|pd\.read_
 MAY = {
     "files.py": "tables, whose bytes `reading` has read",
     "analysis/games.py": "Parquet, framed by `reading.foreign`",
-    "command/explain.py": "Parquet, framed by `reading.foreign`",
-    "present/page/flips.py": "Parquet, framed by `reading.foreign`",
     "assets/screen.py": "headers of weights, framed by `reading.foreign`",
+    "assets/gguf_header.py": "headers of weights, framed by `reading.foreign`",
     "assets/gguf.py": "text that it has made",
     "assets/groups.py": "text that it has made",
     "config/source.py": "text that `reading` has read",

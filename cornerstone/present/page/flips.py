@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from cornerstone import reading
+from cornerstone.analysis import games
 from cornerstone.assets import documents as files
 from cornerstone.assets.documents import Document
 from cornerstone.game.coalitions import full, name, without
@@ -106,8 +105,7 @@ def _of_task(source: Source, task: str, read: Read, counts: list[dict[str, list[
     by_id = {
         document.doc_id: document for document in files.read(Path(source.layout.documents_for(model, task))).documents
     }
-    with reading.foreign(Path(source.layout.values(model, task)), "Parquet file") as path:
-        table = pd.read_parquet(path, columns=["coalition", "doc_id", metric])
+    table = games.read_values(Path(source.layout.values(model, task)), ["coalition", "doc_id", metric])
     right = {str(who): rows.set_index("doc_id")[metric] for who, rows in table.groupby("coalition", sort=False)}
     whole = name(full(players), players)
     before = _scores(source, task, whole, read)

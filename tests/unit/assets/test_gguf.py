@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from cornerstone.assets import fetch, gguf
+from cornerstone.assets import fetch, gguf, gguf_header
 from cornerstone.config.models import Model
 from cornerstone.config.weights import Part
 from cornerstone.engine import loading
@@ -184,8 +186,8 @@ def test_every_tensor_is_used_or_refused(tmp_path: Path, name: str) -> None:
     [
         (0, "no GGUF file"),
         (3, "no GGUF file"),
-        (100, "no GGUF file"),
-        (5000, "no GGUF file"),
+        (100, "it is cut off or damaged: its header claims"),
+        (5000, "it is cut off or damaged: its header claims"),
         (-400, "no GGUF file"),
     ],
 )
@@ -232,3 +234,30 @@ def test_a_header_can_be_asked_without_a_file() -> None:
     header = gguf.Header(Path("x"), "llama", {"llama.a": 1, "general.b": 2}, {}, 1)
     assert header.own() == {"a": 1}
     assert dataclasses.replace(header, architecture="general").own() == {"b": 2}
+
+
+def _key(name: bytes, kind: int, value: bytes) -> bytes:
+    return struct.pack("<Q", len(name)) + name + struct.pack("<I", kind) + value
+
+
+@pytest.mark.parametrize(
+    ("tensors", "keys", "body"),
+    [
+        (0, 1, _key(b"a", 9, struct.pack("<IQ", 4, 10**12))),  # 10^12 numbers
+        (0, 1, _key(b"a", 9, struct.pack("<IQ", 8, 10**12))),  # 10^12 texts
+        (0, 1, _key(b"a", 9, struct.pack("<IQ", 8, 10**6))),
+        (0, 1, _key(b"a", 8, struct.pack("<Q", 10**15))),  # a text of 10^15 letters
+        (0, 10**12, b""),
+        (10**12, 0, b""),
+        (0, 1, _key(b"a", 77, b"")),
+        (1, 0, struct.pack("<Q", 1) + b"t" + struct.pack("<I", 10**9)),  # 10^9 dimensions
+        (0, 1, _key(b"a", 9, struct.pack("<IQ", 9, 1) * 20)),  # lists in lists
+    ],
+)
+def test_a_header_that_claims_more_than_the_file_holds(tmp_path: Path, tensors: int, keys: int, body: bytes) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, tensors, keys) + body)
+    began = time.monotonic()
+    with pytest.raises(AssetError, match=r"m\.gguf can't be read: it is (cut off or )?damaged"):
+        gguf_header.read(path)
+    assert time.monotonic() - began < 5

@@ -145,6 +145,16 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "layers below": (lambda f: settings(f, text_config={"num_hidden_layers": 10**9}), "num_hidden_layers is"),
     "layers as text": (lambda f: settings(f, num_hidden_layers="2"), "num_hidden_layers is '2'"),
     "layers that are true": (lambda f: settings(f, num_hidden_layers=True), "num_hidden_layers is 'True'"),
+    "weights elsewhere": (lambda f: settings(f, transformers_weights="other.safetensors"), "names other files"),
+    "weights that are a pickle": (
+        lambda f: settings(f, transformers_weights="w.safetensors.index.json"),
+        "names other",
+    ),
+    "another config": (lambda f: settings(f, configuration_files=["config.4.0.0.json"]), "names other files"),
+    "another tokenizer": (
+        lambda f: settings(f, "tokenizer_config.json", fast_tokenizer_files=["tokenizer.4.0.0.json"]),
+        "names other files",
+    ),
     "infinite": (text("config.json", json.dumps(CONFIG)[:-1] + ', "rope_theta": 1e999}'), "no number"),
     "nan": (text("config.json", json.dumps(CONFIG)[:-1] + ', "rope_theta": NaN}'), "no number"),
     "thousands of digits": (text("config.json", '{"vocab_size": ' + "9" * 6000 + "}"), "not JSON"),

@@ -201,6 +201,8 @@ LINES: list[tuple[str, str, str, int | None]] = [
     ("players: sublayers", "players: layers", "Input should be", 29),
     ("players: sublayers", "players: experts", "needs `feed_forward: moe`", 24),
     ("players: sublayers", "players: heads", "needs `heads`", 24),
+    ("players: sublayers", 'sublayers: ["999999999 x attn+ffn"]', "there are more than 10000 blocks", 29),
+    ("players: sublayers", 'sublayers: ["99999999999999999999 x attn+ffn"]', "is no run of blocks", 29),
     ("players: sublayers", "players: {blocks: 4}", "there is one player only", 24),
     ("players: sublayers", "players: {blocks: 0}", "greater than or equal to 1", 29),
     ("players: sublayers", "players: {groups: {a: [attn9], b: [ffn0]}}", "attn9", 24),

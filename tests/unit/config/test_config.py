@@ -147,6 +147,10 @@ def test_the_base_of_these_tests_is_valid() -> None:
         ({"interactions": [{"kind": "exact", "index": "STII"}]}, ["interactions.0.exact.index:", "it is 'STII'"]),
         ({"value_functions": ["accuracy"]}, ["value_functions.0:", "'margin', 'soft-accuracy'", "'accuracy'"]),
         ({"value_functions": ["margin"] * 2}, ["`value_functions` names an entry twice: margin, margin"]),
+        (
+            {"models.tiny.blocks": 10**4, "models.tiny.heads": 10**4, "models.tiny.players": "heads"},
+            ["10000 blocks with 10000 heads each are more than 100000 players"],
+        ),
         ({"models.tiny.players": "rows"}, ["models.tiny.players:", "'experts' or 'heads'", "it is 'rows'"]),
         ({"models.tiny.players": None}, ["models.tiny.players: None says no players; write sublayers, blocks"]),
         ({"models.tiny.players": {"block": 3}}, ["models.tiny.players: {'block': 3} says no players", "{blocks: 3}"]),

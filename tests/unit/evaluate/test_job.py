@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -251,6 +252,30 @@ def test_deleting_one_file_computes_exactly_that_one(job: Maker) -> None:
     assert made.run_files(paths) == 1
     assert contents(paths) == before
     assert [path for path in paths if path.stat().st_mtime_ns != times[path]] == [paths[7]]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_a_result_that_can_not_be_read_now_is_not_made_again(
+    job: Maker, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Nothing is known of what it holds: it may be whole, and hold more documents than are asked for."""
+    made = job()
+    paths = planned(made)[:4]
+    made.run_files(paths)
+    before = {path: path.stat().st_ino for path in paths}
+    real = os.open
+
+    def fail(path: Any, *rest: Any, **options: Any) -> int:
+        if Path(path) == paths[2]:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *rest, **options)
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "open", fail)
+        with pytest.raises(StoreError, match=rf"{paths[2].name} can't be read"):
+            made.run_files(paths)
+    assert {path: path.stat().st_ino for path in paths} == before
+    assert made.run_files(paths) == 0
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"results": {', None])

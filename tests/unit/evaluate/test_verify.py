@@ -197,9 +197,18 @@ def test_what_was_swapped_or_changed_is_named(
 
 def test_a_note_that_says_more_than_a_note_does_is_damaged(stored: Config) -> None:
     note = files.note_of(Path(stored.paths.results) / "tiny" / "ablation.csv")
-    assert len(note.read_text().splitlines()) == 2  # what it was made from, and its own checksum
+    assert len(note.read_text().splitlines()) == 3  # where it belongs, what it was made from, and its own checksum
     note.write_text(2 * note.read_text())
     assert [str(note) in wrong for wrong in verify(stored).wrong] == [True]
+
+
+def test_a_table_of_another_model_is_named_even_with_its_note(stored: Config) -> None:
+    folder = Path(stored.paths.results) / "tiny"
+    files.write_csv(pd.DataFrame({"a": [1.0]}), folder.with_name("other") / "ablation.csv")
+    for path in (files.note_of(folder.with_name("other") / "ablation.csv"), folder.with_name("other") / "ablation.csv"):
+        path.replace(folder.parent / "tiny" / path.relative_to(folder.with_name("other")))
+    (wrong,) = verify(stored).wrong
+    assert wrong.startswith(f"{folder / 'ablation.csv'} can't be read: it was written in another place, as other/abl")
 
 
 def test_a_table_whose_note_is_gone_is_named_and_other_files_are_not(stored: Config) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,16 @@ def test_file_systems_without_locks_are_gone_on_with(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(fcntl, "flock", fail)
     assert alone.hold(tmp_path) is None
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("lay", [os.mkfifo, _folder, lambda path: path.symlink_to(path)])
+def test_whatever_lies_in_the_place_of_the_lock(tmp_path: Path, lay: Callable[[Path], None]) -> None:
+    lay(tmp_path / alone.LOCK)
+    assert not alone.under_way(tmp_path)
+    assert alone.by_another(tmp_path) == ""
+    with pytest.raises(CornerstoneError, match=r"\.run\.lock, which a run locks, .*Move it away\."):
+        alone.hold(tmp_path)
