@@ -6,7 +6,7 @@ import copy
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 from cornerstone.assets.documents import Document, TaskDocuments
 from cornerstone.assets.recipe import Recipe
 from cornerstone.config import config
-from cornerstone.engine.tries import PackedDocument, pack
 from cornerstone.files import NOTES
 from cornerstone.game.game import Game
 from cornerstone.game.players import Player, alike, players_of
+
+if TYPE_CHECKING:  # it imports torch, which tests of estimators do without
+    from cornerstone.engine.tries import PackedDocument
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,6 +103,8 @@ def documents(requests: Sequence[Sequence[tuple[str, str]]], task: str = "alpha"
 
 def packed(seed: int, count: int, vocabulary: int = 320, longest: int = 40) -> list[PackedDocument]:
     """Documents of random tokens, of different lengths, with 2 to 4 choices of 1 to 4 tokens."""
+    from cornerstone.engine.tries import pack
+
     rng = np.random.default_rng(seed)
 
     def tokens(low: int, high: int) -> list[int]:

@@ -234,12 +234,12 @@ def _cornerstones(groups: Groups, majority: Mapping[str, float]) -> Iterator[Pre
         floors = {task: game(0) if game(0).mean() >= majority[task] else majority[task] for task, game in games.items()}
         whole = {task: game.full - floors[task] for task, game in games.items()}
         left = {task: whole[task] - drops[task][:, top].mean(axis=1) for task in games}
-        text = "without one cornerstone, accuracy is at the floor"
+        text = "without one of the top three, accuracy is at the floor"
         estimates, intact = groups.means_of(left), groups.means_of(whole)
         yield Prediction(1, text, "<= 0", estimates, groups.label, groups.documents, intact)
     if others:
         gap = {task: drop[:, top].mean(axis=1) - drop[:, others].mean(axis=1) for task, drop in drops.items()}
-        text = "removing a cornerstone costs more than another layer"
+        text = "removing one of the top three costs more than another layer"
         yield Prediction(1, text, "> 0", groups.means_of(gap, 2), groups.label, groups.documents)
 
 

@@ -23,8 +23,8 @@ from cornerstone.game.game import ACCURACY, MEAN, Game
 from cornerstone.game.players import Player
 from cornerstone.game.work import evaluations
 
-LOG_DROP = "log_probability_drop"
-"""Column of single removals: what the gold choice's log-probability loses; the rise of perplexity, up to a factor."""
+LOG, LOG_DROP = "log-probability", "log_probability_drop"
+"""A value function, and the column of what single removals cost by it: the rise of perplexity, up to a factor."""
 Games = Mapping[str, Game]
 """A game for each task."""
 
@@ -107,9 +107,9 @@ def shapley(
     return frame
 
 
-def drops(games: Games) -> dict[str, Sample]:
-    """What removing each player by itself costs, on each task."""
-    return {task: sample(Values(ablation.estimate(game)), game) for task, game in games.items()}
+def drops(games: Games, function: str = ACCURACY) -> dict[str, Sample]:
+    """What removing each player by itself costs, on each task, by a value function."""
+    return {task: sample(Values(ablation.estimate(game)), game, function) for task, game in games.items()}
 
 
 def ablations(config: Config, model: str, games: Games, logarithms: Games | None = None) -> pd.DataFrame:
@@ -129,7 +129,8 @@ def ablations(config: Config, model: str, games: Games, logarithms: Games | None
     frame.insert(7, "accuracy", frame["task"].map(original) - frame["drop"])
     if logarithms is not None:
         lost = [ablation.estimate(game).mean(axis=0) for game in logarithms.values()]
-        frame[LOG_DROP] = np.concatenate([*lost, np.mean(lost, axis=0)])
+        scaled = [each / scale_of(game, LOG) for each, game in zip(lost, logarithms.values(), strict=True)]
+        frame[LOG_DROP] = np.concatenate([*lost, np.mean(scaled, axis=0)])
     return frame
 
 

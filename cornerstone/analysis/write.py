@@ -54,11 +54,11 @@ def estimates(config: Config, model: str, values: Sequence[Path], documents: Map
     wanted = {task: Plan(config, model, config.members(task)[0]).samples for task in config.run_tasks}
     frames["estimators"] = shapley.comparison(config, model, samples, wanted, accuracy)
     frames["power"] = pd.concat(foretold, ignore_index=True)
-    logarithms = by_function.get("log-probability")
+    logarithms = by_function.get(shapley.LOG)
     frames["ablation"] = shapley.ablations(config, model, accuracy, logarithms)
     if config.deletion.orders:
         by = {"shapley": samples[config.headline.name], "ablation": shapley.drops(accuracy)}
-        by |= {"perplexity": shapley.drops(logarithms)} if logarithms else {}
+        by |= {"perplexity": shapley.drops(logarithms, shapley.LOG)} if logarithms else {}
         frames["orders"] = deletion.orders(config, config.models[model].all_players(), by)
     frames["baselines"] = shapley.baselines(config, model, accuracy, documents)
     top = paper.top_players(frames[layout.cornerstones()], model)

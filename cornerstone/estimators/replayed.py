@@ -50,9 +50,8 @@ class Approximator:
 
 _PAIRED: dict[str, Any] = {"pairing_trick": True}
 _NEWER = "{} (Python 3.12 or newer)"
-_TREE: dict[str, Any] = {"index": "SV", "proxy_model": "tree", "pairing_trick": True}
-"""The model of the game is a decision tree, which needs no further package. shapiq's own choice, XGBoost, is somewhat
-more accurate, but comes with a library of CUDA's and takes about five times as long."""
+_PROXY: dict[str, Any] = {"index": "SV", "proxy_model": "xgboost", "pairing_trick": True, "k_folds": 5}
+"""The model of the game is shapiq's own choice, cross-fitted. All is said, as defaults differ between versions."""
 APPROXIMATORS = {
     "permutation": Approximator("PermutationSamplingSV"),
     "stratified": Approximator("StratifiedSamplingSV"),
@@ -61,8 +60,16 @@ APPROXIMATORS = {
     "svarm": Approximator("SVARM", _PAIRED),
     "kadd-shap": Approximator("kADDSHAP", {"max_order": 2, **_PAIRED}, order=2),
     "leverage-shap": Approximator("LeverageSHAP", _PAIRED, order=1, since=_NEWER.format("1.7")),
-    "regression-msr": Approximator("RegressionMSR", _TREE, linear=False, since=_NEWER.format("1.5")),
-    "proxy-shap": Approximator("ProxySHAP", {"max_order": 1, **_TREE}, linear=False, since=_NEWER.format("1.5")),
+    "regression-msr": Approximator(
+        "RegressionMSR", _PROXY, linear=False, since=_NEWER.format("1.5"), package="xgboost"
+    ),
+    "proxy-shap": Approximator(
+        "ProxySHAP",
+        {"max_order": 1, "adjustment": True, **_PROXY},
+        linear=False,
+        since=_NEWER.format("1.5"),
+        package="xgboost",
+    ),
     "odd-shap": Approximator("OddSHAP", linear=False, since=_NEWER.format("1.6"), package="lightgbm"),
     "k-SII": Approximator("KernelSHAPIQ", {"max_order": 2, "index": "k-SII", **_PAIRED}, order=2, pairs=True),
     "FSII": Approximator("RegressionFSII", {"max_order": 2, **_PAIRED}, order=2, pairs=True),

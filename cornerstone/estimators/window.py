@@ -9,7 +9,8 @@ is linear in v, but neither efficient nor symmetric: the values do not sum to v(
 exchanged may get different values, anywhere: it depends on who their neighbours are.
 
 This reads the paper, which gives no weights and says of the windows on one side only ("only samples subsequent
-layers"), in the way that treats both sides alike. The authors' code is not known to us.
+layers"), in the way that treats both sides alike, as the authors' code does (llm_dissect, scripts/estimate_shapley.py:
+windows with the layer at either end, and their plain mean; of at most three layers by default).
 """
 
 from __future__ import annotations

@@ -89,11 +89,11 @@ CLAIMS = {
     "The first tenth of the layers has higher values than the rest (difference of the means)": (
         "the first tenth of the layers has higher values than the rest"
     ),
-    "Without one cornerstone the model is at the floor (accuracy above it that is left)": (
-        "without one cornerstone, accuracy is at the floor"
+    "Without one of the top three the model is at the floor (accuracy above it that is left)": (
+        "without one of the top three, accuracy is at the floor"
     ),
-    "Removing a cornerstone costs more than removing another layer (difference)": (
-        "removing a cornerstone costs more than another layer"
+    "Removing one of the top three costs more than removing another layer (difference)": (
+        "removing one of the top three costs more than another layer"
     ),
     "Removing one other layer costs nothing (mean drop)": "removing one other layer costs nothing",
     "Removing four neighbours costs more than removing each of them (difference)": (

@@ -188,7 +188,8 @@ TABLES: Final = (
         "hypotheses",
         "hypotheses",
         hypotheses,
-        "The paper's two hypotheses about cornerstone layers (1) and the others (2): what each predicts, and "
+        "The paper's two hypotheses about its cornerstone layers, which are the three highest (1), and the others (2): "
+        "what each predicts, and "
         "what was measured (points of accuracy, mean over tasks, with interval). Verdicts are adjusted for testing all "
         "predictions; one is `open` where nothing is shown. `on tasks`: on how many it holds, fails, and is open. The "
         "floor is the accuracy without any sublayer, or that of always taking one place, where that is higher; "

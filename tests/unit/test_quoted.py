@@ -62,6 +62,12 @@ def windows() -> tuple[str, ...]:
     return f"{frame['evaluations'].iloc[0]:,.0f}", *errors
 
 
+def looks() -> tuple[str, ...]:
+    frame = measured("looks").set_index(["world", "until"])["fewer"]
+    pairs = [("sparse", "top3"), ("collapse", "top3"), ("sparse", "0.01")]
+    return tuple(f"{frame[pair]:.1f}" for pair in pairs)
+
+
 QUOTED: list[tuple[str, str, Numbers]] = [
     ("docs/about/faq.md", "SmolLM2-135M scores {} %. Always giving the more frequent answer would score {} %.", boolq),
     ("docs/about/faq.md", "Without the late feed-forward layer `ffn26` the model scores {2} %", boolq),
@@ -72,6 +78,12 @@ QUOTED: list[tuple[str, str, Numbers]] = [
     ("docs/about/alternatives.md", "with fewer blocks than it has, it is {1} times as fast", gpu),
     ("docs/estimators.md", "of `adjusted-msr` held the true value in {} to {} % of the cases", coverage),
     ("docs/estimators.md", "({} against {} points on gated, {} against {} on redundant)", sparse),
+    (
+        "docs/how-to/until-settled.md",
+        "`top3` took {} times fewer where three layers stand out, and {} times fewer where the model collapses. A "
+        "half-width of 0.01 took {} times fewer in the first world.",
+        looks,
+    ),
     (
         "docs/estimators.md",
         "costs {} evaluations with 60 players. Its error there is {} (gated), {} (redundant), {} (collapse) and {} "

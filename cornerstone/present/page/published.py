@@ -21,11 +21,6 @@ PAPER = {
     "table4": "drop without another layer, by task",
 }
 """The tables that the paper has, too."""
-WORDS = {
-    "without one cornerstone": "without one top-three layer",
-    "removing a cornerstone": "removing a top-three layer",
-}
-"""What the paper calls a cornerstone, by its rule, in the words of the page, where the word means a confirmed one."""
 MARKS = {"holds": "✓", "fails": "✗", "open": "?"}
 """Verdict -> its sign."""
 
@@ -87,17 +82,6 @@ def shown(source: Source, name: str, frame: pd.DataFrame, caption: str) -> Shown
     return Shown(name, title, caption, head, rows, links, printed)
 
 
-def in_words(text: str) -> str:
-    """A text with `WORDS` for the paper's.
-
-    >>> in_words("removing a cornerstone costs more than another layer")
-    'removing a top-three layer costs more than another layer'
-    """
-    for theirs, ours in WORDS.items():
-        text = text.replace(theirs, ours)
-    return text
-
-
 def relative(source: Source, path: str) -> str:
     """A path from the page's folder, for links."""
     return Path(path).relative_to(source.layout.results).as_posix()
@@ -123,7 +107,7 @@ def claims(source: Source) -> list[Claim]:
         apart = row["documents"] == "held out"
         where = "documents that had no part in choosing the layers" if apart else "all documents"
         expected = "above 0" if row["expected"] == "> 0" else "0"
-        text = in_words(str(row["prediction"]))
+        text = str(row["prediction"])
         about = "" if str(row["layers"]).startswith("all but") or not apart else f" ({row['layers']})"
         sentence = (
             f"{text[0].upper()}{text[1:]}{about}: expected {expected}, measured {said(value)} points "

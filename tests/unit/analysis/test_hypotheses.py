@@ -16,8 +16,8 @@ N = 8
 PLAYERS = some_players(N)
 DOCUMENTS = 24
 EARLY = "the first tenth of the layers has higher values than the rest"
-FLOOR = "without one cornerstone, accuracy is at the floor"
-MORE = "removing a cornerstone costs more than another layer"
+FLOOR = "without one of the top three, accuracy is at the floor"
+MORE = "removing one of the top three costs more than another layer"
 NOTHING = "removing one other layer costs nothing"
 PREDICTIONS = [EARLY, FLOOR, MORE, NOTHING]
 

@@ -254,6 +254,21 @@ def test_the_error_of_the_whole_model_counts_clusters_not_documents() -> None:
     assert frame["original_se"][0] > 1.2 * right.std(ddof=1) / 12**0.5
 
 
+def test_the_mean_of_log_probabilities_lost_is_in_standard_deviations() -> None:
+    """Else the task with the longest answers decides the order that is called perplexity."""
+    rng = np.random.default_rng(0)
+    losses = {task: scale * rng.normal(-5, 1, (1 << len(PLAYERS), 9)) for task, scale in (("alpha", 1), ("beta", 50))}
+    logs = {task: game(PLAYERS, lambda c, rows=rows: rows[c]) for task, rows in losses.items()}
+    frame = shapley.ablations(small(), "tiny", right_or_wrong(PLAYERS), logs).pivot(
+        index="position", columns="task", values="log_probability_drop"
+    )
+    spread = {task: logs[task].full.std(ddof=1) for task in logs}
+    assert frame["mean"].tolist() == pytest.approx((frame[list(spread)] / pd.Series(spread)).mean(axis=1).tolist())
+    made = shapley.drops(logs, "log-probability")
+    assert [made[task].scale for task in logs] == pytest.approx(list(spread.values()))
+    assert {sample.bound for sample in made.values()} == {None}
+
+
 def test_the_empty_coalition_is_measured_not_assumed(games: dict[str, Game]) -> None:
     del games["alpha"].values[0]
     data = {task: documents([[("q", " a"), ("q", " b")]]) for task in games}

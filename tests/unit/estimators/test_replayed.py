@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import itertools
 import zlib
 from collections.abc import Callable
@@ -34,9 +35,18 @@ DIRECT: dict[str, Callable[[int, int], Any]] = {
 }
 """Written out here, not taken from the package."""
 PROXIES: dict[str, Callable[[int, int], Any]] = {
-    "regression-msr": lambda n, seed: approximator.RegressionMSR(n, "SV", proxy_model="tree", random_state=seed),
+    "regression-msr": lambda n, seed: approximator.RegressionMSR(
+        n, "SV", proxy_model="xgboost", k_folds=5, pairing_trick=True, random_state=seed
+    ),
     "proxy-shap": lambda n, seed: approximator.ProxySHAP(
-        n, max_order=1, index="SV", proxy_model="tree", random_state=seed
+        n,
+        max_order=1,
+        index="SV",
+        proxy_model="xgboost",
+        adjustment=True,
+        k_folds=5,
+        pairing_trick=True,
+        random_state=seed,
     ),
 }
 """Those that are not linear in the game."""
@@ -45,6 +55,10 @@ NEWER = hasattr(approximator, "LeverageSHAP")
 if NEWER:
     DIRECT["leverage-shap"] = lambda n, seed: approximator.LeverageSHAP(n, pairing_trick=True, random_state=seed)
     REGRESSIONS.append("leverage-shap")
+BOOSTED = PROXIES if NEWER and importlib.util.find_spec("xgboost") else {}
+needs_boosting = pytest.mark.skipif(not BOOSTED, reason="needs XGBoost: make test-newer")
+FEW = 5
+"""Bootstrap samples of an estimator that fits a boosted tree to each."""
 needs_newer = pytest.mark.skipif(not NEWER, reason="shapiq 1.7 and newer need Python 3.12")
 COUNT, REPLICATES, SEED = 7, 3, 11
 PLAYERS = some_players(COUNT)
@@ -66,8 +80,8 @@ def random_game(documents: int, seed: int = 0) -> Game:
     return game(PLAYERS, table.__getitem__)
 
 
-def of(entry: Entry, some: Game, seed: int = SEED) -> Any:
-    return entry.estimate({"task": some}, seed, 100)["task"]
+def of(entry: Entry, some: Game, bootstrap: int = 100, seed: int = SEED) -> Any:
+    return entry.estimate({"task": some}, seed, bootstrap)["task"]
 
 
 def column(some: Game, document: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -316,13 +330,13 @@ def test_the_bootstrap_repeats_itself_and_has_no_values_of_single_documents(monk
         first.of(np.array([0]))
 
 
-@needs_newer
+@needs_boosting
 @pytest.mark.parametrize("kind", PROXIES)
 def test_each_replicate_of_a_proxy_is_what_shapiq_says_directly(kind: str) -> None:
     """Of one document: a mean differs in its last digit with how it is taken, and a tree's split with that."""
     entry, some = entry_of(kind), random_game(1)
-    found = of(entry, some)
-    assert found.resampled.shape == (100, COUNT)
+    found = of(entry, some, FEW)
+    assert found.resampled.shape == (FEW, COUNT)
     for replicate in range(REPLICATES):
         made = PROXIES[kind](COUNT, seed_of(entry, replicate))
         values = made.approximate(entry.budget // REPLICATES, column(some, 0))
@@ -330,38 +344,38 @@ def test_each_replicate_of_a_proxy_is_what_shapiq_says_directly(kind: str) -> No
         np.testing.assert_allclose(found.replicates[replicate, 0], expected, atol=1e-6)
 
 
-@needs_newer
+@needs_boosting
 @pytest.mark.parametrize("kind", PROXIES)
 def test_a_proxy_says_the_same_again(kind: str) -> None:
     entry, some = entry_of(kind), noisy_game(20, 2)
-    first, again = of(entry, some), of(entry, some)
+    first, again = of(entry, some, FEW), of(entry, some, FEW)
     assert np.array_equal(first.documents, again.documents)
     assert np.array_equal(first.resampled, again.resampled)
     assert np.ptp(first.resampled, axis=0).min() > 0
 
 
 @needs_newer
-@pytest.mark.parametrize("kind", ["leverage-shap", *PROXIES])
+@pytest.mark.parametrize("kind", ["leverage-shap", *BOOSTED])
 def test_the_newer_ones_are_exact_once_they_see_all_coalitions(kind: str) -> None:
     some = random_game(1)
     entry = SampledEstimator(kind=kind, budget=2 * 2**COUNT, replicates=2)
     assert {len(asked) for asked in replayed.requested(entry, COUNT, SEED)} == {2**COUNT}
-    np.testing.assert_allclose(of(entry, some).documents, exact.estimate(some), atol=1e-5)
+    np.testing.assert_allclose(of(entry, some, FEW).documents, exact.estimate(some), atol=1e-5)
 
 
 @needs_newer
-@pytest.mark.parametrize("kind", ["leverage-shap", *PROXIES])
+@pytest.mark.parametrize("kind", ["leverage-shap", *BOOSTED])
 def test_the_newer_ones_come_near_with_half_of_the_coalitions(kind: str) -> None:
     """Nearer than to say that all players are worth the same."""
     some = noisy_game(2, 3)
     mean = game(PLAYERS, lambda coalition: some(coalition).mean())
     entry = SampledEstimator(kind=kind, budget=4 * 2 ** (COUNT - 1), replicates=4)
     right = exact.estimate(mean)[0]
-    wrong = entry.estimate({"task": some}, SEED, 100)["task"].documents.mean(axis=0) - right
+    wrong = entry.estimate({"task": some}, SEED, FEW)["task"].documents.mean(axis=0) - right
     assert np.abs(wrong).mean() < 0.2 * np.abs(right - right.mean()).mean()
 
 
-@needs_newer
+@needs_boosting
 @pytest.mark.parametrize("kind", PROXIES)
 def test_a_proxy_asks_for_no_more_than_its_share_and_for_what_it_needs(kind: str) -> None:
     for spare in (0, 1, 13):
@@ -372,4 +386,4 @@ def test_a_proxy_asks_for_no_more_than_its_share_and_for_what_it_needs(kind: str
     missing = requested[0][-1]
     gap = game(PLAYERS, noisy_game(4, 4), [c for c in range(2**COUNT) if c != missing])
     with pytest.raises(StoreError, match="was not evaluated"):
-        of(entry, gap)
+        of(entry, gap, FEW)

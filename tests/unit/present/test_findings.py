@@ -12,7 +12,7 @@ from cornerstone.present.findings import Model
 from scripts import findings as script
 from tests.helpers import ROOT
 
-NOTHING, FLOOR = "removing one other layer costs nothing", "without one cornerstone, accuracy is at the floor"
+NOTHING, FLOOR = "removing one other layer costs nothing", "without one of the top three, accuracy is at the floor"
 
 
 def model(*, original: float = 0.6, se: float = 0.01) -> Model:
