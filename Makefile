@@ -60,7 +60,7 @@ named:
 	@$(if $(and $(NAME),$(filter $(NAME),$(STUDIES))),:,{ echo "cornerstone: make study NAME=... takes one of: $(STUDIES)" >&2; exit 2; })
 
 plan: .venv/ready
-	@$(BIN)/snakemake --cores 1 --quiet host reason rules progress -- plan
+	@$(BIN)/cornerstone plan --cores $(CORES)
 
 # All side by side, so on one thread each; most are shown when they end. What reads assets waits until they are fetched.
 test: .venv/dev

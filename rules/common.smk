@@ -21,10 +21,11 @@ from cornerstone.config.source import read as read_strictly
 from cornerstone.config.pairs import name_of
 from cornerstone.evaluate.altered import have_made_again
 from cornerstone.evaluate.stale import note_stale
+from cornerstone.game.game import ACCURACY
 from cornerstone.plan import alone, fingerprint
 from cornerstone.plan.asked import asked
 from cornerstone.plan.fingerprint import code
-from cornerstone.plan.layout import Layout
+from cornerstone.plan.layout import Layout, cornerstones
 from cornerstone.plan.plan import chunk_sizes, plans as plans_of
 from cornerstone.plan.snakemake import (
     ASKED,

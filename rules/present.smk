@@ -1,6 +1,12 @@
 # Tables and figures of the paper, for whatever models and tasks are active.
 SHOWN = {model: layout.shown(model) for model in cfg.run}
 TABLE_FILES = [path for table in TABLES for path in layout.table(table.name)]
+OTHERS = [
+    (model, function)
+    for model in cfg.run
+    for function in cfg.functions
+    if function != ACCURACY
+]
 FIGURE_FILES = [
     path
     for model in cfg.run
@@ -78,6 +84,9 @@ rule summary:
     input:
         cornerstones=[SHOWN[model]["cornerstones"] for model in cfg.run],
         baselines=[SHOWN[model]["baselines"] for model in cfg.run],
+        functions=[
+            layout.csv(model, cornerstones(function)) for model, function in OTHERS
+        ],
         noise=[path for model in cfg.run for path in layout.noise(model)],
         concentration=[shown["concentration"] for shown in COMPARED.values()],
         agreement=[
@@ -102,6 +111,7 @@ rule summary:
     params:
         headline=cfg.headline.name,
         level=cfg.intervals.level,
+        functions=OTHERS,
         code=code(*fingerprint.PICTURES, script="summary"),
     message:
         "Summary"

@@ -24,4 +24,5 @@ with log.script(snakemake.log[0]):
         Path(snakemake.output[0]),
         summary.compared(config.pairs, given.concentration, given.agreement, given.compared),
         dict(zip(config.run, [read_csv(Path(path)) for path in given.noise], strict=bool(given.noise))),
+        dict(zip(snakemake.params.functions, [read_csv(Path(path)) for path in given.functions], strict=True)),
     )

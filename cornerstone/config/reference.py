@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cornerstone.config.config import Config, Deletion, Documents, Intervals, Paths, Task
+from cornerstone.config.looks import Until
 from cornerstone.config.models import (
     Groups,
     MeanRemoval,
@@ -17,6 +18,7 @@ from cornerstone.config.models import (
     Resources,
     Runs,
 )
+from cornerstone.config.sections import Noise
 from cornerstone.config.weights import Part, Weights
 from cornerstone.estimators import ESTIMATORS, INTERACTIONS
 from cornerstone.estimators.base import Asked
@@ -44,6 +46,8 @@ def reference() -> str:
         *((f"interactions: kind: {_kinds(section)}", section) for section in INTERACTIONS),
         ("deletion", Deletion),
         ("intervals", Intervals),
+        ("noise", Noise),
+        ("until", Until),
         ("paths", Paths),
         ("tasks.<task>", Task),
         ("models.<model>", Model),
@@ -60,12 +64,46 @@ def reference() -> str:
     for title, section in sections:
         parts.append(f"## {title}\n")
         parts.append(f"{(section.__doc__ or '').strip()}\n")
-        rows = ["| key | default | meaning |", "|---|---|---|"]
+        rows = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+        known = section.model_json_schema()["properties"]
         for key, field in section.model_fields.items():
             default = "required" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
-            rows.append(f"| `{key}` | {default} | {field.description} |")
+            rows.append(f"| `{key}` | {default} | {_allowed(known[field.alias or key])} | {field.description or '–'} |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "`true` or `false`",
+    "array": "list",
+    "object": "keys",
+    "null": "`null`",
+}
+"""JSON's types in words."""
+
+
+def _allowed(said: dict[str, Any]) -> str:
+    """What a key may be, by its JSON schema."""
+    if either := said.get("anyOf") or said.get("oneOf"):
+        return " or ".join(dict.fromkeys(_allowed(each) for each in either))
+    if "const" in said or "enum" in said:
+        return ", ".join(f"`{json.dumps(each)}`".replace('"', "") for each in said.get("enum", [said.get("const")]))
+    if "$ref" in said:
+        return "keys"
+    ends = {
+        key: said[name]
+        for key, name in (
+            ("from", "minimum"),
+            ("above", "exclusiveMinimum"),
+            ("to", "maximum"),
+            ("below", "exclusiveMaximum"),
+        )
+        if name in said
+    }
+    return " ".join([_TYPES.get(str(said.get("type")), "anything"), *(f"{key} {end:,}" for key, end in ends.items())])
 
 
 def _kinds(section: type[Asked]) -> str:

@@ -63,6 +63,7 @@ def write(
     target: Path,
     comparisons: Mapping[Pair, Compared] = MappingProxyType({}),
     noise: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    functions: Mapping[tuple[str, str], pd.DataFrame] = MappingProxyType({}),
 ) -> None:
     """Write what was found as one Markdown page: cornerstones with intervals, figures, tables.
 
@@ -75,12 +76,16 @@ def write(
         target: the page; pictures are named relative to its folder.
         comparisons: what was found of each pair of models (`compared`).
         noise: model -> noise.csv, where it was measured.
+        functions: (model, value function other than accuracy) -> cornerstones.csv by that.
     """
     level = config.intervals.level
     parts = ["# What was found\n"]
     for model in config.run:
         words = findings(cornerstones[model], baselines[model], config.headline.name, level)
         parts += [f"## {model}\n", words]
+        parts += [
+            f"By {function}: {_named(frame, level)}\n" for (of, function), frame in functions.items() if of == model
+        ]
         if model in noise:
             parts.append(f"{sentences(config, noise[model], cornerstones[model], baselines[model])}\n")
         for picture in figures[model]:
@@ -145,17 +150,22 @@ def _baselines(baselines: pd.DataFrame) -> str:
     return f"Mean accuracy of the original model: {original:.1f} %; without any sublayer: {empty:.1f} %{guessed}."
 
 
-def _verdict(cornerstones: pd.DataFrame, level: float) -> str:
+def _named(cornerstones: pd.DataFrame, level: float) -> str:
     """Which layers are significantly among the highest, and which above the median layer, in words."""
     named = {
         column: ", ".join(cornerstones.loc[cornerstones[column].astype(bool), "player"])
         for column in ("cornerstone", "above_median")
     }
-    first = (
+    return (
         f"Cornerstones, significantly among the three highest layers ({level:.0%}, adjusted for testing every layer): "
         f"**{named['cornerstone'] or 'none'}**. Significantly above the median layer: "
         f"{named['above_median'] or 'none'}."
     )
+
+
+def _verdict(cornerstones: pd.DataFrame, level: float) -> str:
+    """What `_named` says, and what the layers are worth that one half of the documents chose, on the other half."""
+    first = _named(cornerstones, level)
     if cornerstones["chosen"].isna().all():
         return f"{first} There are too few documents to choose layers on one half and value them on the other."
     chosen = cornerstones[cornerstones["chosen"].astype(bool)]

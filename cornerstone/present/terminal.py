@@ -10,6 +10,7 @@ from cornerstone import reading
 from cornerstone.config.config import Config
 from cornerstone.errors import StoreError, UnreadableError
 from cornerstone.files import MADE_AGAIN, check
+from cornerstone.game.game import ACCURACY
 from cornerstone.plan.layout import Layout, cornerstones
 from cornerstone.present import looks
 
@@ -33,14 +34,8 @@ def where(config: Config) -> str:
         "",
     ]
     for model in config.run:
-        path = Path(layout.csv(model, cornerstones()))
-        try:
-            check(path)
-            rows = list(csv.DictReader(io.StringIO(reading.text(path), newline="")))[:3]
-        except UnreadableError as error:
-            remedy = "Run `snakemake all` to make it." if error.missing else MADE_AGAIN
-            raise StoreError(error.then(remedy)) from None
-        sure = [row["player"] for row in rows if row["cornerstone"].lower() == "true"]
+        rows = _rows(Path(layout.csv(model, cornerstones())))[:3]
+        sure = _sure(rows)
         verdict = f"confirmed as cornerstones: {', '.join(sure)}" if sure else "none is confirmed as a cornerstone"
         top = ", ".join(
             f"{row['player']} {100 * float(row['value']):.1f} "
@@ -49,4 +44,21 @@ def where(config: Config) -> str:
         )
         level = f"{config.intervals.level:.0%}"
         lines.append(f"{model}: highest layer Shapley values, in points with {level} intervals: {top}; {verdict}")
+        for function in config.functions:
+            if function != ACCURACY and (others := _sure(_rows(Path(layout.csv(model, cornerstones(function)))))):
+                lines.append(f"{model}, by {function}: confirmed as cornerstones: {', '.join(others)}")
     return "\n".join([*lines, *looks.lines(config)])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, without pandas: this ends every run."""
+    try:
+        check(path)
+        return list(csv.DictReader(io.StringIO(reading.text(path), newline="")))
+    except UnreadableError as error:
+        remedy = "Run `snakemake all` to make it." if error.missing else MADE_AGAIN
+        raise StoreError(error.then(remedy)) from None
+
+
+def _sure(rows: list[dict[str, str]]) -> list[str]:
+    return [row["player"] for row in rows if row["cornerstone"].lower() == "true"]

@@ -393,7 +393,7 @@
         ["parameters", big(data.size.total), big(data.size.total * (1 - share("parameters"))), big(data.size.total * share("parameters")), percent(share("parameters"))],
         ["floating-point operations of a token", big(data.size.flop_total), big(data.size.flop_total * (1 - share("flop"))), big(data.size.flop_total * share("flop")), percent(share("flop"))],
       ]));
-      found.push(element("p", "Operations are those of matrix products with weights, head included. Those of attention's scores grow with the text and are left out. The speed was not measured. `cornerstone prune` takes whole blocks out, and sets a single sublayer's weights to 0: these are saved only by code that skips it.", { class: "quiet" }));
+      found.push(element("p", "Operations are those of matrix products with weights, head included. Those of attention's scores grow with the text and are left out. How much faster the model is was not measured here: cornerstone prune --speed does. It takes whole blocks out, and sets a single sublayer's weights to 0: these are saved only by code that skips it.", { class: "quiet" }));
     }
     const box = element("div", undefined, { class: "copy" }), button = element("button", "copy", { type: "button", "aria-label": "copy the command" }), command = data.command.replaceAll("{coalition}", removal.coalitions[order][state.direction][count]).replaceAll("{layers}", names.join(","));
     button.addEventListener("click", () => copied(command, button));

@@ -258,7 +258,7 @@ def test_the_mean_of_log_probabilities_lost_is_in_standard_deviations() -> None:
     """Else the task with the longest answers decides the order that is called perplexity."""
     rng = np.random.default_rng(0)
     losses = {task: scale * rng.normal(-5, 1, (1 << len(PLAYERS), 9)) for task, scale in (("alpha", 1), ("beta", 50))}
-    logs = {task: game(PLAYERS, lambda c, rows=rows: rows[c]) for task, rows in losses.items()}
+    logs = {task: game(PLAYERS, rows.__getitem__) for task, rows in losses.items()}
     frame = shapley.ablations(small(), "tiny", right_or_wrong(PLAYERS), logs).pivot(
         index="position", columns="task", values="log_probability_drop"
     )

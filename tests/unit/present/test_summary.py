@@ -101,7 +101,9 @@ def write_summary(config: Config, folder: Path) -> str:
     tables = [folder / f"{table.name}.md" for table in TABLES]
     for table, path in zip(TABLES, tables, strict=True):
         path.write_text(f"{table.caption}\n\n| a |\n")
-    summary.write(config, cornerstones, baselines, pictures, tables, folder / "summary.md")
+    others = {(model, "margin"): read_csv(Path(layout.csv(model, "cornerstones_margin"))) for model in MODELS}
+    target = folder / "summary.md"
+    summary.write(config, cornerstones, baselines, pictures, tables, target, functions=others)
     return (folder / "summary.md").read_text()
 
 
@@ -115,6 +117,7 @@ def test_the_summary_holds_findings_figures_and_tables(config: Config, tmp_path:
         table = read_csv(Path(Layout(config).csv(model, "cornerstones")))
         baselines = read_csv(Path(Layout(config).csv(model, "baselines")))
         assert summary.findings(table, baselines, "window-k2", 0.95) in text
+    assert text.count("\nBy margin: Cornerstones, significantly among the three highest") == len(MODELS)
     assert all(table.caption in text for table in TABLES)
     places = [text.index(part) for part in ("# What was found", "## tiny", "## llama3-8b", TABLES[0].caption)]
     assert places == sorted(places)

@@ -24,6 +24,18 @@ def test_names_the_top_three(tmp_path: Path) -> None:
     assert f"{tmp_path}/report.html" in said
 
 
+def test_what_other_value_functions_confirm_is_said_too(tmp_path: Path) -> None:
+    functions = ["soft-accuracy", "log-probability"]
+    config = configured({"paths.results": str(tmp_path), "value_functions": functions})
+    (tmp_path / "tiny").mkdir()
+    for stem, sure in (("", "False"), ("_soft-accuracy", "False"), ("_log-probability", "True")):
+        rows = ["player,value,low,high,cornerstone", f"ffn0,0.4,0.3,0.5,{sure}", f"ffn1,0.3,0.2,0.5,{sure}"]
+        (tmp_path / "tiny" / f"cornerstones{stem}.csv").write_text("\n".join(rows))
+    *_, first, last = where(config).splitlines()
+    assert first.endswith("none is confirmed as a cornerstone")
+    assert last == "tiny, by log-probability: confirmed as cornerstones: ffn0, ffn1"
+
+
 def test_nothing_there_yet(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cornerstones\.csv is missing. Run `snakemake all`"):
         where(configured({"paths.results": str(tmp_path)}))
