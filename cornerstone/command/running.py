@@ -129,11 +129,10 @@ def plan(config: Config, files: Sequence[Path], cores: int | None = None) -> Sai
         CornerstoneError: the plan can't be made; Snakemake has said why.
     """
     need_workflow()
-    command = snakemake(files, 1, None, ["rules", "progress"], ["plan"])
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = snakemake(files, 1, None, [], ["plan"])
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)  # what it downloads is shown
     numbers, page = map(Path, Layout(config).forecast)
     if done.returncode:
-        print(done.stderr, file=sys.stderr, end="")
         raise CornerstoneError("the plan could not be made; what is wrong is said above.")
     frame = read_csv(numbers)
     used = cores or os.cpu_count() or 1
