@@ -4,6 +4,7 @@
 # make test   environment, lint, all tests
 # make test-rare    slow tests of what seldom breaks: a cluster that fails in every way, most of the 189 model types
 # make test-models  the same scores as stock lm-eval on real weights that `make test` does not download
+# make test-newer   estimators of newer shapiq, with LightGBM and XGBoost, on NEWER=python3.13 in an environment of its own
 # make test-gpu     parity with stock lm-eval, streaming and all model types on a GPU
 # make test-page  the page in a headless Chromium, which it installs where it can (Debian and Ubuntu, as root)
 # make soak   breaks runs in 510 ways: kills, damaged files, bad configs, hostile strings and models (two hours on two cores)
@@ -25,6 +26,7 @@
 # make lock   pin the environment anew after an edit of envs/*.in
 
 PYTHON ?= python3
+NEWER ?= python3.13
 REPETITIONS ?= 250
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
@@ -47,7 +49,7 @@ folder=$$($(BIN)/cornerstone where --folder $(addprefix --config ,$(1))) && \
 $(BIN)/cornerstone where $(addprefix --config ,$(1))
 endef
 
-.PHONY: run study named plan test test-gpu test-here test-parity test-lint test-needs test-numbers test-page test-models test-rare test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
+.PHONY: run study named plan test test-gpu test-here test-parity test-lint test-needs test-numbers test-page test-models test-rare test-newer test-slurm test-straight test-own soak mutants coverage sbom audit bench bench-gpu bench-peers bench-coverage bench-comparison bench-estimators bench-work bench-answers lint docs image clean lock
 .DELETE_ON_ERROR:
 
 run: .venv/ready
@@ -101,6 +103,10 @@ test-rare: .venv/dev
 	$(BIN)/python -m tests.hpc.install
 	CORNERSTONE_TEST_WHOLE_IMAGE=1 $(BIN)/python -m pytest -m rare tests
 	CORNERSTONE_TEST_WHOLE_IMAGE=1 $(BIN)/python -m pytest tests/hpc
+
+# One thread: boosted trees of a few hundred rows are slower with more.
+test-newer: .venv-newer/ready
+	OMP_NUM_THREADS=1 .venv-newer/bin/python -m pytest --noconftest tests/unit/estimators/test_oddshap.py tests/unit/estimators/test_replayed.py
 
 test-gpu: export CORNERSTONE_TEST_DEVICE = cuda:0
 test-gpu: .venv/dev
@@ -220,6 +226,13 @@ lock: .venv/bin/python
 	  PATH="$(CURDIR)/.venv-peers/bin:$$PATH" .venv-peers/bin/python -m pip --disable-pip-version-check --no-input install --no-deps \
 	  --require-hashes --no-build-isolation --requirement envs/$$lock.lock >.venv-peers/install.log 2>&1 || \
 	  { cat .venv-peers/install.log >&2; exit 1; }; done
+	@touch $@
+
+# Without NVIDIA's library for several GPUs, which XGBoost's package names and a CPU does without.
+.venv-newer/ready: envs/newer.lock
+	@$(NEWER) -m venv .venv-newer
+	@.venv-newer/bin/python -m pip --disable-pip-version-check --no-input install --no-deps --require-hashes \
+	  --requirement envs/newer.lock >.venv-newer/install.log 2>&1 || { cat .venv-newer/install.log >&2; exit 1; }
 	@touch $@
 
 .venv/tools: envs/tools.lock .venv/dev

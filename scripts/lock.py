@@ -101,6 +101,9 @@ def main() -> None:
     both = ("--constraint", "envs/build.in", "--constraint", "envs/run.lock")
     peers = entries(resolve("peers.in", old("peers.lock") + old("llama.lock"), *both))
     compiled = [entry for entry in peers if entry.startswith(COMPILED)]
+    options = ("--constraint", "envs/run.lock", "--constraint", "envs/dev.lock")
+    newer = entries(resolve("newer.in", old("newer.lock"), *options))
+    write("newer.lock", "see newer.in.", "".join(entry for entry in newer if not CUDA.match(entry)))
     write("peers.lock", "see peers.in.", "".join(entry for entry in peers if entry not in compiled))
     write("llama.lock", "see peers.in; compiled with what peers.lock has.", "".join(compiled))
 

@@ -200,7 +200,7 @@ def text(config: Config, model: str, made: Pruned, recipe: bool, files: Sequence
         "```",
         "",
         f"- lm-eval: `lm_eval --model hf --model_args pretrained=THIS_FOLDER --tasks {','.join(config.scored_tasks)}`",
-        "- vLLM: `vllm serve THIS_FOLDER`",
+        "- vLLM: `vllm serve THIS_FOLDER` (not tried)",
     ]
     if recipe:
         lines.append(f"- mergekit makes the same model of the original: `mergekit-yaml {MERGEKIT} OUT`")

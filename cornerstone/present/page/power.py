@@ -9,6 +9,7 @@ import pandas as pd
 
 from cornerstone.errors import StoreError
 from cornerstone.files import read_csv
+from cornerstone.game.functions import SOFT
 from cornerstone.game.game import ACCURACY
 
 FILE = "power.csv"
@@ -42,7 +43,8 @@ def _sentence(function: str, rows: pd.DataFrame) -> str:
     parts = []
     if len(widths):
         row = widths.iloc[0]
-        wide = f"{100 * row['half_width']:g} points" if function == ACCURACY else f"{row['half_width']:g}"
+        share = function in (ACCURACY, SOFT)
+        wide = f"{100 * row['half_width']:g} points" if share else f"{row['half_width']:g} standard deviations"
         wide = "1 point" if wide == "1 points" else wide
         parts.append(f"intervals of ± {wide} take {_documents(row['value'], row['value'], row['there'])}")
     if len(tops):

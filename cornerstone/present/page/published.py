@@ -106,7 +106,8 @@ def claims(source: Source) -> list[Claim]:
         value, low, high = (100 * float(row[column]) for column in ("value", "low", "high"))
         apart = row["documents"] == "held out"
         where = "documents that had no part in choosing the layers" if apart else "all documents"
-        expected = "above 0" if row["expected"] == "> 0" else "0"
+        sign = str(row["expected"]).partition(" ")[0]
+        expected = {">": "above 0", "<=": "0 or below"}.get(sign, "0")
         text = str(row["prediction"])
         about = "" if str(row["layers"]).startswith("all but") or not apart else f" ({row['layers']})"
         sentence = (

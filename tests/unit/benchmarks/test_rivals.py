@@ -84,10 +84,12 @@ def test_factors_are_ratios_of_seconds_a_coalition() -> None:
     }  # fmt: skip
     assert shown.loc[rivals.LLAMA, "times the compiled sweep"] == 4
     assert shown.loc[rivals.LM_EVAL, "times the eager sweep"] == 7 / 4
-    llama_says, lm_eval_says = rivals.verdicts(frame)
+    llama_says, lm_eval_says, over_six = rivals.verdicts(frame)
     assert "4.0 times" in llama_says
-    assert "(3.0 to 3.0 in 2 rounds). The goal of 3 is met" in llama_says
-    assert "The goal of 6 is met" in lm_eval_says
+    assert "(3.0 to 3.0 in 2 rounds). 3 times, the goal, is reached on this task" in llama_says
+    assert "6 times, the goal, is reached on this task" in lm_eval_says
+    six = pd.read_csv(rivals.SIX)
+    assert f"takes {six['p2_s'].sum() / six['sweep_s'].sum():.1f} times the sweep's seconds" in over_six
 
 
 def test_a_peer_that_scores_another_model_is_noticed() -> None:
