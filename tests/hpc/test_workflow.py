@@ -95,7 +95,9 @@ def test_what_is_asked_for_by_name_is_one_job(
     inode = (site.workflow.folder / one).stat().st_ino
     site.succeed(one, *several, "--forcerun", one)
     assert len(site.submitted()) == 1
-    assert "0 of 3 coalitions are there, 3 to do" in site.workflow.log("evaluate/tiny/arc_easy.drop-attn0-and-2-more")
+    assert "0 of 3 coalitions are there, 3 to do" in site.workflow.log(
+        "of-re-sults-.x/evaluate/tiny/arc_easy.drop-attn0-and-2-more"
+    )
     after = site.workflow.results("arc_easy")
     assert set(after) == {"drop-attn0", "drop-attn0-ffn2", "full"}
     assert after["drop-attn0"] == before["drop-attn0"]

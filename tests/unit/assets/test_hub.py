@@ -373,8 +373,8 @@ def test_documents_of_a_hub_that_does_not_answer(server: Hub, tmp_path: Path, mu
     data_set(server.root, "What is hot?")
     server.mute = mute
     began = time.monotonic()
-    said = made(server, tmp_path, revision, 0.3).splitlines()[-1]
+    said = made(server, tmp_path, revision, 2).splitlines()[-1]
     assert f"could not download allenai/ai2_arc at {COMMIT if revision or mute else 'main'}" in said
-    assert "does not answer within 0.3 seconds" in said
-    assert time.monotonic() - began < 60
+    assert "does not answer within 2 seconds" in said
+    assert time.monotonic() - began < 120
     assert len([path for _, path, _ in server.asked if mute in path]) <= 24
