@@ -184,15 +184,7 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
                 f"could not get the documents of task '{task}': its data set is a script, which is not run. Choose "
                 f"another task, or name a JSONL or Parquet file with its documents under `tasks.{task}.documents`."
             ) from error
-        name = str(stock(task, recipe.include_path).get("dataset_path"))
-        asked = hub.Repository(
-            name,
-            recipe.revision or locked or "main",
-            "dataset",
-            id_in=f"`dataset_path` in {path}",
-            revision_in=f"`tasks.{task}.revision`" if recipe.revision else f"its line in {LOCK}",
-        )
-        if recipe.source == "hub" and (said := hub.trouble(asked, error)):
+        if recipe.source == "hub" and (said := hub.trouble(_repository(recipe, locked, path), error)):
             raise AssetError(f"could not get the documents of task '{task}': {said}") from error
         network = "Run `snakemake fetch` where there is network access."
         remedy = network if recipe.source == "hub" else f"The task's file is {path}."
@@ -200,6 +192,17 @@ def load(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> A
         raise AssetError(
             f"could not get the documents of task '{task}' ({recipe.source}): {reason}. {remedy}"
         ) from error
+
+
+def _repository(recipe: Recipe, locked: str | None, path: Path) -> hub.Repository:
+    """The data set of a task, and where the user says which."""
+    return hub.Repository(
+        str(stock(recipe.task, recipe.include_path).get("dataset_path")),
+        recipe.revision or locked or "main",
+        "dataset",
+        id_in=f"`dataset_path` in {path}",
+        revision_in=f"`tasks.{recipe.task}.revision`" if recipe.revision else f"its line in {LOCK}",
+    )
 
 
 def _changes(recipe: Recipe, locked: str | None, wheels: Path, workspace: Path) -> dict[str, Any]:

@@ -20,14 +20,18 @@ def _tried(what: str, check: Callable[[], object]) -> Finding:
     return Finding(what)
 
 
+def fetched(config: Config) -> Iterator[tuple[str, Path]]:
+    """The active models whose weights are there, and their folders; of the others `preflight` says what is wrong."""
+    for name in config.run:
+        try:
+            yield name, fetch.model_folder(Path(Layout(config).model_marker(name)), config.models[name])
+        except CornerstoneError:
+            continue
+
+
 def models(config: Config) -> Iterator[Finding]:
     """Whether blocks, kinds and players of the entries are those of the weights."""
-    for name in config.run:
-        entry = config.models[name]
-        try:
-            folder = fetch.model_folder(Path(Layout(config).model_marker(name)), entry)
-        except CornerstoneError:
-            continue  # said of its weights
+    for name, folder in fetched(config):
 
         def taken_apart(folder: Path = folder, name: str = name) -> None:
             from cornerstone.engine.loading import shapes_only  # torch and transformers

@@ -127,14 +127,9 @@ def _assets(config: Config) -> list[Finding]:
 def _memory(config: Config) -> list[Finding]:
     """Whether the weights that are there fit into a job's memory, as far as that is known before."""
     findings = []
-    for name in config.run:
-        entry = config.models[name]
+    for name, folder in fit.fetched(config):
         try:
-            folder = fetch.model_folder(Path(Layout(config).model_marker(name)), entry)
-        except CornerstoneError:
-            continue  # said of its weights
-        try:
-            findings.append(Finding(f"memory of {name}: {_use_of_memory(name, entry, folder)}"))
+            findings.append(Finding(f"memory of {name}: {_use_of_memory(name, config.models[name], folder)}"))
         except CornerstoneError as error:
             findings.append(Finding(f"memory of {name}", str(error)))
     return findings
